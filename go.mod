@@ -1,0 +1,3 @@
+module sandstream
+
+go 1.26
