@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The two commands that matter: `make reproduce` and `make test`. `make help` lists all.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# A Debian package puts a versioned go outside PATH. The go of go.mod is fetched
+# through the module proxy when the installed one is older.
+GODIRS := /usr/lib/go-1.26/bin:/usr/lib/go-1.25/bin:/usr/lib/go-1.24/bin:/usr/lib/go-1.23/bin
+export PATH := $(PATH):/usr/local/go/bin:$(GODIRS)
+export CGO_ENABLED ?= 0
+
+# Versions of the checkers; they are built from the module proxy, not installed.
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+BIN := bin
+LAB := $(BIN)/lab
+
+# Folders that others of the project fill: absent ones are named, not passed over.
+HAVE = $(wildcard $(1))
+
+.PHONY: help deps kernel lab lab-debug shell test test-go test-c test-vm lint check-kernel \
+	reproduce clean distclean undeps FORCE
+
+help: ## this list
+	@echo 'Sandstream. Targets (times: two cores, no KVM, first run / later):'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+deps: ## install what is missing (Debian packages, Go): 2 min / 1 s
+	@experiments/lab/deps.sh
+
+$(LAB): deps FORCE
+	@go build -trimpath -o $@ ./experiments/lab
+
+kernel: $(LAB) ## the patched kernel: 6 min / 1 s
+	@$(LAB) build --kernel
+
+lab: $(LAB) ## kernel, module, libraries, tools and lab image: 7 min / 5 s
+	@$(LAB) build
+
+lab-debug: $(LAB) ## the same with KASAN, lockdep and friends: 9 min / 5 s
+	@$(LAB) build --variant debug
+
+shell: $(LAB) ## a shell in a booted lab machine; Ctrl-A X leaves: 5 s after make lab
+	@$(LAB) shell
+
+test: deps ## everything below; what CI runs: 25 min / 8 min
+	@echo 'test: the whole suite takes about 25 minutes the first time, 8 later (two cores, no KVM)' >&2
+	@$(MAKE) lint
+	@$(MAKE) test-go
+	@$(MAKE) lab
+	@$(MAKE) check-kernel
+	@$(MAKE) test-c
+	@$(MAKE) test-vm
+
+lint: deps ## gofumpt, go vet, staticcheck: 2 min / 20 s
+	@echo 'lint: gofumpt, go vet, staticcheck' >&2
+	@files=$$(git ls-files '*.go' | while read -r f; do [ -e "$$f" ] && echo "$$f"; done); \
+	 bad=$$(go run $(GOFUMPT) -l $$files) || exit 1; \
+	 if [ -n "$$bad" ]; then echo "lint: run gofumpt -w on:" $$bad >&2; exit 1; fi
+	@go vet ./...
+	@go run $(STATICCHECK) ./...
+
+test-go: deps ## Go tests, with the race detector: 3 min / 1 min
+	@echo 'test-go: go test -race ./...' >&2
+	@CGO_ENABLED=1 go test -race -timeout 15m ./...
+
+test-c: deps ## tests of the C library, on this machine: 1 min
+	@if [ -e sandboxlib/Makefile ]; then $(MAKE) -C sandboxlib test; \
+	 else echo 'test-c: nothing to do: sandboxlib/ is not in this tree' >&2; fi
+
+test-vm: $(LAB) ## tests in virtual machines: 15 min with the debug kernel's build / 5 min
+	@$(LAB) test --out results/vm-tests
+
+check-kernel: $(LAB) ## checkpatch --strict, sparse and W=1 on our kernel code: 1 min
+	@$(LAB) check
+
+reproduce: deps lab ## the paper's tables, quick grid: 45 min / 25 min
+	@if [ -n "$(call HAVE,experiments/main.go)" ]; then \
+		go build -trimpath -o $(BIN)/experiments ./experiments && \
+		$(BIN)/experiments throughput jitter upcall; \
+	else echo 'reproduce: experiments/ is not in this tree yet' >&2; exit 1; fi
+
+clean: ## remove what was built in this folder
+	rm -rf $(BIN) results/vm-tests
+	@if [ -e sandboxlib/Makefile ]; then $(MAKE) -C sandboxlib clean; fi
+
+distclean: clean ## and the cache outside it (kernel sources and objects, 3 GB)
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/sandstream"
+
+undeps: ## take back the package source that `make deps` may have added
+	@f=/etc/apt/sources.list.d/sandstream-backports.list; \
+	if [ ! -e $$f ]; then echo 'undeps: nothing to undo'; \
+	elif [ "$$(id -u)" = 0 ]; then rm -v $$f; else sudo rm -v $$f; fi

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"sandstream/internal/kbuild"
+	"sandstream/internal/lab"
+)
+
+func checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "checkpatch --strict on the patches and kmod, sparse and W=1 on the files they touch",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return checkKernel(c.Context()) },
+	}
+}
+
+func checkKernel(ctx context.Context) error {
+	b, err := lab.Builder(lab.Options{})
+	if err != nil {
+		return err
+	}
+	v, err := kbuild.FindVariant("lab")
+	if err != nil {
+		return err
+	}
+	k, err := b.Build(ctx, v)
+	if err != nil {
+		return err
+	}
+	_, series, err := b.Tree(ctx, v)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "check: checkpatch --strict, W=1 and sparse over %d patches and kmod (about a minute)\n", len(series))
+	style, err := b.Checkpatch(ctx, k.Tree, series, "kmod")
+	if err != nil {
+		return err
+	}
+	static, err := b.Static(ctx, k, series, "kmod")
+	if err != nil {
+		return err
+	}
+	for _, line := range append(style, static...) {
+		fmt.Println(line)
+	}
+	if n := len(style) + len(static); n > 0 {
+		return fmt.Errorf("%d findings in kernel code", n)
+	}
+	fmt.Printf("check: %d patches and kmod: no finding\n", len(series))
+	return nil
+}

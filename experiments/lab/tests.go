@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import "time"
+
+// A vmTest is one boot. It passes when every program ends with status 0 and
+// printed no "not ok" line, and the kernel complained of nothing.
+//
+// Programs report in TAP ("ok 1 - what", "not ok 2 - what", "ok 3 - what # SKIP
+// why") or as Go test binaries do (-test.v); each line counts as one check.
+// A test that needs a part of the project that is not in this tree is skipped, and
+// says so.
+type vmTest struct {
+	name        string
+	needs       []string // parts (folders such as "kmod") or guest paths it cannot do without
+	variant     string   // kernel variant; "lab" if empty
+	cpus        int      // 1 if zero
+	memory      int      // MiB, 512 if zero
+	mitigations bool     // boot with mitigations=auto
+	exact       bool     // guest time is a count of instructions
+	repeat      int      // run so often; every byte that comes back must be the same
+	ports       int      // e1000e ports, all on hub 1
+	modules     bool     // load the modules of kmod/ first
+	append      []string // kernel parameters
+	programs    [][]string
+	goTest      string        // a Go package whose tests run in the guest, for example "./uls"
+	allowed     []string      // regular expressions for console lines that are part of the test
+	limit       time.Duration // host time; 3 minutes if zero
+}
+
+// vmTests is every test that needs a machine. Add one line here and a program in
+// experiments/lab/tests/NAME or kmod/tests.
+var vmTests = []vmTest{
+	{
+		name: "boot", cpus: 2, ports: 2, mitigations: true,
+		programs: [][]string{{"/tests/boot/boot", "2", "2"}},
+	},
+	{
+		name: "repeat", exact: true, repeat: 2, ports: 2,
+		programs: [][]string{{"/tests/repeat/repeat", "eth0", "eth1", "1000", "8"}},
+	},
+	{
+		name: "repeat-2cpu", exact: true, repeat: 2, cpus: 2, ports: 2,
+		programs: [][]string{{"/tests/repeat/repeat", "eth0", "eth1", "200", "8"}},
+	},
+	{
+		name: "boot-debug", variant: "debug", cpus: 2, ports: 2, memory: 1024,
+		programs: [][]string{{"/tests/boot/boot", "2", "2"}}, limit: 6 * time.Minute,
+	},
+}

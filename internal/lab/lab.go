@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package lab puts the laboratory together: kernel, module, libraries, tools and
+// the guest's programs, in one image that [vm.Run] boots.
+//
+// What a guest finds:
+//
+//	/init                 PID 1 (experiments/lab/init)
+//	/bin                  busybox and its commands, ulsctl, overlayd
+//	/lib/modules          the modules of kmod/, for example uls.ko
+//	/spa                  the SPAs of sandboxlib/, for example echo.spa
+//	/tests/NAME           test programs: experiments/lab/tests/NAME, /tests/kmod: kmod/tests
+//	/guest/NAME           an experiment's programs: experiments/NAME/guest
+//	/results              empty, in memory: what a job may collect
+//
+// A folder of guest programs is built by these rules: with a Makefile, make runs
+// there and every executable it left is taken; without one, each .c file is a
+// static program of its own (GNU C, -Wall -Wextra -Werror, -pthread, and the
+// folder's own headers, kmod/uapi and kmod/generated on the include path); .go files together are one
+// static program named as the folder; and .sh files and files below data/ are
+// taken as they are.
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sandstream/internal/kbuild"
+	"sandstream/internal/vm"
+)
+
+// Release is the folder of the kernel series the lab uses.
+const Release = "6.12"
+
+// Options say what to build.
+type Options struct {
+	Project string    // the project's root; found from the working folder if empty
+	Variant string    // kernel variant; "lab" if empty
+	Log     io.Writer // progress and remarks; os.Stderr if nil
+}
+
+// A Lab is everything a run needs.
+type Lab struct {
+	Project string
+	Cache   string
+	Kernel  *kbuild.Kernel
+	Image   *vm.Image // shared: Clone it before adding to it
+	Parts   []Part    // what was built, or why not
+}
+
+// A Part is one component of the image.
+type Part struct {
+	Name    string        // its folder in the project
+	Files   []string      // guest paths it contributed
+	Missing string        // why it contributed nothing; empty if it did
+	Took    time.Duration // time to build it
+}
+
+// Has reports whether the part of that folder is in the image.
+func (l *Lab) Has(name string) bool {
+	for _, p := range l.Parts {
+		if p.Name == name {
+			return p.Missing == ""
+		}
+	}
+	return l.Image.Has("/" + name)
+}
+
+// ProjectRoot returns the nearest folder above the working folder that holds
+// kernel-patches/.
+func ProjectRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, "kernel-patches", Release, "base")); err == nil {
+			return d, nil
+		}
+		if d == filepath.Dir(d) {
+			return "", fmt.Errorf("%s is not inside the project (no kernel-patches/%s above it)", dir, Release)
+		}
+	}
+}
+
+// Builder returns the kernel builder that [Build] uses.
+func Builder(o Options) (*kbuild.Builder, error) {
+	if o.Project == "" {
+		root, err := ProjectRoot()
+		if err != nil {
+			return nil, err
+		}
+		o.Project = root
+	}
+	cache, err := kbuild.DefaultCache()
+	if err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = os.Stderr
+	}
+	return &kbuild.Builder{
+		Project: o.Project, Cache: cache, Release: Release, Log: o.Log, TTY: isTerminal(o.Log),
+	}, nil
+}
+
+// Build builds whatever is not built yet and returns the lab. With nothing
+// changed it takes a few seconds.
+func Build(ctx context.Context, o Options) (*Lab, error) {
+	b, err := Builder(o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Variant == "" {
+		o.Variant = "lab"
+	}
+	variant, err := kbuild.FindVariant(o.Variant)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{Project: b.Project, Cache: b.Cache, Image: &vm.Image{}}
+	if l.Kernel, err = b.Build(ctx, variant); err != nil {
+		return nil, err
+	}
+	a := &assembly{lab: l, builder: b}
+	if err := a.all(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Machine returns a machine with the lab's kernel.
+func (l *Lab) Machine() vm.Machine { return vm.Machine{Kernel: l.Kernel.BzImage} }
+
+// Missing returns a line for each part that is not in the image.
+func (l *Lab) Missing() []string {
+	var lines []string
+	for _, p := range l.Parts {
+		if p.Missing != "" {
+			lines = append(lines, p.Name+": "+p.Missing)
+		}
+	}
+	return lines
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0 && !strings.HasSuffix(f.Name(), "null")
+}
+
+// errAbsent marks a part whose folder is not in this tree.
+var errAbsent = errors.New("not in this tree")
