@@ -101,6 +101,10 @@ func (s *suite) run(ctx context.Context, t vmTest) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if t.expect != nil {
+			s.check(t.name, fmt.Sprintf("the run fails: %v", t.expect), errors.Is(err, t.expect), fmt.Sprintf("got: %v", err))
+			continue
+		}
 		s.report(t, r, err)
 		if err != nil {
 			break
@@ -141,8 +145,14 @@ func (s *suite) boot(ctx context.Context, l *lab.Lab, t vmTest, round int) (*vm.
 	if limit == 0 {
 		limit = 3 * time.Minute
 	}
+	// The guest should end a program that hangs, and tell what it printed, before
+	// the host ends the guest.
+	programTime := limit * 8 / 10
+	if errors.Is(t.expect, vm.ErrTimeout) {
+		programTime = 10 * limit
+	}
 	for _, argv := range programs {
-		job.Run(vm.Program{Name: strings.Join(argv, " "), Argv: argv, Time: limit, Hold: t.exact})
+		job.Run(vm.Program{Name: strings.Join(argv, " "), Argv: argv, Time: programTime, Hold: t.exact})
 	}
 	job.Collect("/results")
 	m := l.Machine()

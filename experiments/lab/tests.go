@@ -2,7 +2,11 @@
 
 package main
 
-import "time"
+import (
+	"time"
+
+	"sandstream/internal/vm"
+)
 
 // A vmTest is one boot. It passes when every program ends with status 0 and
 // printed no "not ok" line, and the kernel complained of nothing.
@@ -27,6 +31,7 @@ type vmTest struct {
 	goTest      string        // a Go package whose tests run in the guest, for example "./uls"
 	allowed     []string      // regular expressions for console lines that are part of the test
 	limit       time.Duration // host time; 3 minutes if zero
+	expect      error         // the run must end with this error: a test of the harness itself
 }
 
 // vmTests is every test that needs a machine. Add one line here and a program in
@@ -43,6 +48,23 @@ var vmTests = []vmTest{
 	{
 		name: "repeat-2cpu", exact: true, repeat: 2, cpus: 2, ports: 2,
 		programs: [][]string{{"/tests/repeat/repeat", "eth0", "eth1", "200", "8"}},
+	},
+	// The harness: what must not pass does not.
+	{
+		name: "harness-panic", expect: vm.ErrSplat,
+		programs: [][]string{{"/bin/sh", "-c", "echo ok 1 - about to crash; echo c >/proc/sysrq-trigger; sleep 60"}},
+	},
+	{
+		name: "harness-warning", cpus: 2, expect: vm.ErrSplat,
+		programs: [][]string{{"/bin/sh", "-c", "echo 'WARNING: pretended' >/dev/kmsg; echo ok 1 - went on"}},
+	},
+	{
+		name: "harness-hang", expect: vm.ErrTimeout, limit: 20 * time.Second,
+		programs: [][]string{{"/bin/sh", "-c", "echo ok 1 - started; kill -STOP $$"}},
+	},
+	{
+		name: "harness-early-end", expect: vm.ErrNoVerdict,
+		programs: [][]string{{"/bin/sh", "-c", "echo ok 1 - started; poweroff -f"}},
 	},
 	{
 		name: "boot-debug", variant: "debug", cpus: 2, ports: 2, memory: 1024,
