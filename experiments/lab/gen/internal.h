@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The generator's parts: the NIC it drives itself (nic.c), the pacing and
+ * stamping (shot.c), the device file (main.c). There is one generator, and the
+ * lab guest has one CPU; what an interrupt touches is written by interrupts
+ * only, and read with READ_ONCE elsewhere.
+ */
+#ifndef ULSGEN_INTERNAL_H
+#define ULSGEN_INTERNAL_H
+
+#include <linux/hrtimer.h>
+#include <linux/pci.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+#include "ulsgen.h"
+
+#define GEN_TX_SLOTS	256
+#define GEN_RX_SLOTS	1024
+#define GEN_BUFFER	2048
+
+/* What a frame carries after Ethernet, IPv4 and UDP headers. */
+#define GEN_PAYLOAD	42
+#define GEN_MAGIC	0x554c0000	/* plus the number of the run */
+
+/*
+ * The number and its complement: their sum in one's complement never changes,
+ * so a frame is renumbered by two stores and its UDP checksum stays right.
+ */
+struct gen_payload {
+	__be32 magic;
+	u32 seq;
+	u32 not_seq;
+} __packed __aligned(2);
+
+struct gen_nic {
+	struct pci_dev *pdev;
+	void __iomem *regs;
+	void __iomem *ioapic;
+	int pin;			/* of the I/O APIC */
+	struct gen_tx_desc *tx;
+	struct gen_rx_desc *rx;
+	dma_addr_t tx_dma, rx_dma, frames_dma, buffers_dma;
+	u8 *frames;			/* GEN_TX_SLOTS of GEN_BUFFER bytes */
+	u8 *buffers;			/* GEN_RX_SLOTS */
+	u32 tail;			/* next slot to send */
+	u32 next;			/* next slot to look at for a return */
+	u8 mac[6];
+};
+
+struct gen {
+	struct gen_nic nic;
+	struct ulsgen_frame frame;
+	struct ulsgen_run run;
+	struct ulsgen_stats stats;
+	struct ulsgen_cost cost;
+	struct ulsgen_stamp *stamps;	/* run.count */
+	struct hrtimer timer;
+	struct wait_queue_head done;
+	ktime_t start;
+	u32 runs;
+	u64 shot_ticks;			/* calibration: inside the last shot */
+	u64 stamp_ticks;		/* calibration: inside the last NMI handler */
+
+	void __iomem *port;		/* registers of the forwarder's receiving port */
+	u32 port_ring;			/* its descriptors */
+};
+
+/* nic.c */
+int gen_nic_open(struct gen *g, struct pci_dev *pdev);
+void gen_nic_close(struct gen *g);
+void gen_nic_fill(struct gen *g);
+u32 gen_nic_send(struct gen *g, u32 seq, u32 n);
+void gen_nic_kick(struct gen *g);
+void gen_nic_nmi_on(struct gen *g);
+void gen_nic_nmi_off(struct gen *g);
+void gen_nic_self_interrupt(struct gen *g);
+int gen_nic_collect(struct gen *g, u64 now);
+int gen_port_open(struct gen *g, const char *name);
+void gen_port_close(struct gen *g);
+u32 gen_port_room(struct gen *g);
+
+/* shot.c */
+int gen_shot_open(struct gen *g);
+void gen_shot_close(struct gen *g);
+int gen_shot_start(struct gen *g);
+void gen_shot_stop(struct gen *g);
+
+#endif /* ULSGEN_INTERNAL_H */

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * ulsgen.h - how lab programs drive the traffic generator, /dev/ulsgen.
+ *
+ * One run sends `count` UDP frames at a fixed pace from a NIC of its own and
+ * stamps each one twice: when it was handed to the wire and when it came back.
+ * All times are ticks of the time stamp counter; in an exact guest (-icount
+ * shift=0) one tick is one instruction is one nanosecond.
+ */
+#ifndef ULSGEN_H
+#define ULSGEN_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define ULSGEN_DEV		"/dev/ulsgen"
+#define ULSGEN_MAX_FRAMES	(1u << 22)
+#define ULSGEN_MIN_LEN		60	/* bytes of a frame, without FCS */
+#define ULSGEN_MAX_LEN		1514
+#define ULSGEN_MAX_BURST	64
+
+/* What the frames look like. They are written to the ring once. */
+struct ulsgen_frame {
+	__u8  dst_mac[6];
+	__u16 len;		/* bytes without FCS */
+	__u32 src_ip;		/* be */
+	__u32 dst_ip;		/* be */
+	__u16 src_port;		/* be */
+	__u16 dst_port;		/* be */
+	char  port[16];		/* network device of the forwarder's receiving port */
+};
+
+struct ulsgen_run {
+	__u64 period_ns;	/* from one shot to the next */
+	__u32 burst;		/* frames of one shot */
+	__u32 count;		/* frames of the run; a multiple of burst */
+};
+
+/* Totals since the run began. Ticks are of the time stamp counter. */
+struct ulsgen_stats {
+	__u64 now;		/* ticks, at this reading */
+	__u64 first;		/* ticks of the first and the last frame offered */
+	__u64 last;
+	__u32 offered;		/* frames whose turn has come: sent + missed */
+	__u32 missed;		/* of these, not sent: the receive ring had no room */
+	__u32 returned;		/* frames that came back, each counted once */
+	__u32 strange;		/* frames that came back and are none of ours, or twice */
+	__u32 shots;		/* timer interrupts */
+	__u32 stamps;		/* non-maskable interrupts that stamped returns */
+	__u32 late_max;		/* ticks from a shot's time to the shot, largest */
+	__u32 burst_max;	/* frames of the largest shot: more than burst when one was late */
+	__u64 spent;		/* ticks that the generator took from the guest, in all */
+	__u32 running;		/* 0: every frame was offered */
+	__u32 pad;
+};
+
+/* What the generator itself costs, measured when it is loaded (ticks). */
+struct ulsgen_cost {
+	__u32 shot_entry;	/* timer interrupt without the shot */
+	__u32 stamp_entry;	/* NMI without its handler */
+	__u32 tsc_khz;
+	__u32 pad;
+};
+
+/*
+ * A run's stamps are read with pread() from offset 0: count pairs of __u64,
+ * {sent, returned}; sent is 0 when the frame was missed, returned is 0 when it
+ * did not come back.
+ */
+struct ulsgen_stamp {
+	__u64 sent;
+	__u64 returned;
+};
+
+#define ULSGEN_SET_FRAME	_IOW('g', 1, struct ulsgen_frame)
+#define ULSGEN_START		_IOW('g', 2, struct ulsgen_run)
+#define ULSGEN_STATS		_IOR('g', 3, struct ulsgen_stats)
+#define ULSGEN_WAIT		_IO('g', 4)	/* until every frame was offered */
+#define ULSGEN_COST		_IOR('g', 5, struct ulsgen_cost)
+
+#endif /* ULSGEN_H */
