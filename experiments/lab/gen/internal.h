@@ -83,6 +83,7 @@ u32 gen_port_room(struct gen *g);
 /* shot.c */
 int gen_shot_open(struct gen *g);
 void gen_shot_close(struct gen *g);
+int gen_shot_calibrate(struct gen *g);
 int gen_shot_start(struct gen *g);
 void gen_shot_stop(struct gen *g);
 

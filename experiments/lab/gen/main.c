@@ -32,6 +32,11 @@ static int set_frame(struct gen *g, const struct ulsgen_frame __user *arg)
 	err = gen_port_open(g, f.port);
 	if (err)
 		return err;
+	err = gen_shot_calibrate(g);
+	if (err) {
+		gen_port_close(g);
+		return err;
+	}
 	g->frame = f;
 	return 0;
 }
@@ -145,8 +150,7 @@ static int gen_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = misc_register(&gen_misc);
 	if (err)
 		goto err_close_shot;
-	pci_info(pdev, "generator %pM: a shot costs %u, a stamp %u instructions besides its work\n",
-		 g->nic.mac, g->cost.shot_entry, g->cost.stamp_entry);
+	pci_info(pdev, "generator %pM\n", g->nic.mac);
 	return 0;
 
 err_close_shot:

@@ -183,26 +183,28 @@ static u32 measure_stamp(struct gen *g)
 	return gaps[CALIBRATE / 2];
 }
 
-int gen_shot_open(struct gen *g)
+/*
+ * Measured when a port is chosen, not at load: early in a boot timers are still
+ * served by the periodic tick.
+ */
+int gen_shot_calibrate(struct gen *g)
 {
-	int err;
-
-	init_waitqueue_head(&g->done);
-	hrtimer_init(&g->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_PINNED_HARD);
-	nmi_gen = g;
-	err = register_nmi_handler(NMI_LOCAL, gen_nmi, 0, KBUILD_MODNAME);
-	if (err)
-		return err;
 	g->cost.tsc_khz = tsc_khz;
 	g->cost.shot_entry = measure_shot(g);
 	g->cost.stamp_entry = measure_stamp(g);
 	g->timer.function = gen_shot;
-	if (!g->cost.stamp_entry || !g->cost.shot_entry) {
-		pci_err(g->nic.pdev, "its interrupt does not arrive (pin %d)\n", g->nic.pin);
-		gen_shot_close(g);
-		return -EIO;
-	}
-	return 0;
+	if (g->cost.stamp_entry && g->cost.shot_entry)
+		return 0;
+	pci_err(g->nic.pdev, "its interrupt does not arrive (pin %d)\n", g->nic.pin);
+	return -EIO;
+}
+
+int gen_shot_open(struct gen *g)
+{
+	init_waitqueue_head(&g->done);
+	hrtimer_init(&g->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_PINNED_HARD);
+	nmi_gen = g;
+	return register_nmi_handler(NMI_LOCAL, gen_nmi, 0, KBUILD_MODNAME);
 }
 
 void gen_shot_close(struct gen *g)

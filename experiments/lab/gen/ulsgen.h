@@ -54,7 +54,7 @@ struct ulsgen_stats {
 	__u32 pad;
 };
 
-/* What the generator itself costs, measured when it is loaded (ticks). */
+/* What the generator itself costs, measured by ULSGEN_SET_FRAME (ticks). */
 struct ulsgen_cost {
 	__u32 shot_entry;	/* timer interrupt without the shot */
 	__u32 stamp_entry;	/* NMI without its handler */
