@@ -27,7 +27,7 @@ func buildCommand() *cobra.Command {
 					if err := buildKernel(c.Context(), v); err != nil {
 						return err
 					}
-				} else if _, err := buildLab(c.Context(), v); err != nil {
+				} else if _, err := buildLab(c.Context(), v, keepGoing(c)); err != nil {
 					return err
 				}
 			}
@@ -57,9 +57,9 @@ func buildKernel(ctx context.Context, variant string) error {
 }
 
 // buildLab builds the lab and says on stderr what it holds.
-func buildLab(ctx context.Context, variant string) (*lab.Lab, error) {
+func buildLab(ctx context.Context, variant string, keepGoing bool) (*lab.Lab, error) {
 	start := time.Now()
-	l, err := lab.Build(ctx, lab.Options{Variant: variant})
+	l, err := lab.Build(ctx, lab.Options{Variant: variant, KeepGoing: keepGoing})
 	if err != nil {
 		return nil, err
 	}
@@ -69,4 +69,10 @@ func buildLab(ctx context.Context, variant string) (*lab.Lab, error) {
 	fmt.Fprintf(os.Stderr, "lab: variant %s ready in %s, kernel %s\n",
 		variant, time.Since(start).Round(100*time.Millisecond), l.Kernel.BzImage)
 	return l, nil
+}
+
+// keepGoing is the flag --keep-going of every command that builds.
+func keepGoing(c *cobra.Command) bool {
+	v, err := c.Flags().GetBool("keep-going")
+	return err == nil && v
 }

@@ -60,6 +60,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.PersistentFlags().BoolP("keep-going", "k", false, "leave out a part that does not build instead of failing")
 	c.AddCommand(buildCommand(), shellCommand(), runCommand(), testCommand(), checkCommand(), cleanCommand())
 	return c
 }

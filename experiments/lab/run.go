@@ -74,7 +74,7 @@ func shellCommand() *cobra.Command {
 		Short: "Boot a guest and open a shell in it; 'exit' or Ctrl-A X leaves",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			l, err := buildLab(c.Context(), f.variant)
+			l, err := buildLab(c.Context(), f.variant, keepGoing(c))
 			if err != nil {
 				return err
 			}
@@ -105,7 +105,7 @@ func runCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			l, err := buildLab(c.Context(), f.variant)
+			l, err := buildLab(c.Context(), f.variant, keepGoing(c))
 			if err != nil {
 				return err
 			}

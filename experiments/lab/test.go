@@ -32,7 +32,7 @@ func testCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			s := &suite{out: out, labs: map[string]*lab.Lab{}}
+			s := &suite{out: out, keepGoing: keepGoing(c), labs: map[string]*lab.Lab{}}
 			for _, t := range vmTests {
 				if t.variant == "" {
 					t.variant = "lab"
@@ -71,6 +71,7 @@ func testCommand() *cobra.Command {
 // A suite runs tests and counts checks.
 type suite struct {
 	out                     string
+	keepGoing               bool
 	labs                    map[string]*lab.Lab
 	passed, failed, skipped int
 	broken                  []string // names of tests with a failed check
@@ -82,7 +83,7 @@ func (s *suite) run(ctx context.Context, t vmTest) error {
 	l := s.labs[t.variant]
 	if l == nil {
 		var err error
-		if l, err = buildLab(ctx, t.variant); err != nil {
+		if l, err = buildLab(ctx, t.variant, s.keepGoing); err != nil {
 			return err
 		}
 		s.labs[t.variant] = l

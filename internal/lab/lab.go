@@ -13,12 +13,15 @@
 //	/guest/NAME           an experiment's programs: experiments/NAME/guest
 //	/results              empty, in memory: what a job may collect
 //
-// A folder of guest programs is built by these rules: with a Makefile, make runs
-// there and every executable it left is taken; without one, each .c file is a
-// static program of its own (GNU C, -Wall -Wextra -Werror, -pthread, and the
-// folder's own headers, kmod/uapi and kmod/generated on the include path); .go files together are one
-// static program named as the folder; and .sh files and files below data/ are
-// taken as they are.
+// A folder of guest programs is built by these rules:
+//
+//   - With a Makefile, make runs there and every executable it left is taken.
+//   - Without one, each .c file that defines main is a static program of that name,
+//     and the folder's other .c files are linked into it (GNU C 11, -Wall -Wextra
+//     -Werror -pthread; the folder, kmod/uapi and kmod/generated are searched for
+//     headers). Files named .bpf.c are left alone.
+//   - .go files together are one static program named as the folder.
+//   - .sh files, and files below data/, are taken as they are.
 package lab
 
 import (
@@ -43,6 +46,10 @@ type Options struct {
 	Project string    // the project's root; found from the working folder if empty
 	Variant string    // kernel variant; "lab" if empty
 	Log     io.Writer // progress and remarks; os.Stderr if nil
+
+	// KeepGoing leaves a part that does not build out of the image, and says so,
+	// instead of failing.
+	KeepGoing bool
 }
 
 // A Lab is everything a run needs.
@@ -128,7 +135,7 @@ func Build(ctx context.Context, o Options) (*Lab, error) {
 	if l.Kernel, err = b.Build(ctx, variant); err != nil {
 		return nil, err
 	}
-	a := &assembly{lab: l, builder: b}
+	a := &assembly{lab: l, builder: b, keepGoing: o.KeepGoing}
 	if err := a.all(ctx); err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
@@ -22,8 +23,9 @@ import (
 
 // assembly fills a lab's image.
 type assembly struct {
-	lab     *Lab
-	builder *kbuild.Builder
+	lab       *Lab
+	builder   *kbuild.Builder
+	keepGoing bool
 }
 
 // all builds the parts in order. A part whose folder does not exist is noted; a
@@ -51,6 +53,8 @@ func (a *assembly) all(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errAbsent):
 			done.Missing = err.Error()
+		case err != nil && a.keepGoing && ctx.Err() == nil:
+			done.Missing = "does not build: " + err.Error()
 		case err != nil:
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -196,18 +200,11 @@ func (a *assembly) programs(ctx context.Context, dir string) ([]string, error) {
 		}
 		paths = append(paths, made...)
 	} else {
-		sources, _ := filepath.Glob(a.path(dir, "*.c"))
-		for _, src := range sources {
-			if strings.HasSuffix(src, ".bpf.c") {
-				continue // compiled by whoever loads it
-			}
-			name := strings.TrimSuffix(filepath.Base(src), ".c")
-			out, err := a.compileC(ctx, filepath.Join("guest", dir, name), []string{src}, []string{a.path(dir)})
-			if err != nil {
-				return nil, err
-			}
-			paths = append(paths, out)
+		made, err := a.plainC(ctx, dir)
+		if err != nil {
+			return nil, err
 		}
+		paths = append(paths, made...)
 	}
 	if goFiles, _ := filepath.Glob(a.path(dir, "*.go")); len(goFiles) > 0 {
 		out := filepath.Join(a.lab.Cache, "guest", dir, "go", filepath.Base(dir))
@@ -222,6 +219,41 @@ func (a *assembly) programs(ctx context.Context, dir string) ([]string, error) {
 		return nil, err
 	}
 	return a.addAll(guestDir(dir), append(append(paths, scripts...), data...))
+}
+
+var definesMain = regexp.MustCompile(`(?m)^(static )?int\s+main\(`)
+
+// plainC makes one program of each .c file in dir that defines main; the others
+// are linked into each of them.
+func (a *assembly) plainC(ctx context.Context, dir string) ([]string, error) {
+	sources, _ := filepath.Glob(a.path(dir, "*.c")) // the pattern is well formed
+	var mains, shared, made []string
+	for _, src := range sources {
+		if strings.HasSuffix(src, ".bpf.c") {
+			continue // compiled for another machine, by whoever loads it
+		}
+		text, err := os.ReadFile(src)
+		if err != nil {
+			return nil, err
+		}
+		if definesMain.Match(text) {
+			mains = append(mains, src)
+		} else {
+			shared = append(shared, src)
+		}
+	}
+	if len(mains) == 0 && len(shared) > 0 {
+		return nil, errors.New("no .c file here defines main")
+	}
+	for _, src := range mains {
+		name := strings.TrimSuffix(filepath.Base(src), ".c")
+		out, err := a.compileC(ctx, filepath.Join("guest", dir, name), append([]string{src}, shared...), []string{a.path(dir)})
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, out)
+	}
+	return made, nil
 }
 
 // addAll adds host files under their base names to a guest folder.
