@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Reads another sandbox: parameter arg is the address; by default the info page of the next slice. #PF. */
+#include "fault.h"
+
+FAULT("neighbour-read")
+{
+	peek(SPA_PARAM(arg) ? SPA_PARAM(arg) :
+	     (u64)(uintptr_t)spa_info() - ULS_OFF_INFO + ULS_SLICE_SIZE + ULS_OFF_INFO);
+}
