@@ -126,8 +126,9 @@ func (s *suite) run(ctx context.Context, t vmTest) error {
 // boot runs the machine of a test once.
 func (s *suite) boot(ctx context.Context, l *lab.Lab, t vmTest, round int) (*vm.Result, error) {
 	job := &vm.Job{}
-	if t.modules {
-		loadModules(l, job)
+	for _, m := range t.modules {
+		name, parameters, _ := strings.Cut(m, " ")
+		job.Module("/lib/modules/"+name+".ko", parameters)
 	}
 	image := l.Image
 	programs := t.programs

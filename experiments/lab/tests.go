@@ -25,7 +25,7 @@ type vmTest struct {
 	exact       bool     // guest time is a count of instructions
 	repeat      int      // run so often; every byte that comes back must be the same
 	ports       int      // e1000e ports, all on hub 1
-	modules     bool     // load the modules of kmod/ first
+	modules     []string // load first: "NAME" or "NAME parameters", for example "uls"
 	append      []string // kernel parameters
 	programs    [][]string
 	goTest      string        // a Go package whose tests run in the guest, for example "./uls"

@@ -7,9 +7,10 @@
 //
 //	/init                 PID 1 (experiments/lab/init)
 //	/bin                  busybox and its commands, ulsctl, overlayd
-//	/lib/modules          the modules of kmod/, for example uls.ko
-//	/spa                  the SPAs of sandboxlib/, for example echo.spa
+//	/lib/modules          uls.ko of kmod/, ulsgen.ko of experiments/lab/gen (the generator)
+//	/spa                  the SPAs of sandboxlib/, for example echo.spa; /spa/tests: its test SPAs
 //	/tests/NAME           test programs: experiments/lab/tests/NAME, /tests/kmod: kmod/tests
+//	/guest/contenders     experiments/lab/contenders: what the sandbox is compared with
 //	/guest/NAME           an experiment's programs: experiments/NAME/guest
 //	/results              empty, in memory: what a job may collect
 //
@@ -18,8 +19,8 @@
 //   - With a Makefile, make runs there and every executable it left is taken.
 //   - Without one, each .c file that defines main is a static program of that name,
 //     and the folder's other .c files are linked into it (GNU C 11, -Wall -Wextra
-//     -Werror -pthread; the folder, kmod/uapi and kmod/generated are searched for
-//     headers). Files named .bpf.c are left alone.
+//     -Werror -pthread; the folder, kmod/uapi, kmod/generated and experiments/lab/gen
+//     are searched for headers; -lm). Files named .bpf.c are left alone.
 //   - .go files together are one static program named as the folder.
 //   - .sh files, and files below data/, are taken as they are.
 package lab

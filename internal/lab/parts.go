@@ -39,6 +39,7 @@ func (a *assembly) all(ctx context.Context) error {
 		{"experiments/lab/init", a.init},
 		{"busybox", a.busybox},
 		{"kmod", a.module},
+		{"experiments/lab/gen", a.module},
 		{"sandboxlib", a.sandboxlib},
 		{"ctl", a.tool("ulsctl")},
 		{"overlayd", a.tool("overlayd")},
@@ -76,7 +77,7 @@ func (a *assembly) exists(parts ...string) bool {
 
 // programFolders returns the folders of guest programs in the tree, sorted.
 func (a *assembly) programFolders() []string {
-	dirs := []string{"kmod/tests"}
+	dirs := []string{"kmod/tests", "experiments/lab/contenders"}
 	for _, pattern := range []string{"experiments/lab/tests/*", "experiments/*/guest"} {
 		found, _ := filepath.Glob(a.path(pattern)) // the pattern is a constant and well formed
 		for _, f := range found {
@@ -94,8 +95,11 @@ func guestDir(dir string) string {
 	if strings.HasSuffix(dir, "/guest") {
 		return "/guest/" + filepath.Base(filepath.Dir(dir))
 	}
-	if dir == "kmod/tests" {
+	switch dir {
+	case "kmod/tests":
 		return "/tests/kmod"
+	case "experiments/lab/contenders":
+		return "/guest/contenders"
 	}
 	return "/tests/" + filepath.Base(dir)
 }
@@ -165,7 +169,19 @@ func (a *assembly) sandboxlib(ctx context.Context, dir string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	return a.addAll("/spa", spas)
+	var names []string
+	for _, spa := range spas {
+		dir := "/spa"
+		if filepath.Base(filepath.Dir(spa)) == "tests" {
+			dir = "/spa/tests" // they misbehave on purpose
+		}
+		name, err := a.add(dir+"/"+filepath.Base(spa), spa)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 // tool builds the Go program in a folder as /bin/name.
@@ -273,7 +289,7 @@ func (a *assembly) addAll(dir string, paths []string) ([]string, error) {
 // digest of the sources, all headers in the include folders, and the compiler's
 // version; a change of any of them compiles anew.
 func (a *assembly) compileC(ctx context.Context, name string, sources, includes []string) (string, error) {
-	for _, dir := range []string{"kmod/uapi", "kmod/generated"} {
+	for _, dir := range []string{"kmod/uapi", "kmod/generated", "experiments/lab/gen"} {
 		if a.exists(dir) {
 			includes = append(includes, a.path(dir))
 		}
@@ -310,6 +326,7 @@ func (a *assembly) compileC(ctx context.Context, name string, sources, includes 
 		args = append(args, "-I"+dir)
 	}
 	args = append(append(args, "-o", out+".part"), sources...)
+	args = append(args, "-lm")
 	if err := a.run(ctx, a.lab.Project, "gcc", args...); err != nil {
 		return "", err
 	}
