@@ -22,6 +22,9 @@ func checkCommand() *cobra.Command {
 	}
 }
 
+// moduleDirs are the folders with kernel modules.
+var moduleDirs = []string{"kmod", "experiments/lab/gen"}
+
 func checkKernel(ctx context.Context) error {
 	b, err := lab.Builder(lab.Options{})
 	if err != nil {
@@ -40,11 +43,11 @@ func checkKernel(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "check: checkpatch --strict, W=1 and sparse over %d patches and kmod (about a minute)\n", len(series))
-	style, err := b.Checkpatch(ctx, k.Tree, series, "kmod")
+	style, err := b.Checkpatch(ctx, k.Tree, series, moduleDirs...)
 	if err != nil {
 		return err
 	}
-	static, err := b.Static(ctx, k, series, "kmod")
+	static, err := b.Static(ctx, k, series, moduleDirs...)
 	if err != nil {
 		return err
 	}
@@ -54,6 +57,6 @@ func checkKernel(ctx context.Context) error {
 	if n := len(style) + len(static); n > 0 {
 		return fmt.Errorf("%d findings in kernel code", n)
 	}
-	fmt.Printf("check: %d patches and kmod: no finding\n", len(series))
+	fmt.Printf("check: %d patches, kmod and the generator: no finding\n", len(series))
 	return nil
 }

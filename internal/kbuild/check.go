@@ -28,11 +28,7 @@ func (b *Builder) Checkpatch(ctx context.Context, tree string, series []Patch, d
 	defer os.RemoveAll(work)
 	check := func(args ...string) error {
 		// FILE_PATH_CHANGES asks for a line in MAINTAINERS: this series is not upstream.
-		ignore := "FILE_PATH_CHANGES"
-		if strings.Contains(args[len(args)-1], "/uapi/") {
-			// User level has no BIT() and spells the assertion as C11 does.
-			ignore += ",BIT_MACRO,CAMELCASE"
-		}
+		ignore := "FILE_PATH_CHANGES" + exemptions(args[len(args)-1])
 		args = append([]string{script, "--strict", "--terse", "--no-summary", "--show-types", "--ignore", ignore, "--root", tree}, args...)
 		cmd := exec.CommandContext(ctx, "perl", args...)
 		cmd.Dir = work
@@ -66,6 +62,22 @@ func (b *Builder) Checkpatch(ctx context.Context, tree string, series []Patch, d
 		}
 	}
 	return findings, nil
+}
+
+// exemptions returns the checkpatch types that cannot be met in a file.
+func exemptions(path string) string {
+	text, err := os.ReadFile(path)
+	switch {
+	case err != nil:
+		return ""
+	case strings.Contains(string(text), "Linux-syscall-note"):
+		// Shared with user level, which has no BIT() and spells the assertion as C11 does.
+		return ",BIT_MACRO,CAMELCASE"
+	case strings.Contains(string(text), "TRACE_EVENT("):
+		// The usual shape of trace events; checkpatch spares include/trace alone.
+		return ",OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT"
+	}
+	return ""
 }
 
 // sources returns the .c, .h and .S files below dir that are not generated and
