@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sandstream/internal/cli"
 	"sandstream/internal/kbuild"
 	"sandstream/internal/lab"
 )
@@ -20,7 +21,7 @@ func buildCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "build",
 		Short: "Build kernel, module, libraries, tools and image; does nothing that is already done",
-		Args:  cobra.NoArgs,
+		Args:  cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, v := range variants {
 				if kernelOnly {

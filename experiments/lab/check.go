@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sandstream/internal/cli"
 	"sandstream/internal/kbuild"
 	"sandstream/internal/lab"
 )
@@ -17,7 +18,7 @@ func checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "checkpatch --strict on the patches and kmod, sparse and W=1 on the files they touch",
-		Args:  cobra.NoArgs,
+		Args:  cli.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return checkKernel(c.Context()) },
 	}
 }

@@ -16,13 +16,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"sandstream/internal/cli"
 	"sandstream/internal/vm"
 )
 
@@ -30,26 +30,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := root().ExecuteContext(ctx)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "lab:", err)
+	if errors.Is(err, vm.ErrTimeout) {
+		err = cli.Errorf(cli.ErrTimeout, "%w", err)
 	}
-	os.Exit(status(err))
-}
-
-// usageError is an error in how the command was called.
-type usageError struct{ error }
-
-func status(err error) int {
-	var usage usageError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &usage):
-		return 2
-	case errors.Is(err, vm.ErrTimeout):
-		return 5
-	}
-	return 1
+	os.Exit(cli.Report(os.Stderr, err))
 }
 
 func root() *cobra.Command {
@@ -58,9 +42,10 @@ func root() *cobra.Command {
 		Short:         "Build, boot and test the Sandstream laboratory",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	c.PersistentFlags().BoolP("keep-going", "k", false, "leave out a part that does not build instead of failing")
+	cli.Strict(c)
 	c.AddCommand(buildCommand(), shellCommand(), runCommand(), testCommand(), checkCommand(), cleanCommand())
 	return c
 }

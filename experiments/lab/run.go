@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sandstream/internal/cli"
 	"sandstream/internal/lab"
 	"sandstream/internal/vm"
 )
@@ -72,7 +73,7 @@ func shellCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "shell",
 		Short: "Boot a guest and open a shell in it; 'exit' or Ctrl-A X leaves",
-		Args:  cobra.NoArgs,
+		Args:  cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := buildLab(c.Context(), f.variant, keepGoing(c))
 			if err != nil {
@@ -100,7 +101,7 @@ func runCommand() *cobra.Command {
 		Short: "Run one program in a guest; its exit status is this command's",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{fmt.Errorf("run: name a program, for example: lab run -- /tests/boot/boot 1")}
+				return cli.Usagef("run: name a program, for example: lab run -- /tests/boot/boot 1 2")
 			}
 			return nil
 		},
@@ -165,7 +166,7 @@ func cleanCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "clean",
 		Short: "Remove the cache: kernel sources, objects, images",
-		Args:  cobra.NoArgs,
+		Args:  cli.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			b, err := lab.Builder(lab.Options{})
 			if err != nil {

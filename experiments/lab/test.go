@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sandstream/internal/cli"
 	"sandstream/internal/lab"
 	"sandstream/internal/vm"
 )
@@ -26,11 +27,11 @@ func testCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "test",
 		Short: "Run the VM tests; each prints its checks, a count comes last",
-		Args:  cobra.NoArgs,
+		Args:  cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			match, err := regexp.Compile(pattern)
 			if err != nil {
-				return usageError{err}
+				return cli.Usagef("--run: %w", err)
 			}
 			s := &suite{out: out, keepGoing: keepGoing(c), labs: map[string]*lab.Lab{}}
 			for _, t := range vmTests {
