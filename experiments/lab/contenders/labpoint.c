@@ -42,7 +42,7 @@ static struct options {
 	const char *port, *dst_ip, *stamps, *forwarder;
 	unsigned int dst_port, len, hogs;
 	unsigned char mac[6];
-	unsigned int warm_ms, drain_ms;
+	unsigned int warm_ms, drain_ms, seed;
 } opt = { .port = "eth0", .dst_ip = "10.0.0.1", .dst_port = 5000, .len = 200,
 	  .warm_ms = 20, .drain_ms = 100 };
 
@@ -170,7 +170,9 @@ static double run(const char *kind, double rate, uint32_t frames)
 	struct sample a, b;
 
 	r.count = (frames + r.burst - 1) / r.burst * r.burst;
-	r.period_ns = (uint64_t)(1e9 * r.burst / rate + 0.5);
+	r.period_ns = (uint64_t)(1e8 * r.burst / rate + 0.5) * 10;
+	r.spread_ns = (uint32_t)(r.period_ns / 8);
+	r.seed = opt.seed;
 	if (ioctl(gen, ULSGEN_START, &r))
 		die("generator: start %u frames at %g per second", r.count, rate);
 	sleep_ms(opt.warm_ms);
@@ -283,8 +285,7 @@ static void set_frame(void)
 		die("generator: port %s", opt.port);
 	if (ioctl(gen, ULSGEN_COST, &cost))
 		die("generator: cost");
-	printf("{\"kind\":\"cost\",\"shot_entry\":%u,\"stamp_entry\":%u,\"tsc_khz\":%u}\n",
-	       cost.shot_entry, cost.stamp_entry, cost.tsc_khz);
+	printf("{\"kind\":\"cost\",\"nmi_entry\":%u,\"tsc_khz\":%u}\n", cost.nmi_entry, cost.tsc_khz);
 }
 
 static void port_mac(void)
@@ -303,7 +304,7 @@ static void port_mac(void)
 static void usage(void)
 {
 	fprintf(stderr, "usage: labpoint [--port DEV] [--dst-ip IP] [--dst-port N] [--len BYTES]\n"
-			"       [--hogs N] [--forwarder COMMAND] [--stamps FILE] [--warm MS] [--drain MS]\n"
+			"       [--hogs N] [--forwarder COMMAND] [--stamps FILE] [--warm MS] [--drain MS] [--seed N]\n"
 			"       run RATE FRAMES | search RATE FRAMES MS\n");
 	exit(2);
 }
@@ -313,7 +314,8 @@ static void parse(int argc, char **argv)
 	static const struct option longs[] = {
 		{ "port", 1, NULL, 'p' }, { "dst-ip", 1, NULL, 'i' }, { "dst-port", 1, NULL, 'd' },
 		{ "len", 1, NULL, 'l' }, { "hogs", 1, NULL, 'h' }, { "forwarder", 1, NULL, 'f' },
-		{ "stamps", 1, NULL, 's' }, { "warm", 1, NULL, 'w' }, { "drain", 1, NULL, 'r' }, { 0 } };
+		{ "stamps", 1, NULL, 's' }, { "warm", 1, NULL, 'w' }, { "drain", 1, NULL, 'r' }, { "seed", 1, NULL, 'e' },
+		{ 0 } };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+", longs, NULL)) != -1) {
@@ -327,6 +329,7 @@ static void parse(int argc, char **argv)
 		case 's': opt.stamps = optarg; break;
 		case 'w': opt.warm_ms = (unsigned int)atoi(optarg); break;
 		case 'r': opt.drain_ms = (unsigned int)atoi(optarg); break;
+		case 'e': opt.seed = (unsigned int)atoi(optarg); break;
 		default: usage();
 		}
 	}

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The generator's parts: the NIC it drives itself (nic.c), the pacing and
- * stamping (shot.c), the device file (main.c). There is one generator, and the
+ * The generator's parts: the NIC it drives itself (nic.c), its interrupts
+ * (pace.c), shots and stamps (shot.c), the device file (main.c). There is one generator, and the
  * lab guest has one CPU; what an interrupt touches is written by interrupts
  * only, and read with READ_ONCE elsewhere.
  */
 #ifndef ULSGEN_INTERNAL_H
 #define ULSGEN_INTERNAL_H
 
-#include <linux/hrtimer.h>
 #include <linux/pci.h>
 #include <linux/types.h>
-#include <linux/wait.h>
 
 #include "ulsgen.h"
 
@@ -36,8 +34,6 @@ struct gen_payload {
 struct gen_nic {
 	struct pci_dev *pdev;
 	void __iomem *regs;
-	void __iomem *ioapic;
-	int pin;			/* of the I/O APIC */
 	struct gen_tx_desc *tx;
 	struct gen_rx_desc *rx;
 	dma_addr_t tx_dma, rx_dma, frames_dma, buffers_dma;
@@ -48,6 +44,14 @@ struct gen_nic {
 	u8 mac[6];
 };
 
+struct gen_pace {
+	void __iomem *hpet, *ioapic;
+	int timer_pin, nic_pin;		/* of the I/O APIC */
+	u32 tick_ns;
+	u32 next;			/* HPET counter at which the next shot is due */
+	bool on;
+};
+
 struct gen {
 	struct gen_nic nic;
 	struct ulsgen_frame frame;
@@ -55,12 +59,13 @@ struct gen {
 	struct ulsgen_stats stats;
 	struct ulsgen_cost cost;
 	struct ulsgen_stamp *stamps;	/* run.count */
-	struct hrtimer timer;
-	struct wait_queue_head done;
-	ktime_t start;
+	struct gen_pace pace;
+	u32 start;			/* HPET counter when the run began */
+	u32 period, spread;		/* of the run, in ticks of the HPET */
+	u64 shots_due;			/* shots whose time has come */
 	u32 runs;
-	u64 shot_ticks;			/* calibration: inside the last shot */
-	u64 stamp_ticks;		/* calibration: inside the last NMI handler */
+	u64 random;			/* state of a xorshift generator, never 0 */
+	u64 nmi_ticks;			/* inside the last NMI's handler */
 
 	void __iomem *port;		/* registers of the forwarder's receiving port */
 	u32 port_ring;			/* its descriptors */
@@ -70,15 +75,24 @@ struct gen {
 int gen_nic_open(struct gen *g, struct pci_dev *pdev);
 void gen_nic_close(struct gen *g);
 void gen_nic_fill(struct gen *g);
-u32 gen_nic_send(struct gen *g, u32 seq, u32 n);
+void gen_nic_number(struct gen *g, u32 seq, u32 n);
 void gen_nic_kick(struct gen *g);
-void gen_nic_nmi_on(struct gen *g);
-void gen_nic_nmi_off(struct gen *g);
+void gen_nic_interrupt(struct gen *g, bool on);
 void gen_nic_self_interrupt(struct gen *g);
-int gen_nic_collect(struct gen *g, u64 now);
+bool gen_nic_collect(struct gen *g, u64 now);
 int gen_port_open(struct gen *g, const char *name);
 void gen_port_close(struct gen *g);
 u32 gen_port_room(struct gen *g);
+
+/* pace.c */
+int gen_pace_open(struct gen *g);
+void gen_pace_close(struct gen *g);
+void gen_pace_wire(struct gen *g, bool on);
+void gen_pace_on(struct gen *g);
+void gen_pace_off(struct gen *g);
+u32 gen_pace_now(struct gen *g);
+void gen_pace_next(struct gen *g, u32 at);
+bool gen_pace_due(struct gen *g);
 
 /* shot.c */
 int gen_shot_open(struct gen *g);

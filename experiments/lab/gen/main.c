@@ -3,6 +3,7 @@
  * ulsgen.ko: the lab's traffic generator, for one-CPU guests under QEMU only.
  * See ulsgen.h for what it does and docs/experiments-endhost.md for why so.
  */
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -53,7 +54,8 @@ static int start(struct gen *g, const struct ulsgen_run __user *arg)
 		return -EBUSY;
 	if (r.period_ns < 2000 || r.period_ns > NSEC_PER_SEC || !r.burst ||
 	    r.burst > ULSGEN_MAX_BURST || !r.count || r.count > ULSGEN_MAX_FRAMES ||
-	    r.count % r.burst)
+	    r.count % r.burst || r.spread_ns > r.period_ns / 2 || r.period_ns % g->pace.tick_ns ||
+	    r.period_ns * (r.count / r.burst) > ULSGEN_MAX_NS)
 		return -EINVAL;
 	gen_shot_stop(g);
 	g->run = r;
@@ -63,12 +65,17 @@ static int start(struct gen *g, const struct ulsgen_run __user *arg)
 static int read_stats(struct gen *g, struct ulsgen_stats __user *arg)
 {
 	struct ulsgen_stats s;
-	unsigned long flags;
+	u32 shots, stamps;
 
-	local_irq_save(flags);	/* against a shot; a stamp in between is one frame off at most */
-	s = g->stats;
-	s.now = rdtsc();
-	local_irq_restore(flags);
+	/* An NMI in between would tear the figures: look again. */
+	do {
+		shots = READ_ONCE(g->stats.shots);
+		stamps = READ_ONCE(g->stats.stamps);
+		barrier();
+		s = g->stats;
+		s.now = rdtsc();
+		barrier();
+	} while (shots != READ_ONCE(g->stats.shots) || stamps != READ_ONCE(g->stats.stamps));
 	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
 }
 
@@ -77,9 +84,16 @@ static long gen_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct gen *g = &gen;
 	long err;
 
-	/* Waiting needs no lock, and must not keep others from the figures. */
-	if (cmd == ULSGEN_WAIT)
-		return wait_event_interruptible(g->done, !READ_ONCE(g->stats.running));
+	/*
+	 * Waiting needs no lock, and must not keep others from the figures. An NMI
+	 * can wake nobody: look every millisecond.
+	 */
+	if (cmd == ULSGEN_WAIT) {
+		while (READ_ONCE(g->stats.running))
+			if (msleep_interruptible(1))
+				return -ERESTARTSYS;
+		return 0;
+	}
 	if (mutex_lock_interruptible(&gen_lock))
 		return -ERESTARTSYS;
 	switch (cmd) {
@@ -144,9 +158,12 @@ static int gen_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = gen_nic_open(g, pdev);
 	if (err)
 		goto err_clear;
-	err = gen_shot_open(g);
+	err = gen_pace_open(g);
 	if (err)
 		goto err_close_nic;
+	err = gen_shot_open(g);
+	if (err)
+		goto err_close_pace;
 	err = misc_register(&gen_misc);
 	if (err)
 		goto err_close_shot;
@@ -155,6 +172,8 @@ static int gen_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 err_close_shot:
 	gen_shot_close(g);
+err_close_pace:
+	gen_pace_close(g);
 err_close_nic:
 	gen_nic_close(g);
 err_clear:
@@ -169,6 +188,7 @@ static void gen_remove(struct pci_dev *pdev)
 	misc_deregister(&gen_misc);
 	gen_shot_close(g);
 	gen_port_close(g);
+	gen_pace_close(g);
 	gen_nic_close(g);
 	memset(g, 0, sizeof(*g));
 }

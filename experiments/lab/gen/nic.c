@@ -9,10 +9,10 @@
  * frame's time on the wire is known exactly; and only this one can be told not
  * to throttle its interrupt, which stamps what comes back.
  *
- * The interrupt line is wired to the CPU as an NMI, in the I/O APIC: the next
- * instruction after the forwarder's write to its own tail register is then
- * the stamp, even where interrupts are off, and none of the kernel's interrupt
- * exit work (softirqs, rescheduling) runs on the generator's account.
+ * Its interrupt is an NMI (pace.c): the next instruction after the forwarder's
+ * write to its own tail register is then the stamp, even where interrupts are
+ * off, and none of the kernel's interrupt exit work (softirqs, rescheduling) runs
+ * on the generator's account.
  */
 #include <linux/etherdevice.h>
 #include <linux/if_ether.h>
@@ -24,8 +24,6 @@
 #include <net/checksum.h>
 #include <net/ip.h>
 #include <net/net_namespace.h>
-#include <asm/apic.h>
-#include <asm/io_apic.h>
 
 #include "internal.h"
 
@@ -61,11 +59,6 @@
 #define TXD_IFCS	BIT(1)
 #define RXD_DD		BIT(0)
 
-/* I/O APIC redirection entry: NMI, edge, physical destination 0. */
-#define IOAPIC_RTE(pin)	(0x10 + 2 * (pin))
-#define RTE_NMI		(4 << 8)
-#define RTE_MASKED	BIT(16)
-
 struct gen_tx_desc {
 	__le64 addr;
 	__le16 len;
@@ -93,18 +86,6 @@ static u32 rd(struct gen_nic *n, u32 reg)
 static void wr(struct gen_nic *n, u32 reg, u32 value)
 {
 	writel(value, n->regs + reg);
-}
-
-static void ioapic_write(struct gen_nic *n, u32 index, u32 value)
-{
-	writel(index, n->ioapic);
-	writel(value, n->ioapic + 0x10);
-}
-
-static u32 ioapic_read(struct gen_nic *n, u32 index)
-{
-	writel(index, n->ioapic);
-	return readl(n->ioapic + 0x10);
 }
 
 static void set_ring(struct gen_nic *n, u32 base, dma_addr_t dma, u32 bytes)
@@ -144,26 +125,14 @@ static void nic_start(struct gen_nic *n)
 	rd(n, REG_ICR);
 }
 
-/*
- * The line becomes an NMI in the I/O APIC entry that the kernel set up, masked,
- * for a driver that would ask for it.
- */
-void gen_nic_nmi_on(struct gen *g)
-{
-	struct gen_nic *n = &g->nic;
-
-	rd(n, REG_ICR);
-	ioapic_write(n, IOAPIC_RTE(n->pin) + 1, 0);
-	ioapic_write(n, IOAPIC_RTE(n->pin), RTE_NMI);
-	wr(n, REG_IMS, INT_RXT0);
-}
-
-void gen_nic_nmi_off(struct gen *g)
+void gen_nic_interrupt(struct gen *g, bool on)
 {
 	struct gen_nic *n = &g->nic;
 
 	wr(n, REG_IMC, ~0u);
-	ioapic_write(n, IOAPIC_RTE(n->pin), RTE_MASKED);
+	rd(n, REG_ICR);
+	if (on)
+		wr(n, REG_IMS, INT_RXT0);
 }
 
 /* The device raises its own interrupt: to measure what one costs. */
@@ -187,7 +156,6 @@ static int nic_alloc(struct gen_nic *n)
 int gen_nic_open(struct gen *g, struct pci_dev *pdev)
 {
 	struct gen_nic *n = &g->nic;
-	u32 version;
 	int err;
 
 	n->pdev = pdev;
@@ -203,18 +171,6 @@ int gen_nic_open(struct gen *g, struct pci_dev *pdev)
 	err = nic_alloc(n);
 	if (err)
 		return err;
-	/* The kernel numbers interrupts of the first I/O APIC by its pins. */
-	n->ioapic = ioremap(IO_APIC_DEFAULT_PHYS_BASE, PAGE_SIZE);
-	if (!n->ioapic)
-		return -ENOMEM;
-	version = ioapic_read(n, 1);
-	n->pin = pdev->irq;
-	if (n->pin < 16 || n->pin > (version >> 16 & 0xff)) {
-		pci_err(pdev, "interrupt %d is not a pin of the I/O APIC: the lab needs machine q35\n",
-			n->pin);
-		iounmap(n->ioapic);
-		return -ENODEV;
-	}
 	pci_set_master(pdev);
 	nic_start(n);
 	return 0;
@@ -224,11 +180,10 @@ void gen_nic_close(struct gen *g)
 {
 	struct gen_nic *n = &g->nic;
 
-	gen_nic_nmi_off(g);
+	gen_nic_interrupt(g, false);
 	wr(n, REG_RCTL, 0);
 	wr(n, REG_TCTL, 0);
 	pci_clear_master(n->pdev);
-	iounmap(n->ioapic);
 }
 
 static void fill_one(struct gen *g, u8 *p)
@@ -280,7 +235,7 @@ void gen_nic_fill(struct gen *g)
 }
 
 /* Numbers the next n frames from seq; gen_nic_kick() then sends them. */
-u32 gen_nic_send(struct gen *g, u32 seq, u32 n)
+void gen_nic_number(struct gen *g, u32 seq, u32 n)
 {
 	struct gen_nic *nic = &g->nic;
 	u32 i;
@@ -293,7 +248,6 @@ u32 gen_nic_send(struct gen *g, u32 seq, u32 n)
 		load->not_seq = ~(seq + i);
 		nic->tail = (nic->tail + 1) % GEN_TX_SLOTS;
 	}
-	return n;
 }
 
 void gen_nic_kick(struct gen *g)
@@ -321,16 +275,16 @@ static void collect_one(struct gen *g, const u8 *p, u32 len, u64 now)
 }
 
 /*
- * Takes what has come back since the last call; in NMI context. Returns 0 when
- * the interrupt was not this device's.
+ * Takes what has come back since the last call; in NMI context. Returns false
+ * when the interrupt was not this device's.
  */
-int gen_nic_collect(struct gen *g, u64 now)
+bool gen_nic_collect(struct gen *g, u64 now)
 {
 	struct gen_nic *n = &g->nic;
 	u32 first = n->next;
 
 	if (!(rd(n, REG_ICR) & INT_RXT0))
-		return 0;
+		return false;
 	while (READ_ONCE(n->rx[n->next].status) & RXD_DD) {
 		dma_rmb();
 		collect_one(g, n->buffers + n->next * GEN_BUFFER, le16_to_cpu(n->rx[n->next].len),
@@ -340,7 +294,7 @@ int gen_nic_collect(struct gen *g, u64 now)
 	}
 	if (n->next != first)
 		wr(n, REG_RDT, (n->next + GEN_RX_SLOTS - 1) % GEN_RX_SLOTS);
-	return 1;
+	return true;
 }
 
 /*

@@ -18,6 +18,7 @@
 #define ULSGEN_MIN_LEN		60	/* bytes of a frame, without FCS */
 #define ULSGEN_MAX_LEN		1514
 #define ULSGEN_MAX_BURST	64
+#define ULSGEN_MAX_NS		40000000000ull	/* a run's duration */
 
 /* What the frames look like. They are written to the ring once. */
 struct ulsgen_frame {
@@ -31,9 +32,15 @@ struct ulsgen_frame {
 };
 
 struct ulsgen_run {
-	__u64 period_ns;	/* from one shot to the next */
+	__u64 period_ns;	/* from one shot to the next, a multiple of 10 */
 	__u32 burst;		/* frames of one shot */
 	__u32 count;		/* frames of the run; a multiple of burst */
+	/*
+	 * Shot k is due at k * period_ns plus a random time below spread_ns, so
+	 * that it does not march in step with the kernel's tick.
+	 */
+	__u32 spread_ns;	/* at most half a period */
+	__u32 seed;
 };
 
 /* Totals since the run began. Ticks are of the time stamp counter. */
@@ -45,9 +52,9 @@ struct ulsgen_stats {
 	__u32 missed;		/* of these, not sent: the receive ring had no room */
 	__u32 returned;		/* frames that came back, each counted once */
 	__u32 strange;		/* frames that came back and are none of ours, or twice */
-	__u32 shots;		/* timer interrupts */
-	__u32 stamps;		/* non-maskable interrupts that stamped returns */
-	__u32 late_max;		/* ticks from a shot's time to the shot, largest */
+	__u32 shots;		/* interrupts of the timer */
+	__u32 stamps;		/* interrupts that stamped returns */
+	__u32 late_max;		/* from a shot's time to the shot, largest, in units of 10 ns */
 	__u32 burst_max;	/* frames of the largest shot: more than burst when one was late */
 	__u64 spent;		/* ticks that the generator took from the guest, in all */
 	__u32 running;		/* 0: every frame was offered */
@@ -56,10 +63,8 @@ struct ulsgen_stats {
 
 /* What the generator itself costs, measured by ULSGEN_SET_FRAME (ticks). */
 struct ulsgen_cost {
-	__u32 shot_entry;	/* timer interrupt without the shot */
-	__u32 stamp_entry;	/* NMI without its handler */
+	__u32 nmi_entry;	/* a non-maskable interrupt without its handler */
 	__u32 tsc_khz;
-	__u32 pad;
 };
 
 /*
