@@ -99,22 +99,20 @@ func ParseParams(s string, def Params) (Params, error) {
 }
 
 // ForHosts chooses parameters for a graph whose every node is a host: about
-// √hosts transit nodes in as many domains as there are nodes in each, stubs of
-// 7 to 31 nodes, and as few nodes beyond hosts as these allow (none when hosts
-// is 2^16, 2^20 or 2^24).
+// √hosts/4 transit nodes in as many domains as there are nodes in each, stubs
+// of 11 to 21 nodes, and as few nodes beyond hosts as these allow (none when
+// hosts is 2^16 or 2^20).
 func ForHosts(hosts int) Params {
 	p := Params{PTop: .5, PTransit: .6, PStub: .42}
-	p.T = max(1, int(math.Round(math.Pow(float64(hosts), .25))))
+	p.T = max(1, int(math.Round(math.Pow(float64(hosts), .25)/2)))
 	p.Nt = p.T
 	best := math.MaxInt
-	for _, ns := range []int{15, 13, 17, 11, 19, 9, 21, 7, 23, 25, 27, 29, 31} {
+	for _, ns := range []int{15, 13, 11, 17, 19, 21} {
 		perTransit := (hosts + p.T*p.Nt - 1) / (p.T * p.Nt)
-		k := max(0, (perTransit-1+ns-1)/ns)
 		q := p
-		q.K, q.Ns = k, ns
+		q.K, q.Ns = max(0, (perTransit-1+ns-1)/ns), ns
 		if n := q.Nodes(); n >= hosts && n < best {
-			best = n
-			p.K, p.Ns = k, ns
+			best, p.K, p.Ns = n, q.K, q.Ns
 		}
 	}
 	return p
