@@ -123,7 +123,7 @@ const (
 	CmdSpaCommit      uint8 = 4  // Map everything, attach the port, run INIT, go live; on any error the half-made SPA is gone. Without xsk-fd and replace-id an SPA without a port: only spa-control, ticks and bench reach it.
 	CmdSpaDiscard     uint8 = 5  // Give up an SPA that is being loaded.
 	CmdSpaDel         uint8 = 6  // Run FINI, detach the port, unmap; or drop the record of an aborted SPA.
-	CmdSpaGet         uint8 = 7  // Describe one SPA, by id or by name (the newest of that name), or all.
+	CmdSpaGet         uint8 = 7  // Describe one SPA, by id or by name (the newest of that name), or all. The dump and the events leave out segments, parameters and names of counters.
 	CmdSpaSet         uint8 = 8  // Change the budget or the reservation of a live SPA.
 	CmdSpaControl     uint8 = 9  // Hand a struct uls_msg_* to the SPA in a CONTROL upcall. A negative result is the error of the command.
 	CmdStatsGet       uint8 = 10 // Statistics of one SPA or of all.
@@ -234,7 +234,7 @@ const (
 	AttrStatsUpcallNsMax     uint16 = 8  // u64
 	AttrStatsHistogram       uint16 = 9  // array of u64: upcalls by duration; element i counts [2^i, 2^(i+1)) ns, element 0 also 0 ns, the last one everything above
 	AttrStatsInterrupts      uint16 = 10 // u64: device interrupts taken inside upcalls
-	AttrStatsDeferred        uint16 = 11 // array of u64: batches announced by the stock wake-up instead of an upcall: busy polling or another task's NAPI; interrupts off; asked for by the module (SPA busy on another CPU, or not live)
+	AttrStatsDeferred        uint16 = 11 // array of u64: batches of the port announced by the stock wake-up instead of an upcall: busy polling or another task's NAPI; interrupts off; no live SPA
 	AttrStatsContexts        uint16 = 12 // array of u64: one u64 for each enum context
 	AttrStatsContextSwitches uint16 = 13 // u64: switches of the interrupted task between entry and end of an upcall; must be 0
 	AttrStatsMigrations      uint16 = 14 // u64: upcalls that ended on another CPU or task than they began on; must be 0

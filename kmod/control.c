@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * CONTROL upcalls: a message is put in the mailbox, the SPA is called in the
+ * context of whoever sent it, and its answer is the answer to the sender.
+ */
+#include <linux/netlink.h>
+#include <linux/string.h>
+
+#include "control.h"
+#include "spa.h"
+#include "upcall.h"
+
+static int check_message(const void *data, size_t len,
+			 struct netlink_ext_ack *extack)
+{
+	struct uls_msg msg;
+	size_t need;
+
+	if (len < sizeof(msg) || len > ULS_MBOX_SIZE) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "message of %zu bytes: must be %zu to %d",
+				   len, sizeof(msg), ULS_MBOX_SIZE);
+		return -EINVAL;
+	}
+	memcpy(&msg, data, sizeof(msg));
+	switch (msg.type) {
+	case ULS_MSG_PARAM:
+		need = sizeof(struct uls_msg_param);
+		break;
+	case ULS_MSG_FLOW_ADD:
+	case ULS_MSG_FLOW_DEL:
+		need = sizeof(struct uls_msg_flow);
+		break;
+	default:
+		NL_SET_ERR_MSG_FMT(extack, "unknown message type %u", msg.type);
+		return -EINVAL;
+	}
+	if (msg.len != len || len != need) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "message type %u has %zu bytes and says %u; it takes %zu",
+				   msg.type, len, msg.len, need);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_param(const struct uls_spa *spa, const void *data,
+		       struct netlink_ext_ack *extack)
+{
+	struct uls_msg_param msg;
+
+	memcpy(&msg, data, sizeof(msg));
+	if (msg.hdr.type != ULS_MSG_PARAM ||
+	    msg.index < spa->config.nr_params)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack, "no parameter %u, the SPA has %u",
+			   msg.index, spa->config.nr_params);
+	return -EINVAL;
+}
+
+/* So that spa-get can tell what was set. */
+static void remember_param(struct uls_spa *spa, const void *data)
+{
+	struct uls_msg_param msg;
+
+	memcpy(&msg, data, sizeof(msg));
+	if (msg.hdr.type == ULS_MSG_PARAM)
+		WRITE_ONCE(spa->config.param[msg.index].value, msg.value);
+}
+
+static int call(struct uls_spa *spa, const void *data, size_t len, s64 *result,
+		struct netlink_ext_ack *extack)
+{
+	struct uls_port *port = spa->port;
+	int err = -ENODEV;
+
+	uls_port_lock(port);
+	if (port->spa == spa) {
+		memcpy(uls_area_address(&spa->mbox, 0), data, len);
+		err = uls_upcall_run(spa, ULS_UP_CONTROL, len,
+				     ULS_CONTEXT_NETLINK, result);
+		if (err && spa->abort.cause)
+			uls_upcall_explain(&spa->abort, extack);
+	} else {
+		NL_SET_ERR_MSG_FMT(extack, "SPA %u is not live", spa->id);
+	}
+	uls_port_unlock(port);
+	return err;
+}
+
+/**
+ * uls_control() - send a message to an SPA
+ * @spa: the caller has a reference, and no lock
+ * @data: a struct uls_msg_*
+ * @len: its length in bytes
+ * @result: what the SPA returned
+ * @extack: says what was wrong
+ *
+ * Return: 0; -EINVAL for a bad message; -ENODEV if the SPA is not live; what
+ * uls_upcall_run() says if it was aborted; the SPA's own negative result.
+ */
+int uls_control(struct uls_spa *spa, const void *data, size_t len, s64 *result,
+		struct netlink_ext_ack *extack)
+{
+	int err;
+
+	err = check_message(data, len, extack);
+	if (!err)
+		err = check_param(spa, data, extack);
+	if (err)
+		return err;
+
+	mutex_lock(&spa->control);
+	err = call(spa, data, len, result, extack);
+	if (!err && *result < 0) {
+		NL_SET_ERR_MSG_FMT(extack, "the SPA refused: %lld", *result);
+		err = *result >= -MAX_ERRNO ? *result : -EINVAL;
+	}
+	if (!err)
+		remember_param(spa, data);
+	mutex_unlock(&spa->control);
+	return err;
+}

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Commands of the netlink family that read: SPAs, statistics, logs.
+ */
+#include <linux/slab.h>
+#include <net/genetlink.h>
+#include <uapi/linux/uls_netlink.h>
+
+#include "generated/uls_netlink_gen.h"
+#include "netlink.h"
+#include "spa.h"
+
+/* Room for everything that can be said of an SPA, or its log at a time. */
+#define FULL_SIZE	16384
+#define LOG_CHUNK	12288
+
+/* Where a dump goes on; lies in netlink_callback.ctx. */
+struct dump_state {
+	unsigned long id;
+};
+
+static int put_u64(struct sk_buff *skb, int attr, u64 value)
+{
+	static_assert(ULS_A_SPA_PAD == 1 && ULS_A_STATS_PAD == 1 &&
+		      ULS_A_ABORT_PAD == 1 && ULS_A_SEGMENT_PAD == 1 &&
+		      ULS_A_PARAM_PAD == 1 && ULS_A_LOG_PAD == 1);
+
+	return nla_put_u64_64bit(skb, attr, value, ULS_A_SPA_PAD);
+}
+
+static int put_abort(struct sk_buff *skb, const struct uls_abort *a)
+{
+	struct nlattr *nest = nla_nest_start(skb, ULS_A_SPA_ABORT);
+
+	if (!nest ||
+	    nla_put_u32(skb, ULS_A_ABORT_CAUSE, a->cause) ||
+	    nla_put_u32(skb, ULS_A_ABORT_VECTOR, a->vector) ||
+	    put_u64(skb, ULS_A_ABORT_ERROR_CODE, a->error_code) ||
+	    put_u64(skb, ULS_A_ABORT_ADDRESS, a->address) ||
+	    put_u64(skb, ULS_A_ABORT_IP, a->ip) ||
+	    put_u64(skb, ULS_A_ABORT_SP, a->sp) ||
+	    nla_put_u32(skb, ULS_A_ABORT_REASON, a->reason) ||
+	    nla_put_u32(skb, ULS_A_ABORT_CPU, a->cpu) ||
+	    put_u64(skb, ULS_A_ABORT_TIME, a->time))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int put_port(struct sk_buff *skb, const struct uls_spa *spa)
+{
+	if (!spa->ifindex)
+		return 0;
+	if (nla_put_u32(skb, ULS_A_SPA_IFINDEX, spa->ifindex) ||
+	    nla_put_u32(skb, ULS_A_SPA_QUEUE, spa->queue) ||
+	    put_u64(skb, ULS_A_SPA_UMEM_SIZE, spa->umem_size) ||
+	    nla_put_u32(skb, ULS_A_SPA_CHUNK_SIZE, spa->chunk_size))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* What dumps and events say: fits into any message. */
+int uls_nl_put_spa(struct sk_buff *skb, const struct uls_spa *spa)
+{
+	const struct uls_spa_config *c = &spa->config;
+	u32 state = READ_ONCE(spa->state);
+
+	lockdep_assert_held(&uls_spa_lock);
+	if (nla_put_u32(skb, ULS_A_SPA_ID, spa->id) ||
+	    nla_put_string(skb, ULS_A_SPA_NAME, c->name) ||
+	    nla_put_string(skb, ULS_A_SPA_VERSION, c->version) ||
+	    nla_put_u32(skb, ULS_A_SPA_FLAGS, c->flags) ||
+	    nla_put_u32(skb, ULS_A_SPA_STATE, state) ||
+	    nla_put_u32(skb, ULS_A_SPA_ISOLATION, ULS_ISOLATION_ROOT) ||
+	    put_u64(skb, ULS_A_SPA_BASE, spa->base) ||
+	    put_u64(skb, ULS_A_SPA_ENTRY, c->entry) ||
+	    put_u64(skb, ULS_A_SPA_IMAGE_SIZE, c->image_size) ||
+	    nla_put_u32(skb, ULS_A_SPA_STACK_SIZE, c->stack_size) ||
+	    put_u64(skb, ULS_A_SPA_HEAP_SIZE, c->heap_size) ||
+	    nla_put_u32(skb, ULS_A_SPA_TICK_US, c->tick_us) ||
+	    put_u64(skb, ULS_A_SPA_BUDGET_NS, spa->budget_ns) ||
+	    put_u64(skb, ULS_A_SPA_RUNTIME_NS, spa->runtime_ns) ||
+	    put_u64(skb, ULS_A_SPA_PERIOD_NS, spa->period_ns) ||
+	    put_u64(skb, ULS_A_SPA_SINCE, spa->since) ||
+	    put_port(skb, spa))
+		return -EMSGSIZE;
+	/* Written before the state by another CPU's upcall. */
+	if (state == ULS_STATE_ABORTED) {
+		smp_rmb();
+		return put_abort(skb, &spa->abort);
+	}
+	return 0;
+}
+
+static int put_segments(struct sk_buff *skb, const struct uls_spa_config *c)
+{
+	struct nlattr *nest;
+	unsigned int i;
+
+	for (i = 0; i < c->nr_segments; i++) {
+		nest = nla_nest_start(skb, ULS_A_SPA_SEGMENT);
+		if (!nest ||
+		    put_u64(skb, ULS_A_SEGMENT_OFFSET, c->segment[i].offset) ||
+		    put_u64(skb, ULS_A_SEGMENT_SIZE, c->segment[i].size) ||
+		    nla_put_u32(skb, ULS_A_SEGMENT_PROT, c->segment[i].prot))
+			return -EMSGSIZE;
+		nla_nest_end(skb, nest);
+	}
+	return 0;
+}
+
+static int put_params(struct sk_buff *skb, const struct uls_spa_config *c)
+{
+	struct nlattr *nest;
+	unsigned int i;
+
+	for (i = 0; i < c->nr_params; i++) {
+		const struct uls_param *p = &c->param[i];
+
+		nest = nla_nest_start(skb, ULS_A_SPA_PARAM);
+		if (!nest ||
+		    nla_put_string(skb, ULS_A_PARAM_NAME, p->name) ||
+		    nla_put_u32(skb, ULS_A_PARAM_TYPE, p->type) ||
+		    put_u64(skb, ULS_A_PARAM_VALUE, READ_ONCE(p->value)) ||
+		    nla_put_string(skb, ULS_A_PARAM_HELP, p->help))
+			return -EMSGSIZE;
+		nla_nest_end(skb, nest);
+	}
+	for (i = 0; i < c->nr_counters; i++)
+		if (nla_put_string(skb, ULS_A_SPA_COUNTER_NAME, c->counter[i]))
+			return -EMSGSIZE;
+	return 0;
+}
+
+static struct uls_spa *spa_to_get(struct genl_info *info)
+{
+	struct nlattr *name = info->attrs[ULS_A_SPA_NAME];
+	struct uls_spa *spa;
+
+	if (info->attrs[ULS_A_SPA_ID] || !name)
+		return uls_nl_spa(info, ULS_A_SPA_ID);
+	spa = uls_spa_find_name(nla_data(name));
+	if (spa)
+		return spa;
+	NL_SET_ERR_MSG_ATTR_FMT(info->extack, name, "no SPA \"%s\"",
+				(char *)nla_data(name));
+	return ERR_PTR(-ENOENT);
+}
+
+int uls_nl_spa_get_doit(struct sk_buff *req, struct genl_info *info)
+{
+	struct uls_spa *spa;
+	struct sk_buff *skb;
+	void *head;
+	int err;
+
+	skb = uls_nl_reply(info, FULL_SIZE, &head);
+	if (!skb)
+		return -ENOMEM;
+	mutex_lock(&uls_spa_lock);
+	spa = spa_to_get(info);
+	err = IS_ERR(spa) ? PTR_ERR(spa) : uls_nl_put_spa(skb, spa);
+	if (!err)
+		err = put_segments(skb, &spa->config);
+	if (!err)
+		err = put_params(skb, &spa->config);
+	mutex_unlock(&uls_spa_lock);
+	if (err) {
+		nlmsg_free(skb);
+		return err;
+	}
+	genlmsg_end(skb, head);
+	return genlmsg_reply(skb, info);
+}
+
+/*
+ * One message for each SPA, in the order of their numbers; when the buffer is
+ * full the next call goes on with the one that did not fit.
+ */
+static int dump(struct sk_buff *skb, struct netlink_callback *cb,
+		int (*put)(struct sk_buff *skb, const struct uls_spa *spa))
+{
+	struct dump_state *state = (void *)cb->ctx;
+	const struct genl_info *info = genl_info_dump(cb);
+	struct uls_spa *spa;
+	int err = 0;
+
+	NL_ASSERT_CTX_FITS(struct dump_state);
+
+	mutex_lock(&uls_spa_lock);
+	while ((spa = uls_spa_next(&state->id))) {
+		void *head = genlmsg_iput(skb, info);
+
+		err = head ? put(skb, spa) : -EMSGSIZE;
+		if (err) {
+			if (head)
+				genlmsg_cancel(skb, head);
+			break;
+		}
+		genlmsg_end(skb, head);
+		state->id = spa->id + 1;
+	}
+	mutex_unlock(&uls_spa_lock);
+	return err == -EMSGSIZE && skb->len ? skb->len : err;
+}
+
+int uls_nl_spa_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return dump(skb, cb, uls_nl_put_spa);
+}
+
+static int put_array(struct sk_buff *skb, int attr, const u64 *v,
+		     unsigned int nr)
+{
+	return nla_put_64bit(skb, attr, nr * sizeof(*v), v, ULS_A_STATS_PAD);
+}
+
+/* The SPA may be writing them: each word is read once. */
+static int put_counters(struct sk_buff *skb, const struct uls_spa *spa)
+{
+	const u64 *from = uls_area_address(&spa->counters, 0);
+	struct nlattr *attr;
+	unsigned int i;
+	u64 *to;
+
+	attr = nla_reserve_64bit(skb, ULS_A_STATS_COUNTERS,
+				 ULS_COUNTERS_MAX * sizeof(u64),
+				 ULS_A_STATS_PAD);
+	if (!attr)
+		return -EMSGSIZE;
+	to = nla_data(attr);
+	for (i = 0; i < ULS_COUNTERS_MAX; i++)
+		put_unaligned(READ_ONCE(from[i]), to + i);
+	return 0;
+}
+
+static int put_deferred(struct sk_buff *skb, const struct uls_port *port)
+{
+	u64 sum[XSK_UPCALL_DEFERS] = {};
+	unsigned int cpu, i;
+
+	if (!port || !port->up.deferred)
+		return 0;
+	for_each_possible_cpu(cpu) {
+		const u64 *v = per_cpu_ptr(port->up.deferred, cpu);
+
+		for (i = 0; i < XSK_UPCALL_DEFERS; i++)
+			sum[i] += READ_ONCE(v[i]);
+	}
+	return put_array(skb, ULS_A_STATS_DEFERRED, sum, XSK_UPCALL_DEFERS);
+}
+
+static int put_stats(struct sk_buff *skb, const struct uls_spa *spa)
+{
+	struct uls_stats s;
+
+	lockdep_assert_held(&uls_spa_lock);
+	uls_stats_sum(spa, &s);
+	if (nla_put_u32(skb, ULS_A_STATS_ID, spa->id) ||
+	    nla_put_string(skb, ULS_A_STATS_NAME, spa->config.name) ||
+	    put_array(skb, ULS_A_STATS_UPCALLS, s.upcalls, ULS_REASONS) ||
+	    put_u64(skb, ULS_A_STATS_RX_FRAMES, s.rx_frames) ||
+	    put_u64(skb, ULS_A_STATS_TX_FRAMES, s.tx_frames) ||
+	    put_u64(skb, ULS_A_STATS_UPCALL_NS, s.ns) ||
+	    put_u64(skb, ULS_A_STATS_UPCALL_NS_MAX, s.ns_max) ||
+	    put_array(skb, ULS_A_STATS_HISTOGRAM, s.histogram,
+		      ULS_HISTOGRAM_BUCKETS) ||
+	    put_u64(skb, ULS_A_STATS_INTERRUPTS, s.interrupts) ||
+	    put_array(skb, ULS_A_STATS_CONTEXTS, s.contexts, ULS_CONTEXTS) ||
+	    put_u64(skb, ULS_A_STATS_CONTEXT_SWITCHES, s.context_switches) ||
+	    put_u64(skb, ULS_A_STATS_MIGRATIONS, s.migrations) ||
+	    nla_put_u32(skb, ULS_A_STATS_LAST_CS, s.last_cs) ||
+	    nla_put_u32(skb, ULS_A_STATS_LAST_CPU, s.last_cpu) ||
+	    put_u64(skb, ULS_A_STATS_ABORTS,
+		    READ_ONCE(spa->state) == ULS_STATE_ABORTED) ||
+	    put_deferred(skb, spa->port) ||
+	    put_counters(skb, spa))
+		return -EMSGSIZE;
+	return 0;
+}
+
+int uls_nl_stats_get_doit(struct sk_buff *req, struct genl_info *info)
+{
+	struct uls_spa *spa;
+	struct sk_buff *skb;
+	void *head;
+	int err;
+
+	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
+	if (!skb)
+		return -ENOMEM;
+	mutex_lock(&uls_spa_lock);
+	spa = uls_nl_spa(info, ULS_A_STATS_ID);
+	err = IS_ERR(spa) ? PTR_ERR(spa) : put_stats(skb, spa);
+	mutex_unlock(&uls_spa_lock);
+	if (err) {
+		nlmsg_free(skb);
+		return err;
+	}
+	genlmsg_end(skb, head);
+	return genlmsg_reply(skb, info);
+}
+
+int uls_nl_stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return dump(skb, cb, put_stats);
+}
+
+static int put_log(struct sk_buff *skb, struct genl_info *info, void *buffer)
+{
+	struct uls_spa *spa;
+	u64 cursor = 0, lost;
+	size_t len;
+
+	spa = uls_nl_spa(info, ULS_A_LOG_ID);
+	if (IS_ERR(spa))
+		return PTR_ERR(spa);
+	if (info->attrs[ULS_A_LOG_CURSOR])
+		cursor = nla_get_u64(info->attrs[ULS_A_LOG_CURSOR]);
+	len = uls_log_read(spa, &cursor, &lost, buffer, LOG_CHUNK);
+	if (nla_put_u32(skb, ULS_A_LOG_ID, spa->id) ||
+	    put_u64(skb, ULS_A_LOG_CURSOR, cursor) ||
+	    put_u64(skb, ULS_A_LOG_LOST, lost) ||
+	    nla_put(skb, ULS_A_LOG_DATA, len, buffer))
+		return -EMSGSIZE;
+	return 0;
+}
+
+int uls_nl_log_get_doit(struct sk_buff *req, struct genl_info *info)
+{
+	void *buffer, *head;
+	struct sk_buff *skb;
+	int err;
+
+	buffer = kvmalloc(LOG_CHUNK, GFP_KERNEL);
+	if (!buffer)
+		return -ENOMEM;
+	skb = uls_nl_reply(info, FULL_SIZE, &head);
+	if (!skb) {
+		kvfree(buffer);
+		return -ENOMEM;
+	}
+	mutex_lock(&uls_spa_lock);
+	err = put_log(skb, info, buffer);
+	mutex_unlock(&uls_spa_lock);
+	kvfree(buffer);
+	if (err) {
+		nlmsg_free(skb);
+		return err;
+	}
+	genlmsg_end(skb, head);
+	return genlmsg_reply(skb, info);
+}

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Ports: the AF_XDP socket below an SPA.
+ *
+ * The xsk_upcall belongs to the port, not to the SPA, so one SPA takes over
+ * from another by a change of port->spa under the port's lock, and no batch
+ * finds nobody.
+ */
+#include <linux/bottom_half.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/if_xdp.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/netdevice.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/slab.h>
+#include <net/xsk_upcall.h>
+
+#include "port.h"
+#include "spa.h"
+#include "upcall.h"
+
+static_assert(XSK_UPCALL_RX == 0 && XSK_UPCALL_TX == 1 &&
+	      XSK_UPCALL_FILL == 2 && XSK_UPCALL_COMPLETION == 3);
+
+/* Frames new since the last look; a wild producer of an SPA counts as none. */
+static u32 producer_delta(const u32 *producer, u32 *seen, u32 entries)
+{
+	u32 now, delta;
+
+	if (!producer)
+		return 0;
+	now = READ_ONCE(*producer);
+	delta = now - *seen;
+	*seen = now;
+	return delta <= entries ? delta : 0;
+}
+
+u32 uls_port_rx_frames(struct uls_port *port)
+{
+	return producer_delta(port->rx_producer, &port->rx_seen,
+			      port->info.ring[XSK_UPCALL_RX].entries);
+}
+
+u32 uls_port_tx_frames(struct uls_port *port)
+{
+	u32 n = producer_delta(port->tx_producer, &port->tx_seen,
+			       port->info.ring[XSK_UPCALL_TX].entries);
+
+	if (n)
+		port->kick = true;
+	return n;
+}
+
+/*
+ * Make the RX upcalls that are wanted, unless somebody has the lock: then he
+ * makes them when he lets go.  So receiving never waits for an upcall on
+ * another CPU, and no batch is forgotten.  Bottom halves are off.
+ *
+ * Returns false if there was no SPA to call.
+ */
+static bool uls_port_drain(struct uls_port *port, bool kick,
+			   enum uls_context context)
+{
+	bool live = true;
+
+	/* Pairs with the barrier in uls_port_release(). */
+	smp_mb__after_atomic();
+	while (READ_ONCE(port->pending) && raw_spin_trylock(&port->lock)) {
+		struct file *file = NULL;
+
+		if (xchg(&port->pending, 0)) {
+			live = port->spa &&
+			       !uls_upcall_run(port->spa, ULS_UP_RX, 0,
+					       context, NULL);
+			if (kick && port->kick)
+				file = port->file;
+			port->kick = false;
+		}
+		raw_spin_unlock(&port->lock);
+		smp_mb();
+		if (file)
+			xsk_upcall_kick_tx(file);
+	}
+	return live;
+}
+
+/*
+ * The hook asks the driver itself to look at the TX ring.  The word is set
+ * before the lock is tried: whoever holds it sees the word afterwards.
+ */
+static bool port_rx(struct xsk_upcall *up, u32 frames)
+{
+	struct uls_port *port = container_of(up, struct uls_port, up);
+
+	xchg(&port->pending, 1);
+	return uls_port_drain(port, false, uls_context_now());
+}
+
+static void port_unbound(struct xsk_upcall *up)
+{
+	struct uls_port *port = container_of(up, struct uls_port, up);
+	const struct uls_abort why = {
+		.cause = ULS_CAUSE_DEVICE,
+		.address = port->ifindex,
+	};
+
+	uls_port_lock(port);
+	WRITE_ONCE(port->gone, true);
+	if (port->spa)
+		uls_spa_abort(port->spa, &why);
+	uls_port_unlock(port);
+}
+
+/* Let go of the lock; the caller enables bottom halves. */
+static void uls_port_release(struct uls_port *port)
+{
+	struct file *file = port->kick ? port->file : NULL;
+
+	port->kick = false;
+	raw_spin_unlock(&port->lock);
+	/* Unlock before the look at pending; pairs with the xchg in rx. */
+	smp_mb();
+	/* The file stays until RCU readers, so bottom halves, are through. */
+	if (file)
+		xsk_upcall_kick_tx(file);
+}
+
+/* In process context. */
+void uls_port_lock(struct uls_port *port) __acquires(&port->lock)
+{
+	local_bh_disable();
+	raw_spin_lock(&port->lock);
+}
+
+void uls_port_unlock(struct uls_port *port) __releases(&port->lock)
+{
+	uls_port_release(port);
+	local_bh_enable();
+	uls_port_poll(port);
+}
+
+/* In softirq. */
+bool uls_port_trylock(struct uls_port *port)
+{
+	return raw_spin_trylock(&port->lock);
+}
+
+void uls_port_unlock_softirq(struct uls_port *port) __releases(&port->lock)
+{
+	uls_port_release(port);
+	uls_port_drain(port, true, uls_context_now());
+}
+
+/* Make RX upcalls that are due; process context, no lock held. */
+void uls_port_poll(struct uls_port *port)
+{
+	while (READ_ONCE(port->pending)) {
+		local_bh_disable();
+		uls_port_drain(port, true, ULS_CONTEXT_NETLINK);
+		local_bh_enable();
+		cond_resched();
+	}
+}
+
+struct uls_port *uls_port_create(void)
+{
+	struct uls_port *port = kzalloc(sizeof(*port), GFP_KERNEL_ACCOUNT);
+
+	if (!port)
+		return NULL;
+	raw_spin_lock_init(&port->lock);
+	refcount_set(&port->refs, 1);
+	port->up.rx = port_rx;
+	port->up.unbound = port_unbound;
+	return port;
+}
+
+static int attach_error(int err, struct netlink_ext_ack *extack)
+{
+	switch (err) {
+	case -EINVAL:
+		NL_SET_ERR_MSG(extack, "xsk-fd is not an AF_XDP socket");
+		break;
+	case -ENOTCONN:
+		NL_SET_ERR_MSG(extack, "AF_XDP socket is not bound");
+		break;
+	case -EOPNOTSUPP:
+		NL_SET_ERR_MSG(extack,
+			       "AF_XDP socket is not in zero-copy mode, or shares its UMEM");
+		break;
+	case -EBUSY:
+		NL_SET_ERR_MSG(extack, "port already has an SPA");
+		break;
+	case -ENOENT:
+		NL_SET_ERR_MSG(extack,
+			       "AF_XDP socket lacks one of the four rings");
+		break;
+	default:
+		NL_SET_ERR_MSG(extack, "cannot take over the AF_XDP socket");
+	}
+	return err;
+}
+
+/* Does what the socket has fit into a slice? */
+static int check_layout(const struct xsk_upcall_info *info,
+			struct netlink_ext_ack *extack)
+{
+	u64 mapped = (u64)info->nr_umem_pages << PAGE_SHIFT;
+	unsigned int i;
+
+	if (mapped > ULS_UMEM_MAX || info->umem_size > mapped) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "UMEM has %llu bytes, a slice has room for %llu",
+				   info->umem_size, ULS_UMEM_MAX);
+		return -E2BIG;
+	}
+	if (!is_power_of_2(info->chunk_size) || info->chunk_size > PAGE_SIZE ||
+	    info->umem_size % info->chunk_size) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "UMEM chunks of %u bytes; a power of two up to %lu is needed",
+				   info->chunk_size, PAGE_SIZE);
+		return -EINVAL;
+	}
+	for (i = 0; i < XSK_UPCALL_RINGS; i++) {
+		u64 bytes = (u64)info->ring[i].nr_pages << PAGE_SHIFT;
+
+		if (bytes > ULS_RING_STRIDE) {
+			NL_SET_ERR_MSG_FMT(extack,
+					   "ring %u has %llu bytes, there is room for %llu",
+					   i, bytes, ULS_RING_STRIDE);
+			return -E2BIG;
+		}
+	}
+	return 0;
+}
+
+static u32 *ring_word(const struct xsk_upcall_ring_info *ring, u32 offset)
+{
+	return page_address(ring->pages[offset >> PAGE_SHIFT]) +
+	       offset_in_page(offset);
+}
+
+/* Under RTNL, so that the device is there unless it was said to be gone. */
+static int read_device(struct uls_port *port)
+{
+	int err = -ENODEV;
+
+	rtnl_lock();
+	if (!READ_ONCE(port->gone)) {
+		struct net_device *dev = port->info.dev;
+
+		port->ifindex = dev->ifindex;
+		port->mtu = dev->mtu;
+		memcpy(port->mac, dev->dev_addr, ETH_ALEN);
+		err = 0;
+	}
+	rtnl_unlock();
+	return err;
+}
+
+/**
+ * uls_port_attach() - take over a zero-copy socket
+ * @port: a new one
+ * @fd: of the socket, in the caller's file table
+ * @runtime_ns: CPU time reserved for the queue in each period, 0 for none
+ * @period_ns: the period
+ * @extack: says what was wrong
+ *
+ * Batches get the stock wake-up until port->spa is set.  After an error
+ * uls_port_detach() undoes whatever was done.
+ *
+ * Return: 0 or a negative errno.
+ */
+int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
+		    u64 period_ns, struct netlink_ext_ack *extack)
+{
+	struct xsk_upcall_info *info = &port->info;
+	struct file *file;
+	u64 frames;
+	int err;
+
+	port->up.deferred = __alloc_percpu(XSK_UPCALL_DEFERS * sizeof(u64),
+					   sizeof(u64));
+	if (!port->up.deferred)
+		return -ENOMEM;
+	port->up.runtime_ns = runtime_ns;
+	port->up.period_ns = period_ns;
+
+	file = fget(fd);
+	if (!file) {
+		NL_SET_ERR_MSG(extack, "xsk-fd is not an open file");
+		return -EBADF;
+	}
+	err = xsk_upcall_attach(file, &port->up, info);
+	if (err) {
+		fput(file);
+		return attach_error(err, extack);
+	}
+
+	uls_port_lock(port);
+	port->file = file;
+	uls_port_unlock(port);
+
+	err = check_layout(info, extack);
+	if (err)
+		return err;
+	err = read_device(port);
+	if (err) {
+		NL_SET_ERR_MSG(extack, "the device went away");
+		return err;
+	}
+	frames = div_u64(info->umem_size, info->chunk_size);
+	err = uls_area_alloc(&port->pool, ULS_OFF_POOL,
+			     PAGE_ALIGN(sizeof(struct uls_pool) +
+					frames * sizeof(u64)),
+			     ULS_PROT_READ | ULS_PROT_WRITE);
+	if (err)
+		return err;
+
+	port->rx_producer = ring_word(&info->ring[XSK_UPCALL_RX],
+				      info->ring[XSK_UPCALL_RX].producer);
+	port->tx_producer = ring_word(&info->ring[XSK_UPCALL_TX],
+				      info->ring[XSK_UPCALL_TX].producer);
+	port->rx_seen = READ_ONCE(*port->rx_producer);
+	port->tx_seen = READ_ONCE(*port->tx_producer);
+	return 0;
+}
+
+/**
+ * uls_port_detach() - let the socket go
+ * @port: has no SPA any more
+ *
+ * The socket leaves its XSKMAP, and traffic goes back to the kernel's stack,
+ * once user space has closed it too.  May sleep; does nothing without a socket.
+ */
+void uls_port_detach(struct uls_port *port)
+{
+	struct file *file;
+
+	uls_port_lock(port);
+	file = port->file;
+	port->file = NULL;
+	uls_port_unlock(port);
+	if (!file)
+		return;
+
+	xsk_upcall_detach(file, &port->up);
+	/* Somebody may be about to kick. */
+	synchronize_rcu();
+	fput(file);
+	uls_area_free(&port->pool);
+}
+
+/* The port is detached before the last SPA lets it go. */
+void uls_port_put(struct uls_port *port)
+{
+	if (!port || !refcount_dec_and_test(&port->refs))
+		return;
+	WARN_ON_ONCE(port->file);
+	free_percpu(port->up.deferred);
+	kfree(port);
+}
+
+/* Frames that came before there was anybody to call. */
+bool uls_port_has_frames(const struct uls_port *port)
+{
+	const struct xsk_upcall_ring_info *rx = &port->info.ring[XSK_UPCALL_RX];
+
+	return port->rx_producer && READ_ONCE(*port->rx_producer) !=
+	       READ_ONCE(*ring_word(rx, rx->consumer));
+}
+
+/**
+ * uls_port_map() - map UMEM, rings and frame pool into a sandbox
+ * @port: with a socket or without
+ * @sandbox: whose slice has nothing at their places
+ *
+ * Return: 0 or a negative errno; what is mapped stays until the sandbox goes.
+ */
+int uls_port_map(const struct uls_port *port, struct uls_sandbox *sandbox)
+{
+	const struct xsk_upcall_info *info = &port->info;
+	struct uls_area area = { .prot = ULS_PROT_READ | ULS_PROT_WRITE };
+	unsigned int i;
+	int err;
+
+	if (!port->rx_producer)
+		return 0;
+
+	for (i = 0; i < XSK_UPCALL_RINGS; i++) {
+		area.offset = ULS_OFF_RINGS + i * ULS_RING_STRIDE;
+		area.pages = info->ring[i].pages;
+		area.nr = info->ring[i].nr_pages;
+		err = uls_area_map(&area, sandbox);
+		if (err)
+			return err;
+	}
+	area.offset = ULS_OFF_UMEM;
+	area.pages = info->umem_pages;
+	area.nr = info->nr_umem_pages;
+	err = uls_area_map(&area, sandbox);
+	if (err)
+		return err;
+	return uls_area_map(&port->pool, sandbox);
+}
+
+/* Fill in what the SPA is told about its port; info->base is set. */
+void uls_port_describe(const struct uls_port *port, struct uls_info *info)
+{
+	struct uls_ring_info *ring[XSK_UPCALL_RINGS] = {
+		&info->rx, &info->tx, &info->fill, &info->comp
+	};
+	unsigned int i;
+
+	if (!port->rx_producer)
+		return;
+
+	info->ifindex = port->ifindex;
+	info->queue = port->info.queue;
+	memcpy(info->mac, port->mac, ETH_ALEN);
+	info->mtu = port->mtu;
+	info->umem_addr = info->base + ULS_OFF_UMEM;
+	info->umem_len = port->info.umem_size;
+	info->chunk_size = port->info.chunk_size;
+	info->headroom = port->info.headroom;
+	info->pool_addr = info->base + ULS_OFF_POOL;
+	info->pool_len = (u64)port->pool.nr << PAGE_SHIFT;
+	for (i = 0; i < XSK_UPCALL_RINGS; i++) {
+		const struct xsk_upcall_ring_info *r = &port->info.ring[i];
+
+		ring[i]->addr = info->base + ULS_OFF_RINGS +
+				i * ULS_RING_STRIDE;
+		ring[i]->entries = r->entries;
+		ring[i]->producer = r->producer;
+		ring[i]->consumer = r->consumer;
+		ring[i]->flags = r->flags;
+		ring[i]->desc = r->desc;
+	}
+}

@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The table of SPAs and their life: begun, filled, committed, and then live
+ * until they are deleted, replaced or aborted.
+ */
+#include <linux/bitops.h>
+#include <linux/cpumask.h>
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/netlink.h>
+#include <linux/percpu.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/uls.h>
+#include <linux/xarray.h>
+#include <asm/tsc.h>
+
+#include "events.h"
+#include "spa.h"
+#include "trace.h"
+#include "upcall.h"
+
+DEFINE_MUTEX(uls_spa_lock);
+
+static DEFINE_XARRAY_ALLOC1(spas);	/* uls_spa_lock */
+static u32 spas_next;			/* uls_spa_lock */
+static unsigned int slices;		/* uls_spa_lock: SPAs with a sandbox */
+static struct workqueue_struct *retire_wq;
+
+struct uls_spa *uls_spa_find(u32 id)
+{
+	lockdep_assert_held(&uls_spa_lock);
+	return xa_load(&spas, id);
+}
+
+/* The newest of that name: ids grow. */
+struct uls_spa *uls_spa_find_name(const char *name)
+{
+	struct uls_spa *spa, *found = NULL;
+	unsigned long id;
+
+	lockdep_assert_held(&uls_spa_lock);
+	xa_for_each(&spas, id, spa)
+		if (!strcmp(spa->config.name, name))
+			found = spa;
+	return found;
+}
+
+/* The SPA with the smallest number from *id on, which it is set to. */
+struct uls_spa *uls_spa_next(unsigned long *id)
+{
+	lockdep_assert_held(&uls_spa_lock);
+	return xa_find(&spas, id, ULONG_MAX, XA_PRESENT);
+}
+
+unsigned int uls_spa_slices(void)
+{
+	lockdep_assert_held(&uls_spa_lock);
+	return slices;
+}
+
+unsigned long uls_spa_stack(const struct uls_spa *spa, unsigned int cpu)
+{
+	return spa->base + ULS_OFF_STACKS + (cpu + 1UL) * ULS_STACK_STRIDE;
+}
+
+static struct uls_info *spa_info(const struct uls_spa *spa)
+{
+	return uls_area_address(&spa->info, 0);
+}
+
+void uls_spa_set_budget(struct uls_spa *spa, u64 budget_ns)
+{
+	WRITE_ONCE(spa->budget_ns, budget_ns);
+	WRITE_ONCE(spa_info(spa)->budget_ns, budget_ns);
+}
+
+/**
+ * uls_spa_reserve() - change the reservation of a live SPA's port
+ * @spa: live
+ * @runtime_ns: 0 for none
+ * @period_ns: of the reservation
+ * @extack: says what was wrong
+ *
+ * The queue's NAPI reads both words at the start of its next period.
+ *
+ * Return: 0, or -EINVAL for an SPA without a port.
+ */
+int uls_spa_reserve(struct uls_spa *spa, u64 runtime_ns, u64 period_ns,
+		    struct netlink_ext_ack *extack)
+{
+	lockdep_assert_held(&uls_spa_lock);
+	if (!spa->ifindex) {
+		NL_SET_ERR_MSG(extack, "an SPA without a port has no NAPI");
+		return -EINVAL;
+	}
+	spa->runtime_ns = runtime_ns;
+	spa->period_ns = period_ns;
+	WRITE_ONCE(spa->port->up.runtime_ns, runtime_ns);
+	WRITE_ONCE(spa->port->up.period_ns, period_ns);
+	return 0;
+}
+
+/*
+ * Everything but what can still be read of an aborted SPA: its log and its
+ * counters.
+ */
+static void free_memory(struct uls_spa *spa)
+{
+	unsigned int i;
+
+	for (i = 0; i < ULS_SEGMENTS_MAX; i++)
+		uls_area_free(&spa->segment[i]);
+	uls_area_free(&spa->stacks);
+	uls_area_free(&spa->heap);
+	uls_area_free(&spa->mbox);
+	uls_area_free(&spa->info);
+}
+
+void uls_spa_put(struct uls_spa *spa)
+{
+	if (!refcount_dec_and_test(&spa->refs))
+		return;
+	free_memory(spa);
+	uls_area_free(&spa->log);
+	uls_area_free(&spa->counters);
+	uls_port_put(spa->port);
+	free_percpu(spa->stats);
+	kvfree(spa);
+}
+
+static int alloc_memory(struct uls_spa *spa)
+{
+	const struct uls_spa_config *c = &spa->config;
+	const unsigned int rw = ULS_PROT_READ | ULS_PROT_WRITE;
+	struct uls_log *log;
+	unsigned int i;
+	int err;
+
+	err = uls_area_alloc(&spa->info, ULS_OFF_INFO, PAGE_SIZE,
+			     ULS_PROT_READ);
+	if (!err)
+		err = uls_area_alloc(&spa->counters, ULS_OFF_COUNTERS,
+				     PAGE_SIZE, rw);
+	if (!err)
+		err = uls_area_alloc(&spa->mbox, ULS_OFF_MBOX, ULS_MBOX_SIZE,
+				     ULS_PROT_READ);
+	if (!err)
+		err = uls_area_alloc(&spa->log, ULS_OFF_LOG, ULS_LOG_SIZE, rw);
+	if (!err)
+		err = uls_area_alloc(&spa->heap, ULS_OFF_HEAP, c->heap_size,
+				     rw);
+	if (!err)
+		err = uls_area_alloc(&spa->stacks, ULS_OFF_STACKS,
+				     (u64)nr_cpu_ids * c->stack_size, rw);
+	for (i = 0; !err && i < c->nr_segments; i++)
+		err = uls_area_alloc(&spa->segment[i], c->segment[i].offset,
+				     c->segment[i].size, c->segment[i].prot);
+	if (err)
+		return err;
+
+	log = uls_area_address(&spa->log, 0);
+	log->size = ULS_LOG_SIZE - PAGE_SIZE;
+	return 0;
+}
+
+static void retire_work(struct work_struct *work);
+
+/* The same order backwards is in teardown() and uls_spa_put(). */
+static struct uls_spa *spa_create(const struct uls_spa_config *config)
+{
+	struct uls_spa *spa = kvzalloc(sizeof(*spa), GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!spa)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&spa->refs, 1);
+	spa->config = *config;
+	mutex_init(&spa->control);
+	INIT_WORK(&spa->retire, retire_work);
+	uls_tick_init(spa);
+
+	spa->stats = alloc_percpu_gfp(struct uls_stats, GFP_KERNEL_ACCOUNT);
+	err = spa->stats ? alloc_memory(spa) : -ENOMEM;
+	if (err)
+		goto err_put;
+
+	spa->sandbox = uls_sandbox_create();
+	if (IS_ERR(spa->sandbox)) {
+		err = PTR_ERR(spa->sandbox);
+		goto err_put;
+	}
+	spa->base = uls_sandbox_base(spa->sandbox);
+	return spa;
+
+err_put:
+	uls_spa_put(spa);
+	return ERR_PTR(err);
+}
+
+/* Afterwards nothing of it is mapped anywhere; the record stays. */
+static void teardown(struct uls_spa *spa)
+{
+	lockdep_assert_held(&uls_spa_lock);
+
+	if (spa->torn_down)
+		return;
+	spa->torn_down = true;
+	uls_tick_stop(spa);
+	if (spa->owns_port)
+		uls_port_detach(spa->port);
+	uls_sandbox_destroy(spa->sandbox);
+	spa->sandbox = NULL;
+	slices--;
+	/* The mailbox may be in use by somebody who has not noticed yet. */
+	mutex_lock(&spa->control);
+	free_memory(spa);
+	mutex_unlock(&spa->control);
+}
+
+static void forget(struct uls_spa *spa)
+{
+	xa_erase(&spas, spa->id);
+	teardown(spa);
+	uls_spa_put(spa);
+}
+
+/**
+ * uls_spa_begin() - start to load an SPA
+ * @config: checked by the caller, see budget.c and load.c
+ * @net: network namespace of the netlink socket it belongs to
+ * @portid: of that socket
+ * @extack: says what was wrong
+ *
+ * Return: the SPA, in the table, or an error pointer.
+ */
+struct uls_spa *uls_spa_begin(const struct uls_spa_config *config,
+			      const struct net *net, u32 portid,
+			      struct netlink_ext_ack *extack)
+{
+	const char *reason = uls_unsupported();
+	struct uls_spa *spa;
+	int err;
+
+	lockdep_assert_held(&uls_spa_lock);
+
+	if (reason) {
+		NL_SET_ERR_MSG_FMT(extack, "no upcalls on this machine: %s",
+				   reason);
+		return ERR_PTR(-EOPNOTSUPP);
+	}
+	spa = spa_create(config);
+	if (IS_ERR(spa)) {
+		if (PTR_ERR(spa) == -ENOSPC)
+			NL_SET_ERR_MSG(extack, "all slices are in use");
+		else if (PTR_ERR(spa) == -ENOMEM)
+			NL_SET_ERR_MSG(extack, "not enough memory for the SPA");
+		return spa;
+	}
+	slices++;
+	spa->net = net;
+	spa->portid = portid;
+	err = xa_alloc_cyclic(&spas, &spa->id, spa, xa_limit_31b, &spas_next,
+			      GFP_KERNEL);
+	if (err < 0) {
+		teardown(spa);
+		uls_spa_put(spa);
+		return ERR_PTR(err);
+	}
+	return spa;
+}
+
+int uls_spa_write(struct uls_spa *spa, u64 offset, const void *data, size_t len,
+		  struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&uls_spa_lock);
+
+	for (i = 0; i < spa->config.nr_segments; i++) {
+		if (!uls_area_contains(&spa->segment[i], offset, len))
+			continue;
+		uls_area_write(&spa->segment[i], offset, data, len);
+		return 0;
+	}
+	NL_SET_ERR_MSG_FMT(extack,
+			   "%zu bytes at offset %#llx are not within one segment",
+			   len, offset);
+	return -ERANGE;
+}
+
+static int map_stacks(struct uls_spa *spa)
+{
+	unsigned long nr = spa->config.stack_size >> PAGE_SHIFT;
+	struct uls_area one = spa->stacks;
+	unsigned int cpu;
+	int err;
+
+	one.nr = nr;
+	for (cpu = 0; cpu < nr_cpu_ids; cpu++) {
+		one.offset = ULS_OFF_STACKS + (cpu + 1) * ULS_STACK_STRIDE -
+			     spa->config.stack_size;
+		one.pages = spa->stacks.pages + cpu * nr;
+		err = uls_area_map(&one, spa->sandbox);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int map_all(struct uls_spa *spa)
+{
+	const struct uls_area *fixed[] = {
+		&spa->info, &spa->counters, &spa->mbox, &spa->log, &spa->heap
+	};
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < ARRAY_SIZE(fixed); i++)
+		err = uls_area_map(fixed[i], spa->sandbox);
+	for (i = 0; !err && i < spa->config.nr_segments; i++)
+		err = uls_area_map(&spa->segment[i], spa->sandbox);
+	if (!err)
+		err = map_stacks(spa);
+	if (!err)
+		err = uls_port_map(spa->port, spa->sandbox);
+	return err;
+}
+
+static void fill_info(struct uls_spa *spa, bool takeover)
+{
+	struct uls_info *info = spa_info(spa);
+
+	*info = (struct uls_info){
+		.magic = ULS_INFO_MAGIC,
+		.abi = ULS_ABI_VERSION,
+		.base = spa->base,
+		.flags = takeover ? ULS_INFO_TAKEOVER : 0,
+		.cpus = nr_cpu_ids,
+		.heap_addr = spa->base + ULS_OFF_HEAP,
+		.heap_len = spa->config.heap_size,
+		.log_addr = spa->base + ULS_OFF_LOG,
+		.log_len = ULS_LOG_SIZE,
+		.mbox_addr = spa->base + ULS_OFF_MBOX,
+		.mbox_len = ULS_MBOX_SIZE,
+		.counters_addr = spa->base + ULS_OFF_COUNTERS,
+		.budget_ns = spa->budget_ns,
+		.tick_ns = (u64)spa->config.tick_us * NSEC_PER_USEC,
+		.tsc_khz = tsc_khz,
+	};
+	uls_port_describe(spa->port, info);
+}
+
+static void remember_port(struct uls_spa *spa)
+{
+	const struct uls_port *port = spa->port;
+
+	spa->ifindex = port->ifindex;
+	spa->queue = port->info.queue;
+	spa->umem_size = port->info.umem_size;
+	spa->chunk_size = port->info.chunk_size;
+}
+
+static int check_port(const struct uls_spa *spa,
+		      const struct uls_spa_placing *p,
+		      struct netlink_ext_ack *extack)
+{
+	if (p->has_ifindex && p->ifindex != spa->ifindex) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "the socket is bound to interface %u, not %u",
+				   spa->ifindex, p->ifindex);
+		return -EINVAL;
+	}
+	if (p->has_queue && p->queue != spa->queue) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "the socket is bound to queue %u, not %u",
+				   spa->queue, p->queue);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int get_port(struct uls_spa *spa, struct uls_spa *old,
+		    const struct uls_spa_placing *p,
+		    struct netlink_ext_ack *extack)
+{
+	int err;
+
+	if (old) {
+		refcount_inc(&old->port->refs);
+		spa->port = old->port;
+		spa->runtime_ns = old->runtime_ns;
+		spa->period_ns = old->period_ns;
+	} else {
+		spa->port = uls_port_create();
+		if (!spa->port)
+			return -ENOMEM;
+		spa->owns_port = true;
+		spa->runtime_ns = p->runtime_ns;
+		spa->period_ns = p->period_ns;
+	}
+	if (!old && p->has_port) {
+		err = uls_port_attach(spa->port, p->fd, p->runtime_ns,
+				      p->period_ns, extack);
+		if (err)
+			return err;
+	}
+	remember_port(spa);
+	return check_port(spa, p, extack);
+}
+
+static int init_error(const struct uls_spa *spa, int err, s64 result,
+		      struct netlink_ext_ack *extack)
+{
+	if (spa->abort.cause) {
+		uls_upcall_explain(&spa->abort, extack);
+		return err;
+	}
+	if (err) {
+		NL_SET_ERR_MSG_FMT(extack, "no upcall could be made: error %d",
+				   -err);
+		return err;
+	}
+	NL_SET_ERR_MSG_FMT(extack, "INIT returned %lld", result);
+	return result >= -MAX_ERRNO ? result : -EINVAL;
+}
+
+/*
+ * INIT of the new SPA, FINI of the old one if there is one, and the exchange,
+ * all under the port's lock: no batch arrives in between, and until INIT has
+ * said yes the old SPA is untouched.
+ */
+static int go_live(struct uls_spa *spa, struct uls_spa *old,
+		   struct netlink_ext_ack *extack)
+{
+	struct uls_port *port = spa->port;
+	s64 result = 0;
+	int err;
+
+	uls_port_lock(port);
+	if (port->spa != old) {
+		uls_port_unlock(port);
+		NL_SET_ERR_MSG(extack, "the SPA to replace is not live");
+		return -ENOENT;
+	}
+	if (READ_ONCE(port->gone)) {
+		uls_port_unlock(port);
+		NL_SET_ERR_MSG(extack, "the device went away");
+		return -ENODEV;
+	}
+	err = uls_upcall_run(spa, ULS_UP_INIT, 0, ULS_CONTEXT_NETLINK,
+			     &result);
+	if (err || result < 0) {
+		uls_port_unlock(port);
+		return init_error(spa, err, result, extack);
+	}
+	if (old) {
+		/* If this aborts it, its event says so, and it goes anyway. */
+		uls_upcall_run(old, ULS_UP_FINI, 0, ULS_CONTEXT_NETLINK, NULL);
+		old->owns_port = false;
+		spa->owns_port = true;
+	}
+	spa->since = ktime_get_boottime_ns();
+	WRITE_ONCE(spa->state, ULS_STATE_LIVE);
+	port->spa = spa;
+	port->kick = true;
+	if (uls_port_has_frames(port))
+		xchg(&port->pending, 1);
+	uls_port_unlock(port);
+	return 0;
+}
+
+static void report_abort(struct uls_spa *spa)
+{
+	if (spa->reported || spa->state != ULS_STATE_ABORTED)
+		return;
+	spa->reported = true;
+	uls_event_send(ULS_CMD_SPA_ABORTED_NTF, spa, 0);
+}
+
+/**
+ * uls_spa_commit() - map an SPA, give it its port, make it live
+ * @spa: half made; gone if this fails
+ * @placing: what port, or whose, and the budget
+ * @extack: says what was wrong
+ *
+ * Return: 0 or a negative errno.
+ */
+int uls_spa_commit(struct uls_spa *spa, const struct uls_spa_placing *placing,
+		   struct netlink_ext_ack *extack)
+{
+	struct uls_spa *old = NULL;
+	int err;
+
+	lockdep_assert_held(&uls_spa_lock);
+
+	if (placing->replace_id) {
+		old = uls_spa_find(placing->replace_id);
+		if (!old || old->state != ULS_STATE_LIVE) {
+			NL_SET_ERR_MSG_FMT(extack,
+					   "no live SPA %u to replace",
+					   placing->replace_id);
+			err = -ENOENT;
+			goto err_forget;
+		}
+	}
+	spa->budget_ns = placing->budget_ns;
+	err = get_port(spa, old, placing, extack);
+	if (err)
+		goto err_forget;
+	fill_info(spa, old);
+	err = map_all(spa);
+	if (err) {
+		NL_SET_ERR_MSG_FMT(extack, "cannot map the SPA: error %d",
+				   -err);
+		goto err_forget;
+	}
+	err = go_live(spa, old, extack);
+	if (err)
+		goto err_forget;
+
+	spa->portid = 0;
+	spa->net = NULL;
+	uls_tick_start(spa);
+	trace_uls_mapped(spa);
+	if (!old) {
+		uls_event_send(ULS_CMD_SPA_MAPPED_NTF, spa, 0);
+		return 0;
+	}
+	report_abort(old);
+	uls_event_send(ULS_CMD_SPA_REPLACED_NTF, spa, old->id);
+	forget(old);
+	return 0;
+
+err_forget:
+	forget(spa);
+	return err;
+}
+
+void uls_spa_discard(struct uls_spa *spa)
+{
+	lockdep_assert_held(&uls_spa_lock);
+	forget(spa);
+}
+
+/* Its last words, if it is live; then no upcalls any more. */
+static void finish(struct uls_spa *spa)
+{
+	struct uls_port *port = spa->port;
+
+	uls_port_lock(port);
+	if (port->spa == spa) {
+		uls_upcall_run(spa, ULS_UP_FINI, 0, ULS_CONTEXT_NETLINK, NULL);
+		port->spa = NULL;
+	}
+	uls_port_unlock(port);
+}
+
+void uls_spa_delete(struct uls_spa *spa)
+{
+	lockdep_assert_held(&uls_spa_lock);
+
+	finish(spa);
+	report_abort(spa);
+	trace_uls_unmapped(spa);
+	uls_event_send(ULS_CMD_SPA_UNMAPPED_NTF, spa, 0);
+	forget(spa);
+}
+
+/**
+ * uls_spa_abort() - take an SPA out of service
+ * @spa: has a port, whose lock the caller holds
+ * @why: what it did
+ *
+ * Here only the upcalls stop; the rest needs to sleep and is done by a work
+ * item.  A half-made SPA that fails in INIT is left to uls_spa_commit().
+ */
+void uls_spa_abort(struct uls_spa *spa, const struct uls_abort *why)
+{
+	lockdep_assert_held(&spa->port->lock);
+
+	spa->abort = *why;
+	spa->abort.cpu = smp_processor_id();
+	spa->abort.time = ktime_get_boottime_ns();
+	trace_uls_abort(spa->id, &spa->abort);
+	if (spa->state != ULS_STATE_LIVE)
+		return;
+
+	/* Whoever sees the state sees why. */
+	smp_wmb();
+	WRITE_ONCE(spa->state, ULS_STATE_ABORTED);
+	spa->port->spa = NULL;
+	refcount_inc(&spa->refs);
+	if (!queue_work(retire_wq, &spa->retire))
+		refcount_dec(&spa->refs);
+}
+
+static void retire_work(struct work_struct *work)
+{
+	struct uls_spa *spa = container_of(work, struct uls_spa, retire);
+
+	mutex_lock(&uls_spa_lock);
+	report_abort(spa);
+	teardown(spa);
+	mutex_unlock(&uls_spa_lock);
+	uls_spa_put(spa);
+}
+
+/* Undo what a netlink socket began and did not finish. */
+void uls_spa_socket_closed(const struct net *net, u32 portid)
+{
+	struct uls_spa *spa;
+	unsigned long id;
+
+	mutex_lock(&uls_spa_lock);
+	xa_for_each(&spas, id, spa)
+		if (spa->state == ULS_STATE_BUILDING &&
+		    spa->portid == portid && spa->net == net)
+			forget(spa);
+	mutex_unlock(&uls_spa_lock);
+}
+
+int uls_spa_init(void)
+{
+	retire_wq = alloc_workqueue("uls", WQ_UNBOUND, 0);
+	return retire_wq ? 0 : -ENOMEM;
+}
+
+void uls_spa_exit(void)
+{
+	struct uls_spa *spa;
+	unsigned long id;
+
+	mutex_lock(&uls_spa_lock);
+	xa_for_each(&spas, id, spa) {
+		if (spa->state != ULS_STATE_BUILDING)
+			finish(spa);
+		forget(spa);
+	}
+	mutex_unlock(&uls_spa_lock);
+	destroy_workqueue(retire_wq);
+	xa_destroy(&spas);
+}
