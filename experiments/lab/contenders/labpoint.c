@@ -4,11 +4,15 @@
  * the user-socket contender, the forwarder; lets the generator offer frames;
  * prints one JSON object a line for each run.
  *
- *	labpoint [options] run RATE FRAMES		one run
- *	labpoint [options] search RATE FRAMES MS	a run, then the search for the
- *							loss-free rate and that at 0.5 % loss
+ *	labpoint [options] STEP...
  *
- * RATE is in frames per second of guest virtual time. See docs/experiments-endhost.md.
+ * where a STEP is
+ *	run RATE FRAMES		one run
+ *	search MS		a ladder of rates, MS milliseconds each, then the loss-free
+ *				rate and the rate at 0.5 % loss between its rungs
+ *
+ * RATE is in frames per second of guest virtual time. With --stamps FILE the
+ * stamps of run n (from 0) go to FILE.n. See docs/experiments-endhost.md.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -34,9 +38,13 @@
 #include "ulsgen.h"
 
 #define SHOTS_MAX	50000	/* per second: above, a shot carries more frames */
-#define STEPS		8	/* of the search's rates in each doubling */
-#define RATE_MIN	500.0
-#define STEP_COUNT	84	/* 500 .. 700,000 frames per second */
+
+/* The search's rates: RATE_MIN * 2^(i/STEPS); its ladder has every STEPS-th. */
+#define STEPS		8
+#define RATE_MIN	390.625
+#define LADDER_FIRST	32	/* 6,250 */
+#define TOP		80	/* 400,000 */
+#define FRAMES_MIN	400	/* so that one lost frame is less than 0.5 % */
 
 static struct options {
 	const char *port, *dst_ip, *stamps, *forwarder;
@@ -62,12 +70,17 @@ __attribute__((format(printf, 1, 2), noreturn)) static void die(const char *form
 	exit(1);
 }
 
+static void sleep_ns(int64_t ns)
+{
+	struct timespec t = { ns / 1000000000, ns % 1000000000 };
+
+	while (ns > 0 && clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR)
+		;
+}
+
 static void sleep_ms(unsigned int ms)
 {
-	struct timespec t = { ms / 1000, ms % 1000 * 1000000L };
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR)
-		;
+	sleep_ns(ms * INT64_C(1000000));
 }
 
 /* What else the kernel did: of CPU 0, the only one. */
@@ -166,17 +179,20 @@ static void print_run(const char *kind, double rate, const struct ulsgen_run *r,
 static double run(const char *kind, double rate, uint32_t frames)
 {
 	struct ulsgen_run r = { .burst = (uint32_t)ceil(rate / SHOTS_MAX) };
+	static uint32_t runs;
 	struct ulsgen_stats end;
 	struct sample a, b;
 
 	r.count = (frames + r.burst - 1) / r.burst * r.burst;
 	r.period_ns = (uint64_t)(1e8 * r.burst / rate + 0.5) * 10;
 	r.spread_ns = (uint32_t)(r.period_ns / 8);
-	r.seed = opt.seed;
+	r.seed = opt.seed + runs++;
 	if (ioctl(gen, ULSGEN_START, &r))
 		die("generator: start %u frames at %g per second", r.count, rate);
 	sleep_ms(opt.warm_ms);
 	a = take();
+	/* The first shot comes 100 us after the start. */
+	sleep_ns((int64_t)(r.count / r.burst * r.period_ns) - opt.warm_ms * INT64_C(1000000) - 100000);
 	if (ioctl(gen, ULSGEN_WAIT))
 		die("generator: wait");
 	b = take();
@@ -192,22 +208,37 @@ static double run(const char *kind, double rate, uint32_t frames)
 	return 1.0 - (double)end.returned / end.offered;
 }
 
+static double rate_of(int step)
+{
+	return step < 0 ? 0 : RATE_MIN * exp2((double)step / STEPS);
+}
+
 static double loss_at(int step, unsigned int ms)
 {
-	static double known[STEP_COUNT];
-	double rate = RATE_MIN * exp2((double)step / STEPS);
+	static double known[TOP + 1];
+	double rate = rate_of(step);
 
 	if (!known[step])
-		known[step] = 1 + run("step", rate, (uint32_t)fmax(100, rate * ms / 1000));
+		known[step] = 1 + run("step", rate, (uint32_t)fmax(FRAMES_MIN, rate * ms / 1000));
 	return known[step] - 1;
 }
 
-/* The highest step whose loss is at most limit, given that `high` is too high. */
-static int bisect(double limit, int high, unsigned int ms)
+/*
+ * The highest step whose loss is at most limit: -1 if there is none. Loss is taken
+ * to grow with the rate, which the ladder shows.
+ */
+static int highest(double limit, unsigned int ms)
 {
-	int low = -1;
+	int low = -1, high = TOP + 1;
 
-	while (high - low > 1) {
+	for (int step = LADDER_FIRST; step <= TOP; step += STEPS) {
+		if (loss_at(step, ms) > limit) {
+			high = step;
+			break;
+		}
+		low = step;
+	}
+	while (high - low > 1 && low < TOP) {
 		int mid = (low + high) / 2;
 
 		if (loss_at(mid, ms) <= limit)
@@ -220,12 +251,10 @@ static int bisect(double limit, int high, unsigned int ms)
 
 static void search(unsigned int ms)
 {
-	int some = bisect(0.005, STEP_COUNT, ms);
-	int none = bisect(0, some + 1, ms);
-
+	for (int step = LADDER_FIRST; step <= TOP; step += STEPS)
+		loss_at(step, ms);
 	printf("{\"kind\":\"search\",\"loss_free\":%.6g,\"half_percent\":%.6g}\n",
-	       none < 0 ? 0 : RATE_MIN * exp2((double)none / STEPS),
-	       some < 0 ? 0 : RATE_MIN * exp2((double)some / STEPS));
+	       rate_of(highest(0, ms)), rate_of(highest(0.005, ms)));
 }
 
 /* Starts the forwarder process and waits for its "ready". */
@@ -253,18 +282,21 @@ static void start_forwarder(void)
 	close(pipes[0]);
 }
 
-static void save_stamps(void)
+static void save_stamps(int number)
 {
 	static char buffer[1 << 16];
-	int out = open(opt.stamps, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	char path[256];
 	off_t at = 0;
 	ssize_t n;
 
+	snprintf(path, sizeof(path), "%s.%d", opt.stamps, number);
+	int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
 	if (out < 0)
-		die("%s", opt.stamps);
+		die("%s", path);
 	for (; (n = pread(gen, buffer, sizeof(buffer), at)) > 0; at += n)
 		if (write(out, buffer, (size_t)n) != n)
-			die("%s", opt.stamps);
+			die("%s", path);
 	if (n < 0)
 		die("generator: stamps");
 	close(out);
@@ -305,7 +337,7 @@ static void usage(void)
 {
 	fprintf(stderr, "usage: labpoint [--port DEV] [--dst-ip IP] [--dst-port N] [--len BYTES]\n"
 			"       [--hogs N] [--forwarder COMMAND] [--stamps FILE] [--warm MS] [--drain MS] [--seed N]\n"
-			"       run RATE FRAMES | search RATE FRAMES MS\n");
+			"       { run RATE FRAMES | search MS }...\n");
 	exit(2);
 }
 
@@ -335,6 +367,26 @@ static void parse(int argc, char **argv)
 	}
 }
 
+/* One step of the command line; returns how many words it took. */
+static int step(int argc, char **argv)
+{
+	static int number;
+
+	if (argc >= 3 && !strcmp(argv[0], "run") && atof(argv[1]) > 0 && atol(argv[2]) > 0) {
+		run("run", atof(argv[1]), (uint32_t)atol(argv[2]));
+		if (opt.stamps)
+			save_stamps(number);
+		number++;
+		return 3;
+	}
+	if (argc >= 2 && !strcmp(argv[0], "search") && atoi(argv[1]) > 0) {
+		search((unsigned int)atoi(argv[1]));
+		return 2;
+	}
+	usage();
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct sched_param first = { .sched_priority = 99 };
@@ -342,14 +394,7 @@ int main(int argc, char **argv)
 	parse(argc, argv);
 	argv += optind;
 	argc -= optind;
-	int searching = argc == 4 && !strcmp(argv[0], "search");
-
-	if (!searching && (argc != 3 || strcmp(argv[0], "run")))
-		usage();
-	double rate = atof(argv[1]);
-	uint32_t frames = (uint32_t)atol(argv[2]);
-
-	if (rate <= 0 || !frames)
+	if (!argc)
 		usage();
 	gen = open(ULSGEN_DEV, O_RDWR | O_CLOEXEC);
 	if (gen < 0)
@@ -364,11 +409,8 @@ int main(int argc, char **argv)
 		start_forwarder();
 	hogs_start((int)opt.hogs);
 	sleep_ms(200); /* the background settles */
-	run("main", rate, frames);
-	if (opt.stamps)
-		save_stamps();
-	if (searching)
-		search((unsigned int)atoi(argv[3]));
+	for (int taken; argc > 0; argc -= taken, argv += taken)
+		taken = step(argc, argv);
 	hogs_stop();
 	if (forwarder)
 		kill(forwarder, SIGKILL);

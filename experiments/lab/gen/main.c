@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/netdevice.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -86,12 +87,14 @@ static long gen_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	/*
 	 * Waiting needs no lock, and must not keep others from the figures. An NMI
-	 * can wake nobody: look every millisecond.
+	 * can wake nobody: look again and again. Callers sleep until shortly before.
 	 */
 	if (cmd == ULSGEN_WAIT) {
-		while (READ_ONCE(g->stats.running))
-			if (msleep_interruptible(1))
+		while (READ_ONCE(g->stats.running)) {
+			usleep_range(50, 60);
+			if (signal_pending(current))
 				return -ERESTARTSYS;
+		}
 		return 0;
 	}
 	if (mutex_lock_interruptible(&gen_lock))
