@@ -57,7 +57,7 @@ static struct summary summarise(u64 *v, u32 count)
  */
 static int sample(struct uls_spa *spa, struct bench *b, u32 i)
 {
-	struct uls_service state = {};
+	struct uls_services state = {};
 	struct uls_report rep;
 	struct uls_call call;
 	struct uls_abort why;

@@ -185,7 +185,7 @@ static int dump(struct sk_buff *skb, struct netlink_callback *cb,
 	struct uls_spa *spa;
 	int err = 0;
 
-	NL_ASSERT_CTX_FITS(struct dump_state);
+	NL_ASSERT_DUMP_CTX_FITS(struct dump_state);
 
 	mutex_lock(&uls_spa_lock);
 	while ((spa = uls_spa_next(&state->id))) {

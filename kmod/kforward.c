@@ -311,7 +311,7 @@ static int check_flows(struct genl_info *info)
 	return -EINVAL;
 }
 
-static struct net_device *get_device(struct genl_info *info, unsigned int attr)
+static struct net_device *find_device(struct genl_info *info, unsigned int attr)
 {
 	struct nlattr *a = info->attrs[attr];
 	struct net_device *dev;
@@ -469,12 +469,12 @@ static int start(struct genl_info *info)
 	struct kforward *kf;
 	int nr, err;
 
-	in = get_device(info, ULS_A_KFORWARD_IFINDEX);
+	in = find_device(info, ULS_A_KFORWARD_IFINDEX);
 	if (IS_ERR(in))
 		return PTR_ERR(in);
 	out = in;
 	if (attrs[ULS_A_KFORWARD_OUT_IFINDEX])
-		out = get_device(info, ULS_A_KFORWARD_OUT_IFINDEX);
+		out = find_device(info, ULS_A_KFORWARD_OUT_IFINDEX);
 	if (IS_ERR(out))
 		return PTR_ERR(out);
 	if (find(genl_info_net(info), in->ifindex)) {

@@ -9,6 +9,11 @@
 #include "spa.h"
 #include "upcall.h"
 
+static ktime_t period(const struct uls_spa *spa)
+{
+	return ns_to_ktime((u64)spa->config.tick_us * NSEC_PER_USEC);
+}
+
 static enum hrtimer_restart tick(struct hrtimer *timer)
 {
 	struct uls_spa *spa = container_of(timer, struct uls_spa, tick);
@@ -25,8 +30,7 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 	}
 	if (!live)
 		return HRTIMER_NORESTART;
-	hrtimer_forward_now(timer,
-			    us_to_ktime(spa->config.tick_us));
+	hrtimer_forward_now(timer, period(spa));
 	return HRTIMER_RESTART;
 }
 
@@ -39,7 +43,7 @@ void uls_tick_init(struct uls_spa *spa)
 void uls_tick_start(struct uls_spa *spa)
 {
 	if (spa->config.tick_us)
-		hrtimer_start(&spa->tick, us_to_ktime(spa->config.tick_us),
+		hrtimer_start(&spa->tick, period(spa),
 			      HRTIMER_MODE_REL_PINNED_SOFT);
 }
 

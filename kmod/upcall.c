@@ -5,6 +5,7 @@
 #include <linux/netlink.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
+#include <linux/sched/clock.h>
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
@@ -42,7 +43,7 @@ enum uls_context uls_context_now(void)
  */
 static bool service(void *priv, struct pt_regs *regs, u64 deadline)
 {
-	struct uls_service *state = priv;
+	struct uls_services *state = priv;
 	u64 now;
 
 	switch (regs->ax) {
@@ -66,7 +67,7 @@ static bool service(void *priv, struct pt_regs *regs, u64 deadline)
 
 /* The CPU must not change between this and the upcall. */
 void uls_upcall_prepare(struct uls_spa *spa, enum uls_reason reason, u64 arg,
-			struct uls_service *state, struct uls_call *call)
+			struct uls_services *state, struct uls_call *call)
 {
 	*call = (struct uls_call){
 		.entry = spa->base + spa->config.entry,
@@ -89,7 +90,7 @@ void uls_upcall_prepare(struct uls_spa *spa, enum uls_reason reason, u64 arg,
  * Return: 0 if the SPA may go on, or the errno that stands for its abort.
  */
 int uls_upcall_verdict(const struct uls_report *rep,
-		       const struct uls_service *state,
+		       const struct uls_services *state,
 		       enum uls_reason reason, struct uls_abort *why)
 {
 	if (likely(rep->status == ULS_RETURNED))
@@ -160,7 +161,7 @@ int uls_upcall_run(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 	unsigned long switches = task->nvcsw + task->nivcsw;
 	unsigned int cpu = smp_processor_id();
 	struct uls_port *port = spa->port;
-	struct uls_service state = {};
+	struct uls_services state = {};
 	struct uls_abort why;
 	struct uls_report rep;
 	struct uls_call call;

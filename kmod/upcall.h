@@ -16,15 +16,15 @@ struct uls_abort;
 struct uls_spa;
 
 /* The answers of a service that must outlive the upcall. */
-struct uls_service {
+struct uls_services {
 	u64 abort_code;
 };
 
 enum uls_context uls_context_now(void);
 void uls_upcall_prepare(struct uls_spa *spa, enum uls_reason reason, u64 arg,
-			struct uls_service *service, struct uls_call *call);
+			struct uls_services *service, struct uls_call *call);
 int uls_upcall_verdict(const struct uls_report *rep,
-		       const struct uls_service *service,
+		       const struct uls_services *service,
 		       enum uls_reason reason, struct uls_abort *why);
 int uls_upcall_run(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 		   enum uls_context context, s64 *result);
