@@ -95,10 +95,11 @@ func Open(path string) (*Image, error) {
 // Relocations returns the number of relocations that Relocate applies.
 func (img *Image) Relocations() int { return len(img.relocs) }
 
-// MemorySize returns the bytes from the first segment's start to the last's end.
+// MemorySize returns the bytes from the image window's start to the last
+// segment's end.
 func (img *Image) MemorySize() uint64 {
 	last := img.Segments[len(img.Segments)-1]
-	return last.Offset + last.Size - img.Segments[0].Offset
+	return last.Offset + last.Size - shm.OffImage
 }
 
 // Relocate returns the segments as they must stand in the slice at base. The

@@ -66,6 +66,19 @@ func (k key) match() (m Match, queue int) {
 	return m, int(binary.NativeEndian.Uint16(k[6:]))
 }
 
+// NoteSize is the size of a Note: that of struct uls_msg_flow.
+const NoteSize = 40
+
+// Note is what the caller wants to remember of a flow, for example what becomes
+// of its frames. The program does not look at it.
+type Note [NoteSize]byte
+
+// Flow is an entry of the map of flows.
+type Flow struct {
+	Match
+	Note Note
+}
+
 // Device is the steering of one network device.
 type Device struct {
 	dir     string
@@ -220,8 +233,8 @@ func (d *Device) ClearSocket(queue int) error {
 }
 
 // AddFlow steers m's frames that arrive on the queue; fs.ErrExist if they are.
-func (d *Device) AddFlow(queue int, m Match) error {
-	if err := d.flows.Update(m.key(queue), uint32(1), ebpf.UpdateNoExist); err != nil {
+func (d *Device) AddFlow(queue int, m Match, n Note) error {
+	if err := d.flows.Update(m.key(queue), n, ebpf.UpdateNoExist); err != nil {
 		if errors.Is(err, ebpf.ErrKeyExist) {
 			return fmt.Errorf("flow %v is steered already: %w", m, fs.ErrExist)
 		}
@@ -242,22 +255,22 @@ func (d *Device) DelFlow(queue int, m Match) error {
 }
 
 // Flows lists what is steered to the queue, ordered.
-func (d *Device) Flows(queue int) ([]Match, error) {
+func (d *Device) Flows(queue int) ([]Flow, error) {
 	var (
 		k   key
-		v   uint32
-		out []Match
+		n   Note
+		out []Flow
 	)
 	it := d.flows.Iterate()
-	for it.Next(&k, &v) {
+	for it.Next(&k, &n) {
 		if m, q := k.match(); q == queue {
-			out = append(out, m)
+			out = append(out, Flow{m, n})
 		}
 	}
 	if err := it.Err(); err != nil {
 		return nil, fmt.Errorf("list flows: %w", err)
 	}
-	slices.SortFunc(out, func(a, b Match) int {
+	slices.SortFunc(out, func(a, b Flow) int {
 		return cmp.Or(a.DstIP.Compare(b.DstIP), cmp.Compare(a.DstPort, b.DstPort))
 	})
 	return out, nil
@@ -265,9 +278,9 @@ func (d *Device) Flows(queue int) ([]Match, error) {
 
 // ClearFlows ends all flows of a queue.
 func (d *Device) ClearFlows(queue int) error {
-	ms, err := d.Flows(queue)
-	for _, m := range ms {
-		if e := d.DelFlow(queue, m); e != nil && !errors.Is(e, fs.ErrNotExist) {
+	flows, err := d.Flows(queue)
+	for _, f := range flows {
+		if e := d.DelFlow(queue, f.Match); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
 	}

@@ -45,7 +45,7 @@ func socketsSpec() *ebpf.MapSpec {
 }
 
 func flowsSpec() *ebpf.MapSpec {
-	return &ebpf.MapSpec{Name: "uls_flows", Type: ebpf.Hash, KeySize: 8, ValueSize: 4, MaxEntries: maxFlows}
+	return &ebpf.MapSpec{Name: "uls_flows", Type: ebpf.Hash, KeySize: 8, ValueSize: NoteSize, MaxEntries: maxFlows}
 }
 
 // program is written in assembly rather than compiled: it is forty instructions,

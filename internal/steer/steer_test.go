@@ -99,7 +99,7 @@ func TestProgram(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, m := range c.flows {
-				if err := d.AddFlow(0, m); err != nil {
+				if err := d.AddFlow(0, m, Note{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -117,13 +117,13 @@ func TestProgram(t *testing.T) {
 	}
 
 	// A flow of another queue is not taken, and a closed socket means pass.
-	if err := d.AddFlow(1, exact); err != nil {
+	if err := d.AddFlow(1, exact, Note{}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := prog.Run(&ebpf.RunOptions{Data: good}); err != nil || got != xdpPass {
 		t.Errorf("flow of queue 1 on queue 0: action %d (%v), want pass", got, err)
 	}
-	if err := d.AddFlow(0, exact); err != nil {
+	if err := d.AddFlow(0, exact, Note{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.ClearSocket(0); err != nil {
@@ -140,15 +140,16 @@ func TestProgram(t *testing.T) {
 func TestFlows(t *testing.T) {
 	d := loadForTest(t)
 	a, b := Match{netip.MustParseAddr("10.0.1.1"), 9000}, Match{netip.MustParseAddr("10.0.1.1"), 80}
-	for _, m := range []Match{a, b} {
-		if err := d.AddFlow(3, m); err != nil {
+	for i, m := range []Match{a, b} {
+		if err := d.AddFlow(3, m, Note{byte(i + 1), 39: 7}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := d.AddFlow(3, a); !errors.Is(err, fs.ErrExist) {
+	if err := d.AddFlow(3, a, Note{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("adding twice: %v, want ErrExist", err)
 	}
-	if ms, err := d.Flows(3); err != nil || len(ms) != 2 || ms[0] != b || ms[1] != a {
+	if ms, err := d.Flows(3); err != nil || len(ms) != 2 ||
+		ms[0] != (Flow{b, Note{2, 39: 7}}) || ms[1] != (Flow{a, Note{1, 39: 7}}) {
 		t.Errorf("flows of queue 3: %v (%v), want them ordered", ms, err)
 	}
 	if ms, err := d.Flows(0); err != nil || len(ms) != 0 {
