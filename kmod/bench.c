@@ -17,7 +17,7 @@
 #include "upcall.h"
 
 /* Upcalls of one request, so that it ends some time. */
-#define BENCH_UPCALLS_MAX	(1U << 22)
+#define BENCH_UPCALLS_MAX	4000000U
 
 struct bench {
 	u32 count, batch;

@@ -84,8 +84,8 @@ int uls_nl_put_spa(struct sk_buff *skb, const struct uls_spa *spa)
 	    put_u64(skb, ULS_A_SPA_SINCE, spa->since) ||
 	    put_port(skb, spa))
 		return -EMSGSIZE;
-	/* Written before the state by another CPU's upcall. */
 	if (state == ULS_STATE_ABORTED) {
+		/* Pairs with the barrier in uls_spa_abort(). */
 		smp_rmb();
 		return put_abort(skb, &spa->abort);
 	}

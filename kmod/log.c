@@ -17,6 +17,7 @@ static u64 log_head(const struct uls_spa *spa)
 {
 	const struct uls_log *log = uls_area_address(&spa->log, 0);
 
+	/* Pairs with the SPA's release: it writes data, then head. */
 	return smp_load_acquire(&log->head);
 }
 

@@ -41,8 +41,11 @@ static int __init uls_module_init(void)
 {
 	int err;
 
-	BUILD_BUG_ON(NR_CPUS > (ULS_OFF_POOL - ULS_OFF_STACKS) /
-			       ULS_STACK_STRIDE);
+	if (nr_cpu_ids > (ULS_OFF_POOL - ULS_OFF_STACKS) / ULS_STACK_STRIDE) {
+		pr_err("uls: no room in a slice for the stacks of %u CPUs\n",
+		       nr_cpu_ids);
+		return -E2BIG;
+	}
 
 	err = uls_spa_init();
 	if (err)

@@ -80,6 +80,7 @@ static bool uls_port_drain(struct uls_port *port, bool kick,
 			port->kick = false;
 		}
 		raw_spin_unlock(&port->lock);
+		/* As in uls_port_release(). */
 		smp_mb();
 		if (file)
 			xsk_upcall_kick_tx(file);
@@ -115,7 +116,7 @@ static void port_unbound(struct xsk_upcall *up)
 }
 
 /* Let go of the lock; the caller enables bottom halves. */
-static void uls_port_release(struct uls_port *port)
+static void uls_port_release(struct uls_port *port) __releases(&port->lock)
 {
 	struct file *file = port->kick ? port->file : NULL;
 
@@ -142,12 +143,7 @@ void uls_port_unlock(struct uls_port *port) __releases(&port->lock)
 	uls_port_poll(port);
 }
 
-/* In softirq. */
-bool uls_port_trylock(struct uls_port *port)
-{
-	return raw_spin_trylock(&port->lock);
-}
-
+/* In softirq, after uls_port_trylock(). */
 void uls_port_unlock_softirq(struct uls_port *port) __releases(&port->lock)
 {
 	uls_port_release(port);

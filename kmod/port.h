@@ -52,10 +52,10 @@ bool uls_port_has_frames(const struct uls_port *port);
 int uls_port_map(const struct uls_port *port, struct uls_sandbox *sandbox);
 void uls_port_describe(const struct uls_port *port, struct uls_info *info);
 
-void uls_port_lock(struct uls_port *port);
-void uls_port_unlock(struct uls_port *port);
-bool uls_port_trylock(struct uls_port *port);
-void uls_port_unlock_softirq(struct uls_port *port);
+void uls_port_lock(struct uls_port *port) __acquires(&port->lock);
+void uls_port_unlock(struct uls_port *port) __releases(&port->lock);
+#define uls_port_trylock(port) raw_spin_trylock(&(port)->lock)
+void uls_port_unlock_softirq(struct uls_port *port) __releases(&port->lock);
 void uls_port_poll(struct uls_port *port);
 
 u32 uls_port_rx_frames(struct uls_port *port);

@@ -20,7 +20,7 @@
 #include "trace.h"
 #include "upcall.h"
 
-DEFINE_MUTEX(uls_spa_lock);
+DEFINE_MUTEX(uls_spa_lock);	/* what it guards is said in spa.h */
 
 static DEFINE_XARRAY_ALLOC1(spas);	/* uls_spa_lock */
 static u32 spas_next;			/* uls_spa_lock */

@@ -14,21 +14,28 @@ static ktime_t period(const struct uls_spa *spa)
 	return ns_to_ktime((u64)spa->config.tick_us * NSEC_PER_USEC);
 }
 
+/* Returns false once the SPA is not live. */
+static bool call(struct uls_spa *spa)
+{
+	struct uls_port *port = spa->port;
+	bool live;
+
+	/* An upcall on another CPU: miss this one rather than wait. */
+	if (!uls_port_trylock(port))
+		return true;
+	if (port->spa == spa)
+		uls_upcall_run(spa, ULS_UP_TICK, ktime_get_ns(),
+			       uls_context_now(), NULL);
+	live = port->spa == spa;
+	uls_port_unlock_softirq(port);
+	return live;
+}
+
 static enum hrtimer_restart tick(struct hrtimer *timer)
 {
 	struct uls_spa *spa = container_of(timer, struct uls_spa, tick);
-	struct uls_port *port = spa->port;
-	bool live = true;
 
-	/* An upcall on another CPU: miss this one rather than wait. */
-	if (uls_port_trylock(port)) {
-		if (port->spa == spa)
-			uls_upcall_run(spa, ULS_UP_TICK, ktime_get_ns(),
-				       uls_context_now(), NULL);
-		live = port->spa == spa;
-		uls_port_unlock_softirq(port);
-	}
-	if (!live)
+	if (!call(spa))
 		return HRTIMER_NORESTART;
 	hrtimer_forward_now(timer, period(spa));
 	return HRTIMER_RESTART;
