@@ -5,6 +5,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"sandstream/experiments/penalty"
 	"sandstream/internal/cli"
 	"sandstream/internal/results"
 )
@@ -24,6 +25,8 @@ func newRoot() *cobra.Command {
 	}
 	cli.Strict(root)
 	results.AddFlags(root.PersistentFlags())
-	root.AddCommand()
+	root.AddCommand(
+		penalty.Command(),
+	)
 	return root
 }
