@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/experiments/penalty"
+	"sandstream/experiments/throughput"
 	"sandstream/internal/cli"
 	"sandstream/internal/results"
 )
@@ -27,6 +28,7 @@ func newRoot() *cobra.Command {
 	results.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		penalty.Command(),
+		throughput.Command(),
 	)
 	return root
 }

@@ -51,6 +51,13 @@ type Axis struct {
 	Label    string
 	Scale    Scale
 	Min, Max float64
+	Ticks    []Tick // instead of the scale's own; may be empty
+}
+
+// Tick is a labelled mark of an axis.
+type Tick struct {
+	Value float64
+	Label string
 }
 
 // Chart is one plot: either Series or Groups (with Bars naming the bars of a
@@ -172,6 +179,13 @@ func setAxis(dst *plot.Axis, a Axis) {
 		dst.Scale, dst.Tick.Marker = plot.LogScale{}, log2Ticks{}
 	case Log10:
 		dst.Scale, dst.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	}
+	if len(a.Ticks) > 0 {
+		var marks plot.ConstantTicks
+		for _, t := range a.Ticks {
+			marks = append(marks, plot.Tick(t))
+		}
+		dst.Tick.Marker = marks
 	}
 }
 

@@ -65,6 +65,9 @@ func (j *Job) Collect(dir string) { j.step("collect", dir) }
 // Shell opens an interactive shell on the console; see [Shell].
 func (j *Job) Shell() { j.step("shell") }
 
+// String is the job as PID 1 reads it.
+func (j *Job) String() string { return strings.Join(j.lines, "\n") + "\n" }
+
 func (j *Job) bytes() ([]byte, error) {
-	return []byte(strings.Join(j.lines, "\n") + "\n"), j.err
+	return []byte(j.String()), j.err
 }
