@@ -145,7 +145,7 @@ func (b *Builder) Build(ctx context.Context, v Variant) (*Kernel, error) {
 		Tree:    b.dir("tree", src.Version),
 		Objects: b.dir("obj", src.Version, v.Name),
 	}
-	unlock, err := b.lock(ctx)
+	unlock, err := b.lock(ctx, v.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -158,9 +158,11 @@ func (b *Builder) Build(ctx context.Context, v Variant) (*Kernel, error) {
 	} else {
 		b.logf("kernel: found %s %s; the series was made for %s: trying, without fuzz", src.Package, src.Version, base.Version)
 	}
-	if err := b.prepareTree(ctx, base, src, series, meta, k.Tree); err != nil {
+	release, err := b.prepareTree(ctx, base, src, series, meta, k.Tree)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	if err := b.compile(ctx, v, k, &meta); err != nil {
 		return nil, err
 	}
@@ -179,16 +181,45 @@ func (b *Builder) Tree(ctx context.Context, v Variant) (string, []Patch, error) 
 	if err != nil {
 		return "", nil, err
 	}
-	unlock, err := b.lock(ctx)
+	tree := b.dir("tree", src.Version)
+	release, err := b.prepareTree(ctx, base, src, series, meta, tree)
 	if err != nil {
 		return "", nil, err
 	}
-	defer unlock()
-	tree := b.dir("tree", src.Version)
-	return tree, series, b.prepareTree(ctx, base, src, series, meta, tree)
+	release()
+	return tree, series, nil
 }
 
-func (b *Builder) prepareTree(ctx context.Context, base Base, src Source, series []Patch, meta Meta, tree string) error {
+// prepareTree brings the tree to the state of the series. It returns holding the
+// tree for reading, so that nobody patches it while it is compiled.
+func (b *Builder) prepareTree(ctx context.Context, base Base, src Source, series []Patch, meta Meta, tree string) (func(), error) {
+	for {
+		l, err := b.openLock("tree")
+		if err != nil {
+			return nil, err
+		}
+		if err := l.take(ctx, b, syscall.LOCK_SH); err != nil {
+			return nil, err
+		}
+		if readStamp(tree) == meta.PatchHash {
+			return l.release, nil
+		}
+		// Asking for more while holding some is how two of us would wait for
+		// each other: let go first, then look again.
+		l.release()
+		if err := b.patchTree(ctx, base, src, series, meta, tree); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// patchTree does the work of prepareTree, with the tree to itself.
+func (b *Builder) patchTree(ctx context.Context, base Base, src Source, series []Patch, meta Meta, tree string) error {
+	unlock, err := b.lock(ctx, "tree")
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if !exists(tree) {
 		b.logf("kernel: unpacking %s (about 20 s, 1 GB)", src.Tarball)
 		if sum, err := fileSHA256(src.Tarball); err != nil {
@@ -402,38 +433,6 @@ func prune(dir string, n int) error {
 		}
 	}
 	return nil
-}
-
-// lock serialises builds in one cache; it says so when it has to wait.
-func (b *Builder) lock(ctx context.Context) (func(), error) {
-	dir := filepath.Join(b.Cache, "kernel")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for said := false; ; {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
-		if !said {
-			b.logf("kernel: another build uses %s; waiting", dir)
-			said = true
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
 
 // The stamp of a folder says which inputs it holds the complete result of.

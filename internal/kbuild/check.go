@@ -109,7 +109,7 @@ func sources(dir string) ([]string, error) {
 // module folders dirs, in an object directory of its own. It returns the warnings
 // on lines the series added and all warnings on the module's files.
 func (b *Builder) Static(ctx context.Context, k *Kernel, series []Patch, dirs ...string) ([]string, error) {
-	unlock, err := b.lock(ctx)
+	unlock, err := b.reading(ctx, k, k.Variant+"-check")
 	if err != nil {
 		return nil, err
 	}

@@ -20,5 +20,5 @@
 //
 // A finished kernel appears by rename, and the key is removed from the object
 // directory before make starts: an interrupted build leaves nothing that looks
-// finished. One lock serialises builds that share a cache.
+// finished. Locks keep builds that share a cache apart.
 package kbuild

@@ -20,7 +20,7 @@ import (
 // project's tree stays clean, and two kernels do not overwrite each other's
 // objects. Extra arguments go to make (for example "W=1", "C=2").
 func (b *Builder) Module(ctx context.Context, k *Kernel, dir string, extra ...string) ([]string, error) {
-	unlock, err := b.lock(ctx)
+	unlock, err := b.reading(ctx, k, k.Variant)
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func (n NIC) args(i int) ([]string, error) {
 func (m *Machine) cmdline() string {
 	words := []string{
 		"console=ttyS0", "panic=-1", "oops=panic", "nokaslr", "norandmaps", "net.ifnames=0",
-		"no5lvl", "rdinit=/init",
+		"no5lvl", "rdinit=/init", "dummy.numdummies=0",
 	}
 	if m.Verbose {
 		words = append(words, "loglevel=8")

@@ -58,6 +58,7 @@
 #define MAX_FIELDS 128
 
 static int port = -1;
+static int interactive; /* a shell ran: somebody watches the console */
 static char failure[512]; /* the first one; empty means ok */
 
 /* send writes one frame. Without a port (make shell) there is nobody to tell. */
@@ -384,6 +385,7 @@ static void shell(void)
 {
 	pid_t pid = fork();
 
+	interactive = 1;
 	if (pid == 0) {
 		setsid();
 		int tty = open("/dev/ttyS0", O_RDWR);
@@ -454,9 +456,9 @@ int main(void)
 	umask(022);
 	mount_all();
 	port = open_port();
-	if (port < 0)
-		fprintf(stderr, "init: no report port \"%s\": nothing will be reported\n", PORT_NAME);
 	do_job();
+	if (port < 0 && !interactive)
+		fprintf(stderr, "init: no report port \"%s\": nothing is reported\n", PORT_NAME);
 	send_kernel_log();
 	if (failure[0]) {
 		char verdict[sizeof(failure) + 16];
