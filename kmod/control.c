@@ -5,6 +5,7 @@
  */
 #include <linux/netlink.h>
 #include <linux/string.h>
+#include <net/genetlink.h>
 
 #include "control.h"
 #include "spa.h"
@@ -120,4 +121,82 @@ int uls_control(struct uls_spa *spa, const void *data, size_t len, s64 *result,
 		remember_param(spa, data);
 	mutex_unlock(&spa->control);
 	return err;
+}
+
+static bool is_message(const struct nlattr *attr)
+{
+	return nla_type(attr) == ULS_A_SPA_CONTROL;
+}
+
+/**
+ * uls_control_check() - look at the messages of a spa-commit
+ * @spa: half made
+ * @request: the spa-commit
+ * @extack: says what was wrong
+ *
+ * Return: 0 or -EINVAL.
+ */
+int uls_control_check(const struct uls_spa *spa, const struct nlmsghdr *request,
+		      struct netlink_ext_ack *extack)
+{
+	const struct nlattr *attr;
+	int rem, err;
+
+	nlmsg_for_each_attr(attr, request, GENL_HDRLEN, rem) {
+		if (!is_message(attr))
+			continue;
+		err = check_message(nla_data(attr), nla_len(attr), extack);
+		if (!err)
+			err = check_param(spa, nla_data(attr), extack);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int first_message(struct uls_spa *spa, const struct nlattr *attr,
+			 struct netlink_ext_ack *extack)
+{
+	s64 result = 0;
+	int err;
+
+	memcpy(uls_area_address(&spa->mbox, 0), nla_data(attr), nla_len(attr));
+	err = uls_upcall_run(spa, ULS_UP_CONTROL, nla_len(attr),
+			     ULS_CONTEXT_NETLINK, &result);
+	if (err) {
+		uls_upcall_explain(&spa->abort, extack);
+		return err;
+	}
+	if (result < 0) {
+		NL_SET_ERR_MSG_FMT(extack, "the SPA refused a message: %lld",
+				   result);
+		return result >= -MAX_ERRNO ? result : -EINVAL;
+	}
+	remember_param(spa, nla_data(attr));
+	return 0;
+}
+
+/**
+ * uls_control_first() - hand over the messages of a spa-commit
+ * @spa: has done its INIT, is not live yet; the caller has its port's lock
+ * @request: the spa-commit, for which uls_control_check() returned 0
+ * @extack: says what was wrong
+ *
+ * So a replacement knows its flows before it sees a frame.
+ *
+ * Return: 0, or the error of the first message that was refused.
+ */
+int uls_control_first(struct uls_spa *spa, const struct nlmsghdr *request,
+		      struct netlink_ext_ack *extack)
+{
+	const struct nlattr *attr;
+	int rem, err;
+
+	lockdep_assert_held(&spa->port->lock);
+	nlmsg_for_each_attr(attr, request, GENL_HDRLEN, rem) {
+		err = is_message(attr) ? first_message(spa, attr, extack) : 0;
+		if (err)
+			return err;
+	}
+	return 0;
 }

@@ -236,7 +236,10 @@ static int parse_placing(struct genl_info *info, struct uls_spa_placing *p)
 {
 	struct nlattr **attrs = info->attrs;
 
-	*p = (struct uls_spa_placing){ .budget_ns = ULS_BUDGET_DEFAULT_NS };
+	*p = (struct uls_spa_placing){
+		.budget_ns = ULS_BUDGET_DEFAULT_NS,
+		.messages = info->nlhdr,
+	};
 	if (attrs[ULS_A_SPA_XSK_FD]) {
 		p->has_port = true;
 		p->fd = nla_get_u32(attrs[ULS_A_SPA_XSK_FD]);

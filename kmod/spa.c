@@ -15,6 +15,7 @@
 #include <linux/xarray.h>
 #include <asm/tsc.h>
 
+#include "control.h"
 #include "events.h"
 #include "spa.h"
 #include "trace.h"
@@ -426,11 +427,12 @@ static int init_error(const struct uls_spa *spa, int err, s64 result,
 }
 
 /*
- * INIT of the new SPA, FINI of the old one if there is one, and the exchange,
- * all under the port's lock: no batch arrives in between, and until INIT has
- * said yes the old SPA is untouched.
+ * INIT of the new SPA and its first messages, FINI of the old one if there is
+ * one, and the exchange, all under the port's lock: no batch arrives in
+ * between, and until the new one has said yes the old one is untouched.
  */
 static int go_live(struct uls_spa *spa, struct uls_spa *old,
+		   const struct nlmsghdr *messages,
 		   struct netlink_ext_ack *extack)
 {
 	struct uls_port *port = spa->port;
@@ -453,6 +455,11 @@ static int go_live(struct uls_spa *spa, struct uls_spa *old,
 	if (err || result < 0) {
 		uls_port_unlock(port);
 		return init_error(spa, err, result, extack);
+	}
+	err = uls_control_first(spa, messages, extack);
+	if (err) {
+		uls_port_unlock(port);
+		return err;
 	}
 	if (old) {
 		/* If this aborts it, its event says so, and it goes anyway. */
@@ -504,6 +511,9 @@ int uls_spa_commit(struct uls_spa *spa, const struct uls_spa_placing *placing,
 			goto err_forget;
 		}
 	}
+	err = uls_control_check(spa, placing->messages, extack);
+	if (err)
+		goto err_forget;
 	spa->budget_ns = placing->budget_ns;
 	err = get_port(spa, old, placing, extack);
 	if (err)
@@ -515,7 +525,7 @@ int uls_spa_commit(struct uls_spa *spa, const struct uls_spa_placing *placing,
 				   -err);
 		goto err_forget;
 	}
-	err = go_live(spa, old, extack);
+	err = go_live(spa, old, placing->messages, extack);
 	if (err)
 		goto err_forget;
 

@@ -18,6 +18,7 @@
 
 struct net;
 struct netlink_ext_ack;
+struct nlmsghdr;
 
 struct uls_abort {
 	u32 cause;		/* enum uls_cause */
@@ -67,6 +68,7 @@ struct uls_spa_placing {
 	bool has_reservation;
 	u64 budget_ns, runtime_ns, period_ns;
 	u32 replace_id;		/* 0: none */
+	const struct nlmsghdr *messages; /* its attributes ULS_A_SPA_CONTROL */
 };
 
 struct uls_spa {

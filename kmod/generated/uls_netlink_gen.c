@@ -58,7 +58,7 @@ static const struct nla_policy uls_spa_write_nl_policy[ULS_A_SPA_DATA + 1] = {
 };
 
 /* ULS_CMD_SPA_COMMIT - do */
-static const struct nla_policy uls_spa_commit_nl_policy[ULS_A_SPA_REPLACE_ID + 1] = {
+static const struct nla_policy uls_spa_commit_nl_policy[ULS_A_SPA_CONTROL + 1] = {
 	[ULS_A_SPA_ID] = NLA_POLICY_MIN(NLA_U32, 1),
 	[ULS_A_SPA_XSK_FD] = { .type = NLA_U32, },
 	[ULS_A_SPA_IFINDEX] = { .type = NLA_U32, },
@@ -67,6 +67,7 @@ static const struct nla_policy uls_spa_commit_nl_policy[ULS_A_SPA_REPLACE_ID + 1
 	[ULS_A_SPA_RUNTIME_NS] = { .type = NLA_U64, },
 	[ULS_A_SPA_PERIOD_NS] = { .type = NLA_U64, },
 	[ULS_A_SPA_REPLACE_ID] = NLA_POLICY_MIN(NLA_U32, 1),
+	[ULS_A_SPA_CONTROL] = { .type = NLA_BINARY, },
 };
 
 /* ULS_CMD_SPA_DISCARD - do */
@@ -164,7 +165,7 @@ static const struct genl_split_ops uls_nl_ops[] = {
 		.cmd		= ULS_CMD_SPA_COMMIT,
 		.doit		= uls_nl_spa_commit_doit,
 		.policy		= uls_spa_commit_nl_policy,
-		.maxattr	= ULS_A_SPA_REPLACE_ID,
+		.maxattr	= ULS_A_SPA_CONTROL,
 		.flags		= GENL_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 	{

@@ -120,7 +120,7 @@ const (
 	CmdInfo           uint8 = 1  // What the module and the machine can do.
 	CmdSpaBegin       uint8 = 2  // Begin to load an SPA: a slice is set aside and memory for the image is allocated. It belongs to the netlink socket until spa-commit; closing the socket undoes it.
 	CmdSpaWrite       uint8 = 3  // Fill a part of a segment of an SPA that is being loaded.
-	CmdSpaCommit      uint8 = 4  // Map everything, attach the port, run INIT, go live; on any error the half-made SPA is gone. Without xsk-fd and replace-id an SPA without a port: only spa-control, ticks and bench reach it.
+	CmdSpaCommit      uint8 = 4  // Map everything, attach the port, run INIT, hand over the messages, go live; on any error the half-made SPA is gone. Without xsk-fd and replace-id an SPA without a port: only spa-control, ticks and bench reach it.
 	CmdSpaDiscard     uint8 = 5  // Give up an SPA that is being loaded.
 	CmdSpaDel         uint8 = 6  // Run FINI, detach the port, unmap; or drop the record of an aborted SPA.
 	CmdSpaGet         uint8 = 7  // Describe one SPA, by id or by name (the newest of that name), or all. The dump and the events leave out segments, parameters and names of counters.
@@ -220,6 +220,7 @@ const (
 	AttrSpaResult      uint16 = 28 // s32: what the SPA returned
 	AttrSpaUmemSize    uint16 = 29 // u64: bytes of the port's frames
 	AttrSpaChunkSize   uint16 = 30 // u32: bytes of one frame
+	AttrSpaControl     uint16 = 31 // binary, repeated: a struct uls_msg_*, handed over after INIT and before the first frame, in the order of the request
 )
 
 // Attributes of the set "stats". Counters since spa-begin; they go on in an aborted record.
