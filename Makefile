@@ -75,6 +75,8 @@ test-vm: $(LAB) ## tests in virtual machines: 15 min with the debug kernel's bui
 
 check-kernel: $(LAB) ## checkpatch --strict, sparse and W=1 on our kernel code: 1 min
 	@$(LAB) check
+	@if [ -e kmod/Makefile ]; then tree=$$($(LAB) tree) && $(MAKE) -C kmod check-generated KSRC="$$tree"; \
+	 else echo 'check-kernel: kmod/ is not in this tree' >&2; fi
 
 reproduce: lab ## the paper's tables, quick grid: 45 min / 25 min
 	@[ -e experiments/main.go ] || { echo 'reproduce: experiments/ is not in this tree' >&2; exit 1; }

@@ -48,7 +48,12 @@ func checkKernel(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	static, err := b.Static(ctx, k, series, moduleDirs...)
+	compiled := moduleDirs
+	if missing := lab.ModuleNeeds(k, "kmod"); missing != nil {
+		fmt.Fprintln(os.Stderr, "check: kmod is not compiled:", missing)
+		compiled = moduleDirs[1:]
+	}
+	static, err := b.Static(ctx, k, series, compiled...)
 	if err != nil {
 		return err
 	}
@@ -60,4 +65,27 @@ func checkKernel(ctx context.Context) error {
 	}
 	fmt.Printf("check: %d patches, kmod and the generator: no finding\n", len(series))
 	return nil
+}
+
+func treeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "tree",
+		Short: "Unpack and patch the kernel source, build nothing; print where it is",
+		Args:  cli.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			b, err := lab.Builder(lab.Options{})
+			if err != nil {
+				return err
+			}
+			v, err := kbuild.FindVariant("lab")
+			if err != nil {
+				return err
+			}
+			tree, _, err := b.Tree(c.Context(), v)
+			if err == nil {
+				fmt.Println(tree)
+			}
+			return err
+		},
+	}
 }

@@ -8,6 +8,7 @@
 //	lab run [flags] -- PROGRAM ARGS     one program in a guest
 //	lab test [--run REGEXP] [--list]    the VM tests
 //	lab check                           checkpatch, sparse and W=1 on our kernel code
+//	lab tree                            unpack and patch the kernel source, print where
 //	lab clean                           remove the cache
 //
 // Exit statuses: 0 done, 1 failed, 2 usage, 3 not supported here, 5 timed out.
@@ -46,6 +47,6 @@ func root() *cobra.Command {
 	}
 	c.PersistentFlags().BoolP("keep-going", "k", false, "leave out a part that does not build instead of failing")
 	cli.Strict(c)
-	c.AddCommand(buildCommand(), shellCommand(), runCommand(), testCommand(), checkCommand(), cleanCommand())
+	c.AddCommand(buildCommand(), shellCommand(), runCommand(), testCommand(), checkCommand(), treeCommand(), cleanCommand())
 	return c
 }

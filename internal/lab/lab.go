@@ -18,7 +18,7 @@
 //
 //   - With a Makefile, make runs there and every executable it left is taken.
 //   - Without one, each .c file that defines main is a static program of that name,
-//     and the folder's other .c files are linked into it (GNU C 11, -Wall -Wextra
+//     and the folder's other .c and .S files are linked into it (GNU C 11, -Wall -Wextra
 //     -Werror -pthread; the folder, kmod/uapi, kmod/generated and experiments/lab/gen
 //     are searched for headers; -lm). Files named .bpf.c are left alone.
 //   - .go files together are one static program named as the folder.
@@ -166,5 +166,5 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && st.Mode()&os.ModeCharDevice != 0 && !strings.HasSuffix(f.Name(), "null")
 }
 
-// errAbsent marks a part whose folder is not in this tree.
+// errAbsent marks a part that this tree does not have, or cannot have yet.
 var errAbsent = errors.New("not in this tree")

@@ -70,8 +70,10 @@ func (a *assembly) path(parts ...string) string {
 	return filepath.Join(append([]string{a.lab.Project}, parts...)...)
 }
 
-func (a *assembly) exists(parts ...string) bool {
-	_, err := os.Stat(a.path(parts...))
+func (a *assembly) exists(parts ...string) bool { return fileExists(a.path(parts...)) }
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
 	return err == nil
 }
 
@@ -150,11 +152,24 @@ func (a *assembly) module(ctx context.Context, dir string) ([]string, error) {
 	if !a.exists(dir, "Kbuild") && !a.exists(dir, "Makefile") {
 		return nil, errAbsent
 	}
+	if err := ModuleNeeds(a.lab.Kernel, dir); err != nil {
+		return nil, err
+	}
 	modules, err := a.builder.Module(ctx, a.lab.Kernel, dir)
 	if err != nil {
 		return nil, err
 	}
 	return a.addAll("/lib/modules", modules)
+}
+
+// ModuleNeeds returns why the module in folder dir cannot be built against k, or
+// nil: kmod/ needs the interface that the patches add.
+func ModuleNeeds(k *kbuild.Kernel, dir string) error {
+	const header = "include/linux/uls.h"
+	if dir == "kmod" && !fileExists(filepath.Join(k.Tree, header)) {
+		return fmt.Errorf("%w: the patch that adds %s", errAbsent, header)
+	}
+	return nil
 }
 
 // sandboxlib runs make there and takes the SPAs it made.
@@ -258,6 +273,8 @@ func (a *assembly) plainC(ctx context.Context, dir string) ([]string, error) {
 			shared = append(shared, src)
 		}
 	}
+	assembler, _ := filepath.Glob(a.path(dir, "*.S"))
+	shared = append(shared, assembler...)
 	if len(mains) == 0 && len(shared) > 0 {
 		return nil, errors.New("no .c file here defines main")
 	}
