@@ -140,13 +140,17 @@ static SPA_COLD void drop_no_flow(const struct spa_frame *f) { DROP(f, no_flow);
 #define FRAG_MASK 0xff00ff3fu
 #define FRAG_UDP 0x11000000u
 
-/* The whole header's sum, checksum field included, is all ones. */
+/*
+ * The whole header's sum, checksum field included, folds to all ones: it is a
+ * multiple of 65535, and not 0, since the version is not. Compilers test that
+ * with one multiplication.
+ */
 static inline bool ip_check_ok(const u8 *ip)
 {
 	u64 s = (u64)spa_get32(ip) + spa_get32(ip + 4) + spa_get32(ip + 8) + spa_get32(ip + 12) +
 		spa_get32(ip + 16);
 
-	return spa_csum_fold(s) == 0xffff;
+	return s % 0xffff == 0;
 }
 
 /* The key of the frame's flow, or 0 when it was dropped. */
@@ -185,8 +189,7 @@ static inline void rewrite(u8 *d, const struct flow *fl, u32 ttl_dec)
 	u32 ports = spa_get32(d + OFF_PORTS);
 	u32 new_ports = (ports & fl->ports_keep) | fl->ports_set;
 	u16 check = spa_get16(d + OFF_UDP_CHECK);
-	u64 delta = spa_csum_delta32((u32)addrs, (u32)new_addrs) +
-		    spa_csum_delta32((u32)(addrs >> 32), (u32)(new_addrs >> 32));
+	u64 delta = spa_csum_delta64(addrs, new_addrs);
 
 	/* TTL is the low byte of its word: ~m + (m - 1) = 0xfffe, whatever it was. */
 	spa_put16(d + OFF_IP_CHECK,
@@ -219,6 +222,7 @@ static SPA_COLD const struct flow *find_wild(u64 key)
 void spa_rx(struct spa_batch *b)
 {
 	struct spa_frame *f = b->f, *end = f + b->n;
+	const struct spa_table t = flows;	/* a copy stays in registers: frames may alias the original */
 	u32 ttl_dec = (u32)SPA_PARAM(ttl_decrement), forwarded = 0;
 	struct {
 		u64 key;
@@ -229,7 +233,7 @@ void spa_rx(struct spa_batch *b)
 	/* A TTL of 0 must not be sent on, whether we take one or not. */
 	for (; f != end; f++, k++) {
 		k->key = classify(f, ttl_dec);
-		k->home = spa_table_home(&flows, k->key);
+		k->home = spa_table_home(&t, k->key);
 		__builtin_prefetch(k->home);
 	}
 	for (f = b->f, k = find; f != end; f++, k++) {
@@ -237,7 +241,7 @@ void spa_rx(struct spa_batch *b)
 
 		if (spa_unlikely(!k->key))
 			continue;
-		fl = spa_table_find_from(&flows, k->home, k->key);
+		fl = spa_table_find_from(&t, k->home, k->key);
 		if (spa_unlikely(!fl) && wild)
 			fl = find_wild(k->key);
 		if (spa_unlikely(!fl)) {

@@ -24,6 +24,10 @@ struct desc {
 	u32 options;
 };
 _Static_assert(sizeof(struct desc) == 16 && offsetof(struct desc, len) == 8, "struct xdp_desc");
+/* gather() and tx_put() take len and what follows it as one word. */
+_Static_assert(offsetof(struct desc, options) == 12, "options follow len");
+_Static_assert(offsetof(struct spa_frame, verdict) == offsetof(struct spa_frame, len) + 4 && !SPA_DROP,
+	       "verdict follows len, and 0 is SPA_DROP");
 
 struct ring {
 	u32 *producer;
@@ -111,15 +115,16 @@ static void refill(void)
 	struct uls_pool *p = port.pool;
 	u32 room = ring_room(&port.fill), top = p->top, mask = port.fill.size - 1;
 	u32 prod = port.fill.prod, end = prod + room;
+	const u64 *from;
 
 	if (spa_unlikely(room > top)) {
 		spa_counters->v[SPA_LIB_fill_short]++;
 		end = prod + top;
 	}
-	for (; prod != end; prod++)
-		d[prod & mask] = p->frame[--top];
-	port.fill.prod = prod;
-	p->top = top;
+	p->top = top - (end - prod);
+	for (from = &p->frame[top]; prod != end; prod++)
+		d[prod & mask] = *--from;
+	port.fill.prod = end;
 }
 
 static SPA_COLD int pool_init(bool takeover)
@@ -145,9 +150,7 @@ static SPA_COLD int pool_init(bool takeover)
 		p->frame[i] = (port.pool_max - 1 - i) * port.chunk;
 	p->top = port.pool_max;
 	p->magic = ULS_INFO_MAGIC;
-	refill();
-	__atomic_store_n(port.fill.producer, port.fill.prod, __ATOMIC_RELEASE);
-	return 0;
+	return 0;	/* the end of the upcall fills the ring */
 }
 
 SPA_COLD int spa_port_init(const struct uls_info *info)
@@ -210,18 +213,16 @@ void spa_port_end(void)
  */
 static inline void gather(struct spa_batch *b, u32 *left)
 {
-	const struct desc *ring = port.rx.desc;
-	u32 cons = port.rx.cons, mask = port.rx.size - 1, n = *left;
+	const u8 *ring = port.rx.desc;
+	u64 mask = ((u64)port.rx.size - 1) * sizeof(struct desc);
+	u64 at = (u64)port.rx.cons * sizeof(struct desc);
 	u64 umem_len = port.umem_len, chunk = port.chunk, bytes = 0;
+	u32 n = *left < SPA_BATCH ? *left : SPA_BATCH, i;
 	struct spa_frame *f = b->f;
 	u8 *umem = port.umem;
-	u32 end;
 
-	if (n > SPA_BATCH)
-		n = SPA_BATCH;
-	*left -= n;
-	for (end = cons + n; cons != end; cons++) {
-		const struct desc *d = &ring[cons & mask];
+	for (i = 0; i < n; i++, at += sizeof(struct desc)) {
+		const struct desc *d = (const void *)(ring + (at & mask));
 		u64 addr = __atomic_load_n(&d->addr, __ATOMIC_RELAXED);
 		/* len and options in one: options that are not 0 make a length no chunk has. */
 		u64 len = __atomic_load_n((const u64 *)(const void *)&d->len, __ATOMIC_RELAXED);
@@ -232,35 +233,32 @@ static inline void gather(struct spa_batch *b, u32 *left)
 		}
 		f->data = umem + addr;
 		__builtin_prefetch(f->data, 1);
-		f->len = (u32)len;
-		f->verdict = SPA_DROP;
+		/* len, and verdict 0 (SPA_DROP) above it. */
+		spa_put64(&f->len, len);
 		bytes += len;
 		f++;
 	}
-	port.rx.cons = cons;
+	*left -= n;
+	port.rx.cons += n;
 	b->n = (u32)(f - b->f);
 	spa_counters->v[SPA_LIB_rx_frames] += b->n;
 	spa_counters->v[SPA_LIB_rx_bytes] += bytes;
 }
 
-/* Room in the transmit ring, asking the kernel again when there seems to be none. */
-static inline bool tx_room(void)
+/* Room in the transmit ring, by the kernel's index as it is now. */
+static SPA_COLD u32 tx_room_now(void)
 {
-	if (spa_likely(ring_room(&port.tx)))
-		return true;
 	port.tx.cons = __atomic_load_n(port.tx.consumer, __ATOMIC_ACQUIRE);
 	if (ring_used(&port.tx) > port.tx.size)
 		spa_abort(SPA_ABORT_RING);
 	return ring_room(&port.tx);
 }
 
-static inline void tx_put(u64 addr, u32 len)
+/* len, and options 0 above it, in one store. */
+static inline void tx_put(void *d, u64 addr, u64 len)
 {
-	struct desc *d = (struct desc *)port.tx.desc + (port.tx.prod++ & (port.tx.size - 1));
-
-	d->addr = addr;
-	d->len = len;
-	d->options = 0;
+	spa_put64(d, addr);
+	spa_put64((u8 *)d + offsetof(struct desc, len), len);
 }
 
 static SPA_COLD void not_sent(const struct spa_frame *f)
@@ -275,18 +273,35 @@ static SPA_COLD void not_sent(const struct spa_frame *f)
 static inline void scatter(const struct spa_batch *b)
 {
 	const struct spa_frame *f = b->f, *end = f + b->n;
-	u64 frames = 0, bytes = 0;
+	u8 *ring = port.tx.desc;
+	u64 mask = ((u64)port.tx.size - 1) * sizeof(struct desc);
+	u64 at = (u64)port.tx.prod * sizeof(struct desc), first = at;
+	u32 room = ring_room(&port.tx);
+	const u8 *umem = port.umem;
+	u64 bytes = 0;
 
 	for (; f != end; f++) {
-		if (spa_unlikely(f->verdict != SPA_TX || !tx_room())) {
+		u64 len = f->len;
+
+		if (spa_unlikely(f->verdict != SPA_TX)) {
 			not_sent(f);
 			continue;
 		}
-		tx_put((u64)(f->data - port.umem), f->len);
-		bytes += f->len;
-		frames++;
+		if (spa_unlikely(!room)) {
+			port.tx.prod = (u32)(at / sizeof(struct desc));
+			room = tx_room_now();
+			if (!room) {
+				not_sent(f);
+				continue;
+			}
+		}
+		tx_put(ring + (at & mask), (u64)(f->data - umem), len);
+		at += sizeof(struct desc);
+		bytes += len;
+		room--;
 	}
-	spa_counters->v[SPA_LIB_tx_frames] += frames;
+	port.tx.prod = (u32)(at / sizeof(struct desc));
+	spa_counters->v[SPA_LIB_tx_frames] += (at - first) / sizeof(struct desc);
 	spa_counters->v[SPA_LIB_tx_bytes] += bytes;
 }
 
@@ -327,9 +342,10 @@ void spa_frame_free(const struct spa_frame *f)
 
 bool spa_send(const struct spa_frame *f)
 {
-	if (!port.attached || !tx_room())
+	if (!port.attached || (!ring_room(&port.tx) && !tx_room_now()))
 		return false;
-	tx_put((u64)(f->data - port.umem), f->len);
+	tx_put((struct desc *)port.tx.desc + (port.tx.prod++ & (port.tx.size - 1)),
+	       (u64)(f->data - port.umem), f->len);
 	spa_counters->v[SPA_LIB_tx_frames]++;
 	spa_counters->v[SPA_LIB_tx_bytes] += f->len;
 	return true;

@@ -9,6 +9,16 @@
 #define MIN_PLACES 8u
 #define MAX_PLACES (1u << 30)
 
+static size_t entry_size_of(const struct spa_table *t)
+{
+	return (size_t)1 << t->log2size;
+}
+
+static u32 last_place(const struct spa_table *t)
+{
+	return (u32)(t->mask >> t->log2size);
+}
+
 static u8 *place(const struct spa_table *t, u32 i)
 {
 	return t->slots + ((size_t)i << t->log2size);
@@ -21,16 +31,21 @@ static u64 *key_at(const struct spa_table *t, u32 i)
 
 static u32 home(const struct spa_table *t, u64 key)
 {
-	return (u32)(spa_hash64(key, t->seed) >> t->shift);
+	return (u32)((size_t)((u8 *)spa_table_home(t, key) - t->slots) >> t->log2size);
+}
+
+static u32 next_place(const struct spa_table *t, u32 i)
+{
+	return (i + 1) & last_place(t);
 }
 
 static int alloc_places(struct spa_table *t, u32 places)
 {
-	t->slots = spa_calloc(places, (size_t)1 << t->log2size);
+	t->slots = spa_calloc(places, entry_size_of(t));
 	if (!t->slots)
 		return -SPA_ENOMEM;
-	t->mask = places - 1;
-	t->shift = (u8)(64 - __builtin_ctz(places));
+	t->mask = (u64)(places - 1) << t->log2size;
+	t->shift = (u8)(64 - __builtin_ctz(places) - t->log2size);
 	return 0;
 }
 
@@ -41,7 +56,7 @@ int spa_table_init(struct spa_table *t, size_t entry_size, u32 entries, u64 seed
 	*t = (struct spa_table){ .seed = seed };
 	if (entry_size < sizeof(u64) || entry_size > 1u << 20 || entries > MAX_PLACES / 4 * 3)
 		return -SPA_EINVAL;
-	while ((size_t)1 << t->log2size < entry_size)
+	while (entry_size_of(t) < entry_size)
 		t->log2size++;
 	/* At most three quarters full. */
 	while (places / 4 * 3 < entries)
@@ -62,23 +77,23 @@ static u32 probe(const struct spa_table *t, u64 key)
 	u64 k;
 
 	while ((k = *key_at(t, i)) && k != key)
-		i = (i + 1) & t->mask;
+		i = next_place(t, i);
 	return i;
 }
 
 static int grow(struct spa_table *t)
 {
 	struct spa_table old = *t;
-	u32 i;
+	u32 i, places = last_place(t) + 1;
 
-	if (old.mask + 1 >= MAX_PLACES || alloc_places(t, (old.mask + 1) * 2)) {
+	if (places >= MAX_PLACES || alloc_places(t, places * 2)) {
 		*t = old;
 		return -SPA_ENOMEM;
 	}
-	for (i = 0; i <= old.mask; i++)
+	for (i = 0; i < places; i++)
 		if (*key_at(&old, i))
 			memcpy(place(t, probe(t, *key_at(&old, i))), place(&old, i),
-			       (size_t)1 << t->log2size);
+			       entry_size_of(t));
 	spa_free(old.slots);
 	return 0;
 }
@@ -92,7 +107,7 @@ void *spa_table_insert(struct spa_table *t, u64 key)
 	i = probe(t, key);
 	if (*key_at(t, i))
 		return place(t, i);
-	if (t->used >= (t->mask + 1) / 4 * 3) {
+	if (t->used >= (last_place(t) + 1) / 4 * 3) {
 		if (grow(t))
 			return NULL;
 		i = probe(t, key);
@@ -115,16 +130,16 @@ bool spa_table_delete(struct spa_table *t, u64 key)
 	 * An entry behind the hole may fill it unless its home lies behind the
 	 * hole too: it would then stand before its home.
 	 */
-	for (i = (hole + 1) & t->mask; *key_at(t, i); i = (i + 1) & t->mask) {
-		u32 from_home = (i - home(t, *key_at(t, i))) & t->mask;
-		u32 from_hole = (i - hole) & t->mask;
+	for (i = next_place(t, hole); *key_at(t, i); i = next_place(t, i)) {
+		u32 from_home = (i - home(t, *key_at(t, i))) & last_place(t);
+		u32 from_hole = (i - hole) & last_place(t);
 
 		if (from_home < from_hole)
 			continue;
-		memcpy(place(t, hole), place(t, i), (size_t)1 << t->log2size);
+		memcpy(place(t, hole), place(t, i), entry_size_of(t));
 		hole = i;
 	}
-	memset(place(t, hole), 0, (size_t)1 << t->log2size);
+	memset(place(t, hole), 0, entry_size_of(t));
 	t->used--;
 	return true;
 }
@@ -133,7 +148,7 @@ void *spa_table_next(const struct spa_table *t, const void *entry)
 {
 	u32 i = entry ? (u32)((size_t)((const u8 *)entry - t->slots) >> t->log2size) + 1 : 0;
 
-	for (; i <= t->mask; i++)
+	for (; i <= last_place(t); i++)
 		if (*key_at(t, i))
 			return place(t, i);
 	return NULL;

@@ -171,10 +171,11 @@ static inline u16 spa_csum_fold(u64 sum)
 {
 	u32 s;
 
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	s = ((u32)sum & 0xffff) + ((u32)sum >> 16);
-	return (u16)(s + (s >> 16));
+	/* x + rotated x: the upper half is the sum of the halves with its carry added back in. */
+	sum += sum << 32 | sum >> 32;
+	s = (u32)(sum >> 32);
+	s += s << 16 | s >> 16;
+	return (u16)(s >> 16);
 }
 
 /* Adds n bytes to a sum. An odd n counts as if a zero byte followed, so only the last piece may be odd. */
@@ -190,6 +191,17 @@ u64 spa_csum_add(const void *data, size_t n, u64 sum);
  */
 static inline u64 spa_csum_delta32(u32 from, u32 to) { return (u64)(u32)~from + to; }
 static inline u64 spa_csum_delta16(u16 from, u16 to) { return (u64)(u16)~from + to; }
+
+/* Of 64 bits: the carry out of the top goes back in at the bottom (2^64 = 1, too), then halved to 33 bits. */
+static inline u64 spa_csum_delta64(u64 from, u64 to)
+{
+	u64 d;
+
+	d = ~from + to;
+	d += d < to;
+	return (d & 0xffffffff) + (d >> 32);
+}
+
 static inline u16 spa_csum_apply(u16 check, u64 delta)
 {
 	return (u16)~spa_csum_fold((u16)~check + delta);

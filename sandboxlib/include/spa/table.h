@@ -23,10 +23,10 @@
 struct spa_table {
 	u8 *slots;
 	u64 seed;
-	u32 mask;	/* places - 1 */
-	u8 shift;	/* 64 - log2(places) */
-	u8 log2size;	/* of an entry */
+	u64 mask;	/* of byte offsets: (places - 1) * entry size */
 	u32 used;
+	u8 shift;	/* hash >> shift & mask: byte offset of the home place */
+	u8 log2size;	/* of an entry */
 };
 
 /*
@@ -58,7 +58,7 @@ static inline u64 spa_hash64(u64 key, u64 seed)
 /* Where the search for a key begins: to prefetch, one batch ahead of the lookup. */
 static inline void *spa_table_home(const struct spa_table *t, u64 key)
 {
-	return t->slots + ((size_t)(spa_hash64(key, t->seed) >> t->shift) << t->log2size);
+	return t->slots + (spa_hash64(key, t->seed) >> t->shift & t->mask);
 }
 
 /* As spa_table_find(), from a known home place. */
@@ -73,7 +73,7 @@ static inline void *spa_table_find_from(const struct spa_table *t, void *home, u
 			return e;
 		if (!k)
 			return NULL;
-		e = t->slots + (((((size_t)(e - t->slots) >> t->log2size) + 1) & t->mask) << t->log2size);
+		e = t->slots + (((u64)(e - t->slots) + (1ULL << t->log2size)) & t->mask);
 	}
 }
 
