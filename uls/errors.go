@@ -75,10 +75,11 @@ func wrap(op, object string, err error) error {
 	}
 	e := &Error{Op: op, Object: object, Err: err}
 	var n *netlink.OpError
-	if errors.As(err, &n) {
-		e.Err = n.Err
-		if e.Text = n.Err.Error(); n.Message != "" {
+	for cause := err; errors.As(cause, &n); cause = n.Err {
+		e.Err, e.Text = n.Err, n.Err.Error()
+		if n.Message != "" {
 			e.Text = n.Message
+			break
 		}
 	}
 	if errors.Is(err, os.ErrPermission) {

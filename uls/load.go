@@ -148,6 +148,9 @@ func (c *Client) commit(id uint32, p placing) error {
 		if p.replace != 0 {
 			ae.Uint32(abi.AttrSpaReplaceID, p.replace)
 		}
+		for _, msg := range p.control {
+			ae.Bytes(abi.AttrSpaControl, msg)
+		}
 	})
 	return err
 }

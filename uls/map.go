@@ -85,7 +85,7 @@ func (c *Client) Map(o MapOptions) (*SPA, error) {
 		defer m.sock.Close()
 		defer m.dev.Close()
 	}
-	for _, step := range []func() error{m.golive, m.configure, m.steer} {
+	for _, step := range []func() error{m.golive, m.steer} {
 		if err := step(); err != nil {
 			return nil, m.undo.run(err)
 		}
@@ -222,10 +222,17 @@ func (m *mapping) openPort() error {
 
 func (m *mapping) explain(err error) error { return explainPort("map", m.ifi, m.o.Queue, err) }
 
-// golive hands everything to the kernel in one step; if it refuses, it has undone
-// the load.
+// golive hands everything to the kernel in one step; if it refuses, or the SPA
+// does, it has undone the load.
 func (m *mapping) golive() error {
-	p := placing{budget: m.o.Budget, reserve: m.o.Reserve}
+	msgs, err := paramMessages(m.img, m.o.Params)
+	if err != nil {
+		return err
+	}
+	p := placing{
+		budget: m.o.Budget, reserve: m.o.Reserve,
+		control: append(msgs, flowMessages(m.o.Flows)...),
+	}
 	if m.ifi != nil {
 		p.port, p.xsk, p.ifindex, p.queue = true, m.sock.FD(), m.ifi.Index, m.o.Queue
 	}
@@ -234,20 +241,6 @@ func (m *mapping) golive() error {
 	}
 	id := m.id
 	m.undo.add(func() error { return wrap("unmap", m.o.Name, m.c.del(id)) })
-	return nil
-}
-
-// configure tells the SPA its parameters and flows.
-func (m *mapping) configure() error {
-	msgs, err := paramMessages(m.img, m.o.Params)
-	if err != nil {
-		return err
-	}
-	for _, msg := range append(msgs, flowMessages(m.o.Flows)...) {
-		if err := m.c.control(m.id, msg); err != nil {
-			return wrap("map", m.o.Name, err)
-		}
-	}
 	return nil
 }
 

@@ -212,15 +212,11 @@ func (c *Client) Replace(name string, o ReplaceOptions) (*SPA, error) {
 	}
 	p := placing{
 		budget:  o.Budget,
-		reserve: Reserve{time.Duration(old.RuntimeNS), time.Duration(old.PeriodNS)},
 		replace: old.ID,
 		control: append(msgs, flowMessages(flows)...),
 	}
 	if p.budget == 0 {
 		p.budget = time.Duration(old.BudgetNS)
-	}
-	if o.Reserve != nil {
-		p.reserve = *o.Reserve
 	}
 	id, base, err := c.begin(img, name)
 	if err != nil {
@@ -231,6 +227,14 @@ func (c *Client) Replace(name string, o ReplaceOptions) (*SPA, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(wrap("replace", name, err), c.discardIfThere(id))
+	}
+	s, err := c.SPA(id)
+	if err != nil || o.Reserve == nil {
+		return s, err
+	}
+	// The port keeps its reservation through the exchange.
+	if err := c.SetLimits(s, Limits{Reserve: o.Reserve}); err != nil {
+		return nil, err
 	}
 	return c.SPA(id)
 }

@@ -11,13 +11,14 @@ import (
 	"testing"
 
 	"sandstream/internal/shm"
+	"sandstream/internal/spaelf/spatest"
 )
 
 // FuzzParse: reading and relocating never panics, and what must be refused is
 // refused. The second half is an oracle of its own: it reads the raw bytes with
 // none of the parser's code and does not use debug/elf.
 func FuzzParse(f *testing.F) {
-	f.Add(newFile().build())
+	f.Add(spatest.New().Build())
 	for name := range bad {
 		f.Add(spoiled(name))
 	}
@@ -101,7 +102,7 @@ func mustHold(t *testing.T, d []byte, img *Image) {
 // go test -fuzz starts from all of them. SPAELF_CORPUS=write writes it anew.
 func TestCorpus(t *testing.T) {
 	dir := filepath.Join("testdata", "fuzz", "FuzzParse")
-	want := map[string][]byte{"good": newFile().build()}
+	want := map[string][]byte{"good": spatest.New().Build()}
 	for name := range bad {
 		want[name] = spoiled(name)
 	}

@@ -14,10 +14,11 @@ import (
 	"testing"
 
 	"sandstream/internal/shm"
+	"sandstream/internal/spaelf/spatest"
 )
 
 func TestParse(t *testing.T) {
-	img, err := Parse("echo.spa", newFile().build())
+	img, err := Parse("echo.spa", spatest.New().Build())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestRelocate(t *testing.T) {
-	data := newFile().build()
+	data := spatest.New().Build()
 	img, err := Parse("echo.spa", data)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +73,7 @@ func TestRelocate(t *testing.T) {
 // bad is every way to be refused: what is done to a good file, and the words
 // that must say so.
 var bad = map[string]struct {
-	spoil func(f *file)
+	spoil func(f *spatest.Builder)
 	bytes func(b []byte) []byte
 	want  string
 }{
@@ -81,53 +82,58 @@ var bad = map[string]struct {
 	"short-header":  {bytes: func(b []byte) []byte { return b[:40] }, want: "truncated"},
 	"truncated":     {bytes: func(b []byte) []byte { return b[:len(b)-1] }, want: "truncated"},
 	"half":          {bytes: func(b []byte) []byte { return b[:len(b)/2] }, want: "truncated"},
-	"32-bit":        {spoil: func(f *file) { f.header.Ident[elf.EI_CLASS] = 1 }, want: "32-bit"},
-	"big-endian":    {spoil: func(f *file) { f.header.Ident[elf.EI_DATA] = 2 }, want: "not little endian"},
-	"arm64":         {spoil: func(f *file) { f.header.Machine = uint16(elf.EM_AARCH64) }, want: "EM_AARCH64"},
-	"executable":    {spoil: func(f *file) { f.header.Type = uint16(elf.ET_EXEC) }, want: "ET_EXEC"},
-	"object":        {spoil: func(f *file) { f.header.Type = uint16(elf.ET_REL) }, want: "ET_REL"},
-	"interpreter":   {spoil: func(f *file) { f.other = []elf.Prog64{{Type: uint32(elf.PT_INTERP)}} }, want: "dynamic loader"},
-	"tls":           {spoil: func(f *file) { f.other = []elf.Prog64{{Type: uint32(elf.PT_TLS)}} }, want: "PT_TLS"},
-	"exec-stack":    {spoil: func(f *file) { f.other = []elf.Prog64{{Type: uint32(elf.PT_GNU_STACK), Flags: 7}} }, want: "executable stack"},
-	"no-segments":   {spoil: func(f *file) { f.segs = nil; f.relas = nil }, want: "no loadable segment"},
-	"wx":            {spoil: func(f *file) { f.segs[2].flags |= elf.PF_X }, want: "writable and executable"},
-	"unreadable":    {spoil: func(f *file) { f.segs[0].flags = elf.PF_X }, want: "not readable"},
-	"odd-flags":     {spoil: func(f *file) { f.segs[0].flags |= 0x100000 }, want: "unknown flags"},
-	"unaligned":     {spoil: func(f *file) { f.segs[2].vaddr += 16 }, want: "does not start on a page"},
-	"overlap":       {spoil: func(f *file) { f.segs[2].vaddr = f.segs[1].vaddr }, want: "overlap"},
-	"below-window":  {spoil: func(f *file) { f.segs[0].vaddr = 0 }, want: "below the image window"},
-	"too-large":     {spoil: func(f *file) { f.segs[2].memsz = shm.ImageMax }, want: "too large for the region"},
-	"far-too-large": {spoil: func(f *file) { f.segs[2].memsz = 1<<64 - 1 }, want: "too large for the region"},
-	"past-window":   {spoil: func(f *file) { f.segs[2].vaddr = shm.OffHeap }, want: "too large for the region"},
-	"memsz":         {spoil: func(f *file) { f.segs[2].memsz = 8 }, want: "in memory but"},
-	"many-segments": {spoil: func(f *file) {
+	"32-bit":        {spoil: func(f *spatest.Builder) { f.Header.Ident[elf.EI_CLASS] = 1 }, want: "32-bit"},
+	"big-endian":    {spoil: func(f *spatest.Builder) { f.Header.Ident[elf.EI_DATA] = 2 }, want: "not little endian"},
+	"arm64":         {spoil: func(f *spatest.Builder) { f.Header.Machine = uint16(elf.EM_AARCH64) }, want: "EM_AARCH64"},
+	"executable":    {spoil: func(f *spatest.Builder) { f.Header.Type = uint16(elf.ET_EXEC) }, want: "ET_EXEC"},
+	"object":        {spoil: func(f *spatest.Builder) { f.Header.Type = uint16(elf.ET_REL) }, want: "ET_REL"},
+	"interpreter":   {spoil: func(f *spatest.Builder) { f.Other = []elf.Prog64{{Type: uint32(elf.PT_INTERP)}} }, want: "dynamic loader"},
+	"tls":           {spoil: func(f *spatest.Builder) { f.Other = []elf.Prog64{{Type: uint32(elf.PT_TLS)}} }, want: "PT_TLS"},
+	"exec-stack":    {spoil: func(f *spatest.Builder) { f.Other = []elf.Prog64{{Type: uint32(elf.PT_GNU_STACK), Flags: 7}} }, want: "executable stack"},
+	"no-segments":   {spoil: func(f *spatest.Builder) { f.Segs = nil; f.Relas = nil }, want: "no loadable segment"},
+	"wx":            {spoil: func(f *spatest.Builder) { f.Segs[2].Flags |= elf.PF_X }, want: "writable and executable"},
+	"unreadable":    {spoil: func(f *spatest.Builder) { f.Segs[0].Flags = elf.PF_X }, want: "not readable"},
+	"odd-flags":     {spoil: func(f *spatest.Builder) { f.Segs[0].Flags |= 0x100000 }, want: "unknown flags"},
+	"unaligned":     {spoil: func(f *spatest.Builder) { f.Segs[2].Vaddr += 16 }, want: "does not start on a page"},
+	"overlap":       {spoil: func(f *spatest.Builder) { f.Segs[2].Vaddr = f.Segs[1].Vaddr }, want: "overlap"},
+	"below-window":  {spoil: func(f *spatest.Builder) { f.Segs[0].Vaddr = 0 }, want: "below the image window"},
+	"too-large":     {spoil: func(f *spatest.Builder) { f.Segs[2].Memsz = shm.ImageMax }, want: "too large for the region"},
+	"far-too-large": {spoil: func(f *spatest.Builder) { f.Segs[2].Memsz = 1<<64 - 1 }, want: "too large for the region"},
+	"past-window":   {spoil: func(f *spatest.Builder) { f.Segs[2].Vaddr = shm.OffHeap }, want: "too large for the region"},
+	"memsz":         {spoil: func(f *spatest.Builder) { f.Segs[2].Memsz = 8 }, want: "in memory but"},
+	"many-segments": {spoil: func(f *spatest.Builder) {
 		for i := range uint64(maxSegments) {
-			f.segs = append(f.segs, seg{shm.OffImage + 0x10000 + i*0x1000, 1, elf.PF_R, []byte{1}})
+			f.Segs = append(f.Segs, spatest.Seg{Vaddr: shm.OffImage + 0x10000 + i*0x1000, Memsz: 1, Flags: elf.PF_R, Data: []byte{1}})
 		}
 	}, want: "loadable segments"},
-	"entry-data":    {spoil: func(f *file) { f.header.Entry = shm.OffImage + 0x2000 }, want: "not in its text"},
-	"entry-padding": {spoil: func(f *file) { f.header.Entry = shm.OffImage + 0x20 }, want: "not in its text"},
-	"reloc-64":      {spoil: func(f *file) { f.relas[0].Info = uint64(elf.R_X86_64_64) | 1<<32 }, want: "R_X86_64_64"},
-	"reloc-irel":    {spoil: func(f *file) { f.relas[0].Info = uint64(elf.R_X86_64_IRELATIVE) }, want: "R_X86_64_IRELATIVE"},
-	"reloc-symbol":  {spoil: func(f *file) { f.relas[0].Info |= 3 << 32 }, want: "names a symbol"},
-	"reloc-text":    {spoil: func(f *file) { f.relas[0].Off = shm.OffImage + 8 }, want: "changes text"},
-	"reloc-outside": {spoil: func(f *file) { f.relas[0].Off = shm.OffHeap }, want: "outside the file's part"},
-	"reloc-edge":    {spoil: func(f *file) { f.relas[0].Off = shm.OffImage + 0x2039 }, want: "outside the file's part"},
-	"reloc-addend":  {spoil: func(f *file) { f.relas[0].Addend = -1 }, want: "outside of the slice"},
-	"rela-table":    {spoil: func(f *file) { f.relas = nil; f.dynamic = []elf.Dyn64{{Tag: 7, Val: 0x999999}, {Tag: 8, Val: 24}} }, want: "truncated"},
-	"rela-odd":      {spoil: func(f *file) { f.relas = nil; f.dynamic = []elf.Dyn64{{Tag: 8, Val: 25}} }, want: "multiple of 24"},
-	"rela-entry":    {spoil: func(f *file) { f.relas = nil; f.dynamic = []elf.Dyn64{{Tag: 8, Val: 24}, {Tag: 9, Val: 16}} }, want: "have 16 bytes each"},
-	"rel":           {spoil: func(f *file) { f.dynamic = []elf.Dyn64{{Tag: int64(elf.DT_RELSZ), Val: 16}} }, want: "other than RELATIVE"},
-	"jmprel":        {spoil: func(f *file) { f.dynamic = []elf.Dyn64{{Tag: int64(elf.DT_PLTRELSZ), Val: 24}} }, want: "other than RELATIVE"},
-	"relr":          {spoil: func(f *file) { f.dynamic = []elf.Dyn64{{Tag: int64(dtRelrSize), Val: 8}} }, want: "DT_RELR"},
-	"needed":        {spoil: func(f *file) { f.dynamic = []elf.Dyn64{{Tag: int64(elf.DT_NEEDED), Val: 1}} }, want: "shared library"},
-	"twice":         {spoil: func(f *file) { f.dynamic = []elf.Dyn64{{Tag: 8, Val: 24}} }, want: "occurs twice"},
+	"entry-data":    {spoil: func(f *spatest.Builder) { f.Header.Entry = shm.OffImage + 0x2000 }, want: "not in its text"},
+	"entry-padding": {spoil: func(f *spatest.Builder) { f.Header.Entry = shm.OffImage + 0x20 }, want: "not in its text"},
+	"reloc-64":      {spoil: func(f *spatest.Builder) { f.Relas[0].Info = uint64(elf.R_X86_64_64) | 1<<32 }, want: "R_X86_64_64"},
+	"reloc-irel":    {spoil: func(f *spatest.Builder) { f.Relas[0].Info = uint64(elf.R_X86_64_IRELATIVE) }, want: "R_X86_64_IRELATIVE"},
+	"reloc-symbol":  {spoil: func(f *spatest.Builder) { f.Relas[0].Info |= 3 << 32 }, want: "names a symbol"},
+	"reloc-text":    {spoil: func(f *spatest.Builder) { f.Relas[0].Off = shm.OffImage + 8 }, want: "changes text"},
+	"reloc-outside": {spoil: func(f *spatest.Builder) { f.Relas[0].Off = shm.OffHeap }, want: "outside the file's part"},
+	"reloc-edge":    {spoil: func(f *spatest.Builder) { f.Relas[0].Off = shm.OffImage + 0x2039 }, want: "outside the file's part"},
+	"reloc-addend":  {spoil: func(f *spatest.Builder) { f.Relas[0].Addend = -1 }, want: "outside of the slice"},
+	"rela-table": {spoil: func(f *spatest.Builder) {
+		f.Relas = nil
+		f.Dynamic = []elf.Dyn64{{Tag: 7, Val: 0x999999}, {Tag: 8, Val: 24}}
+	}, want: "truncated"},
+	"rela-odd":   {spoil: func(f *spatest.Builder) { f.Relas = nil; f.Dynamic = []elf.Dyn64{{Tag: 8, Val: 25}} }, want: "multiple of 24"},
+	"rela-entry": {spoil: func(f *spatest.Builder) { f.Relas = nil; f.Dynamic = []elf.Dyn64{{Tag: 8, Val: 24}, {Tag: 9, Val: 16}} }, want: "have 16 bytes each"},
+	"rel":        {spoil: func(f *spatest.Builder) { f.Dynamic = []elf.Dyn64{{Tag: int64(elf.DT_RELSZ), Val: 16}} }, want: "other than RELATIVE"},
+	"jmprel":     {spoil: func(f *spatest.Builder) { f.Dynamic = []elf.Dyn64{{Tag: int64(elf.DT_PLTRELSZ), Val: 24}} }, want: "other than RELATIVE"},
+	"relr":       {spoil: func(f *spatest.Builder) { f.Dynamic = []elf.Dyn64{{Tag: int64(dtRelrSize), Val: 8}} }, want: "DT_RELR"},
+	"needed":     {spoil: func(f *spatest.Builder) { f.Dynamic = []elf.Dyn64{{Tag: int64(elf.DT_NEEDED), Val: 1}} }, want: "shared library"},
+	"twice":      {spoil: func(f *spatest.Builder) { f.Dynamic = []elf.Dyn64{{Tag: 8, Val: 24}} }, want: "occurs twice"},
 
-	"no-manifest":    {spoil: func(f *file) { f.notes = nil }, want: "no manifest note"},
-	"two-manifests":  {spoil: func(f *file) { f.notes = append(f.notes, note(shm.NTManifest, newManifest())...) }, want: "2 manifest notes"},
-	"short-manifest": {spoil: func(f *file) { f.notes = note(shm.NTManifest, make([]byte, 80)) }, want: "has 80 bytes, not 88"},
-	"cut-note":       {spoil: func(f *file) { f.notes = f.notes[:len(f.notes)-8] }, want: "damaged notes"},
-	"note-type":      {spoil: func(f *file) { f.notes = append(f.notes, note(99, uint32(1))...) }, want: "unknown type 99"},
+	"no-manifest": {spoil: func(f *spatest.Builder) { f.Notes = nil }, want: "no manifest note"},
+	"two-manifests": {spoil: func(f *spatest.Builder) {
+		f.Notes = append(f.Notes, spatest.Note(shm.NTManifest, spatest.Manifest())...)
+	}, want: "2 manifest notes"},
+	"short-manifest": {spoil: func(f *spatest.Builder) { f.Notes = spatest.Note(shm.NTManifest, make([]byte, 80)) }, want: "has 80 bytes, not 88"},
+	"cut-note":       {spoil: func(f *spatest.Builder) { f.Notes = f.Notes[:len(f.Notes)-8] }, want: "damaged notes"},
+	"note-type":      {spoil: func(f *spatest.Builder) { f.Notes = append(f.Notes, spatest.Note(99, uint32(1))...) }, want: "unknown type 99"},
 	"abi":            {spoil: manifest(func(m *shm.Manifest) { m.ABI = 9 }), want: "version 9"},
 	"flags":          {spoil: manifest(func(m *shm.Manifest) { m.Flags = 1 << 9 }), want: "unknown flags"},
 	"no-stack":       {spoil: manifest(func(m *shm.Manifest) { m.Stack = 0 }), want: "stack of 0"},
@@ -141,49 +147,49 @@ var bad = map[string]struct {
 	"param-twice":    {spoil: param(func(p *shm.NoteParam) { copy(p.Name[:], "limit\x00") }), want: "declared twice"},
 	"param-name":     {spoil: param(func(p *shm.NoteParam) { copy(p.Name[:], "a b") }), want: "no proper name"},
 	"param-help":     {spoil: param(func(p *shm.NoteParam) { copy(p.Help[:], "\x07") }), want: "help text"},
-	"counter-twice": {spoil: func(f *file) {
+	"counter-twice": {spoil: func(f *spatest.Builder) {
 		c := shm.NoteCounter{}
 		copy(c.Name[:], "drops")
-		f.notes = append(f.notes, note(shm.NTCounter, c)...)
+		f.Notes = append(f.Notes, spatest.Note(shm.NTCounter, c)...)
 	}, want: "declared twice"},
-	"many-counters": {spoil: func(f *file) {
+	"many-counters": {spoil: func(f *spatest.Builder) {
 		for i := range shm.CountersMax {
 			c := shm.NoteCounter{}
 			copy(c.Name[:], fmt.Sprint("c", i))
-			f.notes = append(f.notes, note(shm.NTCounter, c)...)
+			f.Notes = append(f.Notes, spatest.Note(shm.NTCounter, c)...)
 		}
 	}, want: "more than 64 counters"},
-	"many-params": {spoil: func(f *file) {
+	"many-params": {spoil: func(f *spatest.Builder) {
 		for i := range maxParams {
 			param(func(p *shm.NoteParam) { copy(p.Name[:], fmt.Sprint("p", i)) })(f)
 		}
 	}, want: "more than 32 parameters"},
 }
 
-func manifest(change func(*shm.Manifest)) func(*file) {
-	return func(f *file) {
-		m := newManifest()
+func manifest(change func(*shm.Manifest)) func(*spatest.Builder) {
+	return func(f *spatest.Builder) {
+		m := spatest.Manifest()
 		change(&m)
-		f.notes = note(shm.NTManifest, m)
+		f.Notes = spatest.Note(shm.NTManifest, m)
 	}
 }
 
-func param(change func(*shm.NoteParam)) func(*file) {
-	return func(f *file) {
+func param(change func(*shm.NoteParam)) func(*spatest.Builder) {
+	return func(f *spatest.Builder) {
 		p := shm.NoteParam{Type: shm.ParamU64}
 		copy(p.Name[:], "other")
 		change(&p)
-		f.notes = append(f.notes, note(shm.NTParam, p)...)
+		f.Notes = append(f.Notes, spatest.Note(shm.NTParam, p)...)
 	}
 }
 
 // spoiled builds the bad file of that name.
 func spoiled(name string) []byte {
-	f, c := newFile(), bad[name]
+	f, c := spatest.New(), bad[name]
 	if c.spoil != nil {
 		c.spoil(f)
 	}
-	b := f.build()
+	b := f.Build()
 	if c.bytes != nil {
 		b = c.bytes(b)
 	}
@@ -207,7 +213,7 @@ func TestRefused(t *testing.T) {
 
 // Each prefix of a good file is refused: no truncation slips through.
 func TestTruncations(t *testing.T) {
-	b := newFile().build()
+	b := spatest.New().Build()
 	for n := range b {
 		if _, err := Parse("cut.spa", b[:n]); err == nil {
 			t.Fatalf("the first %d of %d bytes were accepted", n, len(b))
@@ -218,7 +224,7 @@ func TestTruncations(t *testing.T) {
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "echo.spa")
-	if err := os.WriteFile(path, newFile().build(), 0o600); err != nil {
+	if err := os.WriteFile(path, spatest.New().Build(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(path); err != nil {
