@@ -40,6 +40,8 @@ func newRoot() *cobra.Command {
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
+		// Without it cobra prints the help for an unknown subcommand, and is content.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cli.Strict(root)
 	root.AddCommand(
