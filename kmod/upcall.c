@@ -9,6 +9,7 @@
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
+#include <asm/trapnr.h>
 
 #include "spa.h"
 #include "trace.h"
@@ -80,6 +81,24 @@ void uls_upcall_prepare(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 	};
 }
 
+/* Other vectors leave what the entry code put in the error code's place. */
+static bool pushes_error_code(unsigned int vector)
+{
+	switch (vector) {
+	case X86_TRAP_DF:
+	case X86_TRAP_TS:
+	case X86_TRAP_NP:
+	case X86_TRAP_SS:
+	case X86_TRAP_GP:
+	case X86_TRAP_PF:
+	case X86_TRAP_AC:
+	case X86_TRAP_CP:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /**
  * uls_upcall_verdict() - was that the end of the SPA?
  * @rep: how the upcall ended
@@ -120,6 +139,8 @@ int uls_upcall_verdict(const struct uls_report *rep,
 		return -ENOSYS;
 	default:
 		why->cause = ULS_CAUSE_FAULT;
+		if (!pushes_error_code(rep->vector))
+			why->error_code = 0;
 		return -EFAULT;
 	}
 }

@@ -52,7 +52,7 @@
 #define ULS_UMEM_MAX		(ULS_SLICE_SIZE - ULS_OFF_UMEM)
 #define ULS_STACK_STRIDE	0x00040000ULL	/* 256 KiB from one CPU's stack top to the next */
 #define ULS_STACK_MAX		0x00020000ULL	/* 128 KiB */
-#define ULS_RING_STRIDE		0x01000000ULL	/* rx at +0, tx +1, fill +2, completion +3 strides */
+#define ULS_RING_STRIDE		0x01000000ULL	/* rx at 0, tx 1, fill 2, completion 3 strides */
 #define ULS_MBOX_SIZE		4096
 #define ULS_LOG_SIZE		0x00010000ULL	/* header page included */
 #define ULS_COUNTERS_MAX	64
@@ -68,9 +68,9 @@
  */
 enum uls_reason {
 	ULS_UP_INIT	= 0,	/* once, before any other; argument 0. Returns 0 or -errno */
-	ULS_UP_RX	= 1,	/* once per NAPI batch; argument: frames new in the rx ring (a hint) */
+	ULS_UP_RX	= 1,	/* once per NAPI batch; argument: new frames in rx (a hint) */
 	ULS_UP_TICK	= 2,	/* every manifest.tick_us; argument: monotonic ns */
-	ULS_UP_CONTROL	= 3,	/* a struct uls_msg is in the mailbox; argument: its length. 0 or -errno */
+	ULS_UP_CONTROL	= 3,	/* a uls_msg is in the mailbox; argument: its length. 0 or -errno */
 	ULS_UP_FINI	= 4,	/* before unmap or replace: give frames back to the pool */
 	ULS_UP_NOP	= 5,	/* returns at once: the cost of a crossing */
 };
@@ -99,7 +99,7 @@ struct uls_ring_info {
 	__u32 pad;
 };
 
-#define ULS_INFO_TAKEOVER	(1 << 0)	/* replaces a running SPA: the frame pool is already set up */
+#define ULS_INFO_TAKEOVER	(1 << 0)	/* replaces a running SPA: the pool is set up */
 
 struct uls_info {
 	__u32 magic;		/* ULS_INFO_MAGIC */

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _ULS_TESTS_TESTS_H
+#define _ULS_TESTS_TESTS_H
+
+#include "nl.h"
+#include "raw.h"
+
+#define CODE(n) .name = #n, .code = code_##n, .end = code_##n##_end
+#define DECLARE_CODE(n) extern const char code_##n[], code_##n##_end[]
+
+DECLARE_CODE(good);
+DECLARE_CODE(answer);
+DECLARE_CODE(refuse);
+
+void test_refuse(struct nl *nl);
+void test_life(struct nl *nl);
+void test_abort(struct nl *nl);
+void test_harmless(struct nl *nl);
+void test_contexts(struct nl *nl);
+void test_leak(struct nl *nl);
+void test_race(struct nl *nl);
+void test_kforward(struct nl *nl);
+
+#endif /* _ULS_TESTS_TESTS_H */
