@@ -50,9 +50,9 @@ test: deps ## everything below; what CI runs: 25 min / 8 min
 	@$(MAKE) lint
 	@$(MAKE) test-go
 	@$(MAKE) lab
-	@$(MAKE) check-kernel
 	@$(MAKE) test-c
 	@$(MAKE) test-vm
+	@$(MAKE) check-kernel
 
 lint: deps ## gofumpt, go vet, staticcheck: 2 min / 20 s
 	@echo 'lint: gofumpt, go vet, staticcheck' >&2
