@@ -5,8 +5,13 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"sandstream/experiments/jitter"
 	"sandstream/experiments/penalty"
+	"sandstream/experiments/regions"
+	"sandstream/experiments/repeat"
 	"sandstream/experiments/throughput"
+	"sandstream/experiments/topology"
+	"sandstream/experiments/upcall"
 	"sandstream/internal/cli"
 	"sandstream/internal/results"
 )
@@ -27,8 +32,13 @@ func newRoot() *cobra.Command {
 	cli.Strict(root)
 	results.AddFlags(root.PersistentFlags())
 	root.AddCommand(
+		jitter.Command(),
 		penalty.Command(),
+		regions.Command(),
+		topology.Command(),
+		repeat.Command(),
 		throughput.Command(),
+		upcall.Command(),
 	)
 	return root
 }

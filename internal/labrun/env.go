@@ -28,9 +28,13 @@ type Env struct {
 // Open builds what is not built yet; run shows it and notes what the figures
 // stand on.
 func Open(ctx context.Context, run *results.Run) (*Env, error) {
-	l, err := lab.Build(ctx, lab.Options{Log: run.Err})
+	// A part that does not build fails the points that need it, not the others.
+	l, err := lab.Build(ctx, lab.Options{Log: run.Err, KeepGoing: true})
 	if err != nil {
 		return nil, err
+	}
+	for _, line := range l.Missing() {
+		run.Logf("the lab goes without %s", line)
 	}
 	sum := sha256.New()
 	if _, err := l.Image.WriteTo(sum); err != nil {
