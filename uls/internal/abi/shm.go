@@ -28,12 +28,12 @@ const (
 	UmemMax        = 0x18000000
 	StackStride    = 0x40000   // 256 KiB from one CPU's stack top to the next
 	StackMax       = 0x20000   // 128 KiB
-	RingStride     = 0x1000000 // rx at +0, tx +1, fill +2, completion +3 strides
+	RingStride     = 0x1000000 // rx at 0, tx 1, fill 2, completion 3 strides
 	MboxSize       = 0x1000
 	LogSize        = 0x10000 // header page included
 	CountersMax    = 0x40
 	NameMax        = 0x20 // with the terminating NUL
-	InfoTakeover   = 0x1  // replaces a running SPA: the frame pool is already set up
+	InfoTakeover   = 0x1  // replaces a running SPA: the pool is set up
 	NtManifest     = 0x1  // one struct uls_manifest
 	NtParam        = 0x2  // struct uls_note_param, any number, in index order
 	NtCounter      = 0x3  // struct uls_note_counter, likewise
