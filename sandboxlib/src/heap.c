@@ -61,7 +61,8 @@ static u32 class_of(size_t units)
 	return 4 * (log + 1) + step;
 }
 
-void *spa_alloc(size_t size)
+/* *fresh: the block was never used before, so its bytes are 0, as the kernel gave them. */
+static void *alloc(size_t size, bool *fresh)
 {
 	struct block *b;
 	u32 class;
@@ -71,6 +72,7 @@ void *spa_alloc(size_t size)
 		return NULL;
 	class = class_of((size + HEADER + UNIT - 1) / UNIT);
 	b = free_list[class];
+	*fresh = !b;
 	if (b) {
 		free_list[class] = b->next;
 	} else {
@@ -86,15 +88,24 @@ void *spa_alloc(size_t size)
 	return (u8 *)b + HEADER;
 }
 
+void *spa_alloc(size_t size)
+{
+	bool fresh;
+
+	return alloc(size, &fresh);
+}
+
 void *spa_calloc(size_t n, size_t size)
 {
 	size_t bytes;
+	bool fresh;
 	void *p;
 
 	if (__builtin_mul_overflow(n, size, &bytes))
 		return NULL;
-	p = spa_alloc(bytes);
-	if (p)
+	p = alloc(bytes, &fresh);
+	/* A table made in spa_init() should not cost its budget. */
+	if (p && !fresh)
 		memset(p, 0, bytes);
 	return p;
 }

@@ -130,7 +130,7 @@ static void refill(void)
 static SPA_COLD int pool_init(bool takeover)
 {
 	struct uls_pool *p = port.pool;
-	u32 i;
+	u64 max = port.pool_max, chunk = port.chunk, addr, i;
 
 	if (takeover) {
 		if (p->magic != ULS_INFO_MAGIC || p->top > port.pool_max) {
@@ -146,9 +146,11 @@ static SPA_COLD int pool_init(bool takeover)
 		return -SPA_EBUSY;
 	}
 	/* The lowest frames on top: a quiet port stays within few pages. */
-	for (i = 0; i < port.pool_max; i++)
-		p->frame[i] = (port.pool_max - 1 - i) * port.chunk;
-	p->top = port.pool_max;
+	for (addr = max * chunk, i = 0; i < max; i++) {
+		addr -= chunk;
+		p->frame[i] = addr;
+	}
+	p->top = (u32)max;
 	p->magic = ULS_INFO_MAGIC;
 	return 0;	/* the end of the upcall fills the ring */
 }

@@ -200,6 +200,36 @@ static void test_cost(const char *name, unsigned int per_frame_max, unsigned int
 	slice_close(&s);
 }
 
+/* INIT with the sizes ulsctl uses, and the growth of a full table: what a budget must allow. */
+static void test_cost_init(void)
+{
+	struct slice_config c = slice_default;
+	struct uls_msg_flow m = { .match_dst_ip = 1, .new_dst_mac = { 2 } };
+	uint64_t init, add, most = 0;
+	unsigned int i;
+
+	c.frames = 4096;
+	c.fill = 2048;
+	c.rx = c.tx = c.comp = 1024;
+	slice_open(&s, &c);
+	load("forward");
+	elf_count_steps = true;
+	init = upcall(&s, ULS_UP_INIT, 0).steps;
+	for (i = 1, add = 0; i <= 1600; i++) {
+		m.match_dst_port = (uint16_t)i;
+		add = control(&s, &m, ULS_MSG_FLOW_ADD, sizeof(m)).steps;
+		if (add > most)
+			most = add;
+	}
+	elf_count_steps = false;
+	printf("# forward: INIT with 4096 frames %llu instructions, adding a flow %llu, the one that doubles the table at "
+	       "1536 flows %llu\n", (unsigned long long)init, (unsigned long long)add, (unsigned long long)most);
+	ok(init < 60000, "cost: INIT");
+	ok(add < 500, "cost: adding a flow");
+	ok(most < 200000, "cost: doubling the table");
+	slice_close(&s);
+}
+
 /* forward takes over from echo and back, with frames in every ring. */
 static void test_replace(void)
 {
@@ -351,6 +381,14 @@ static void test_idle(void)
 	slice_close(&s);
 }
 
+static void test_relocs(void)
+{
+	slice_open(&s, &slice_default);
+	load("tests/relocs");
+	is(upcall(&s, ULS_UP_INIT, 0).result, 0, "relocs: every pointer is right");
+	slice_close(&s);
+}
+
 int main(int argc, char **argv)
 {
 	dir = argc > 1 ? argv[1] : ".";
@@ -360,8 +398,10 @@ int main(int argc, char **argv)
 	test_echo();
 	test_cost("forward", 210, 160);
 	test_cost("echo", 180, 160);
+	test_cost_init();
 	test_replace();
 	test_idle();
+	test_relocs();
 	test_faults();
 	test_spin();
 	return done();

@@ -328,6 +328,31 @@ static void begin(uint32_t heap)
 	upcall(&s, ULS_UP_INIT, 0);
 }
 
+/* Cleared, whether the block is new or was used before. */
+static void test_calloc(void)
+{
+	unsigned int i, k, bad = 0;
+	u8 *p[50];
+
+	begin(1 << 20);
+	for (i = 0; i < 2000; i++) {
+		unsigned int at = i % 50, n = 1 + below(2000);
+
+		if (i >= 50)
+			spa_free(p[at]);
+		p[at] = spa_calloc(n, 1);
+		if (!p[at]) {
+			bad++;
+			break;
+		}
+		for (k = 0; k < n; k++)
+			bad += p[at][k] != 0;
+		memset(p[at], 0xff, n);
+	}
+	is(bad, 0, "heap: calloc clears");
+	slice_close(&s);
+}
+
 static void test_heap(void)
 {
 	static struct { u8 *p; size_t n; u8 tag; } live[300];
@@ -611,6 +636,7 @@ int main(void)
 	test_parse_known();
 	test_printf();
 	test_heap();
+	test_calloc();
 	test_heap_abuse();
 	test_table();
 	test_timers();
