@@ -5,6 +5,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"sandstream/experiments/adaptive"
 	"sandstream/experiments/jitter"
 	"sandstream/experiments/penalty"
 	"sandstream/experiments/regions"
@@ -33,6 +34,7 @@ func newRoot() *cobra.Command {
 	results.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		jitter.Command(),
+		adaptive.Command(),
 		penalty.Command(),
 		regions.Command(),
 		topology.Command(),

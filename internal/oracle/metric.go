@@ -70,3 +70,13 @@ func (p *Points) Dist(i, j uint32) uint32 {
 	}
 	return d + 2*p.lan
 }
+
+// Reordered gives the same hosts as points in another order: point i of the
+// result is host owner[i] of p, whose points are its hosts.
+func (p *Points) Reordered(owner []uint32) *Points {
+	q := &Points{o: p.o, places: make([]place, len(owner)), owner: owner, lan: p.lan}
+	for i, h := range owner {
+		q.places[i] = p.places[h]
+	}
+	return q
+}

@@ -8,20 +8,29 @@ import "math/bits"
 // cost[id] becomes the cost of the route from source to id. Half a ring is
 // crossed upwards. cost has Cube.IDs() elements. The result is the cost of the
 // tree: the sum over its links.
-func (o *Overlay) Ordered(source uint32, cost []uint32) uint64 { return o.tree(source, cost, false) }
+func (o *Overlay) Ordered(source uint32, cost []uint32) uint64 {
+	return o.tree(source, cost, nil, false)
+}
 
 // Greedy costs the routes that take, at each hop, the cheapest link of those
 // that shorten the way; of equal ones that of the lowest dimension, and
 // upwards before downwards. The result is the cost of the tree.
-func (o *Overlay) Greedy(source uint32, cost []uint32) uint64 { return o.tree(source, cost, true) }
+func (o *Overlay) Greedy(source uint32, cost []uint32) uint64 { return o.tree(source, cost, nil, true) }
 
-func (o *Overlay) tree(source uint32, cost []uint32, greedy bool) uint64 {
+// GreedyTree is Greedy, and sets parent[id] to the id before id on its route
+// (source for source itself).
+func (o *Overlay) GreedyTree(source uint32, cost, parent []uint32) uint64 {
+	parent[source] = source
+	return o.tree(source, cost, parent, true)
+}
+
+func (o *Overlay) tree(source uint32, cost, parent []uint32, greedy bool) uint64 {
 	if o.Cube.K == 2 {
-		w := binaryWalk{o: o, cost: cost, greedy: greedy}
+		w := binaryWalk{o: o, cost: cost, parent: parent, greedy: greedy}
 		w.visit(source, uint32(o.Cube.IDs()-1), 0)
 		return w.total
 	}
-	w := ringWalk{o: o, cost: cost, greedy: greedy}
+	w := ringWalk{o: o, cost: cost, parent: parent, greedy: greedy}
 	up := make([]uint32, 2*o.Cube.N)
 	for i := range up {
 		up[i] = uint32(o.Cube.K / 2)
@@ -35,6 +44,7 @@ func (o *Overlay) tree(source uint32, cost []uint32, greedy bool) uint64 {
 type binaryWalk struct {
 	o      *Overlay
 	cost   []uint32
+	parent []uint32 // nil when not wanted
 	greedy bool
 	total  uint64
 }
@@ -48,6 +58,9 @@ func (w *binaryWalk) visit(id, mask, sum uint32) {
 		l := w.o.Link(id, id^mask)
 		w.cost[id^mask] = sum + l
 		w.total += uint64(l)
+		if w.parent != nil {
+			w.parent[id^mask] = id
+		}
 		return
 	}
 	// Links as cost and bit; sorted by cost, stable in the dimension.
@@ -69,6 +82,9 @@ func (w *binaryWalk) visit(id, mask, sum uint32) {
 		bit := uint32(1) << (l & 31)
 		mask &^= bit
 		w.total += l >> 32
+		if w.parent != nil {
+			w.parent[id^bit] = id
+		}
 		w.visit(id^bit, mask, sum+uint32(l>>32))
 	}
 }
@@ -80,6 +96,7 @@ func (w *binaryWalk) visit(id, mask, sum uint32) {
 type ringWalk struct {
 	o      *Overlay
 	cost   []uint32
+	parent []uint32 // nil when not wanted
 	greedy bool
 	total  uint64
 	arena  []uint32 // memory for left and links of the visits under way
@@ -129,7 +146,11 @@ func (w *ringWalk) visit(id uint32, left []uint32, sum uint32) {
 		}
 		left[i] = 0
 		w.total += l >> 32
-		w.visit(c.Step(id, i/2, i%2 == 0), child, sum+uint32(l>>32))
+		to := c.Step(id, i/2, i%2 == 0)
+		if w.parent != nil {
+			w.parent[to] = id
+		}
+		w.visit(to, child, sum+uint32(l>>32))
 	}
 	w.arena = arena
 }
