@@ -234,20 +234,28 @@ static int put_counters(struct sk_buff *skb, const struct uls_spa *spa)
 	return 0;
 }
 
-static int put_deferred(struct sk_buff *skb, const struct uls_port *port)
+static int put_port_stats(struct sk_buff *skb, const struct uls_port *port)
 {
+	const struct napi_reservation *resv;
 	u64 sum[XSK_UPCALL_DEFERS] = {};
 	unsigned int cpu, i;
 
 	if (!port || !port->up.deferred)
 		return 0;
+	resv = &port->up.resv;
 	for_each_possible_cpu(cpu) {
 		const u64 *v = per_cpu_ptr(port->up.deferred, cpu);
 
 		for (i = 0; i < XSK_UPCALL_DEFERS; i++)
 			sum[i] += READ_ONCE(v[i]);
 	}
-	return put_array(skb, ULS_A_STATS_DEFERRED, sum, XSK_UPCALL_DEFERS);
+	if (put_array(skb, ULS_A_STATS_DEFERRED, sum, XSK_UPCALL_DEFERS) ||
+	    put_u64(skb, ULS_A_STATS_RESERVED_POLLS, READ_ONCE(resv->polls)) ||
+	    put_u64(skb, ULS_A_STATS_RESERVED_NS, READ_ONCE(resv->total_ns)) ||
+	    put_u64(skb, ULS_A_STATS_THROTTLED, READ_ONCE(resv->throttled)) ||
+	    put_u64(skb, ULS_A_STATS_PARKED, READ_ONCE(resv->deferred)))
+		return -EMSGSIZE;
+	return 0;
 }
 
 static int put_stats(struct sk_buff *skb, const struct uls_spa *spa)
@@ -273,7 +281,7 @@ static int put_stats(struct sk_buff *skb, const struct uls_spa *spa)
 	    nla_put_u32(skb, ULS_A_STATS_LAST_CPU, s.last_cpu) ||
 	    put_u64(skb, ULS_A_STATS_ABORTS,
 		    READ_ONCE(spa->state) == ULS_STATE_ABORTED) ||
-	    put_deferred(skb, spa->port) ||
+	    put_port_stats(skb, spa->port) ||
 	    put_counters(skb, spa))
 		return -EMSGSIZE;
 	return 0;

@@ -46,12 +46,8 @@ u32 uls_port_rx_frames(struct uls_port *port)
 
 u32 uls_port_tx_frames(struct uls_port *port)
 {
-	u32 n = producer_delta(port->tx_producer, &port->tx_seen,
-			       port->info.ring[XSK_UPCALL_TX].entries);
-
-	if (n)
-		port->kick = true;
-	return n;
+	return producer_delta(port->tx_producer, &port->tx_seen,
+			      port->info.ring[XSK_UPCALL_TX].entries);
 }
 
 /*
@@ -83,7 +79,7 @@ static bool uls_port_drain(struct uls_port *port, bool kick,
 		/* As in uls_port_release(). */
 		smp_mb();
 		if (file)
-			xsk_upcall_kick_tx(file);
+			xsk_upcall_kick(file);
 	}
 	return live;
 }
@@ -126,7 +122,7 @@ static void uls_port_release(struct uls_port *port) __releases(&port->lock)
 	smp_mb();
 	/* The file stays until RCU readers, so bottom halves, are through. */
 	if (file)
-		xsk_upcall_kick_tx(file);
+		xsk_upcall_kick(file);
 }
 
 /* In process context. */
@@ -174,7 +170,7 @@ struct uls_port *uls_port_create(void)
 	return port;
 }
 
-static int attach_error(int err, struct netlink_ext_ack *extack)
+static void attach_error(int err, struct netlink_ext_ack *extack)
 {
 	switch (err) {
 	case -EINVAL:
@@ -185,7 +181,7 @@ static int attach_error(int err, struct netlink_ext_ack *extack)
 		break;
 	case -EOPNOTSUPP:
 		NL_SET_ERR_MSG(extack,
-			       "AF_XDP socket is not in zero-copy mode, or shares its UMEM");
+			       "AF_XDP socket is not in zero-copy mode, or is shared");
 		break;
 	case -EBUSY:
 		NL_SET_ERR_MSG(extack, "port already has an SPA");
@@ -197,7 +193,6 @@ static int attach_error(int err, struct netlink_ext_ack *extack)
 	default:
 		NL_SET_ERR_MSG(extack, "cannot take over the AF_XDP socket");
 	}
-	return err;
 }
 
 /* Does what the socket has fit into a slice? */
@@ -233,25 +228,50 @@ static int check_layout(const struct xsk_upcall_info *info,
 	return 0;
 }
 
-static u32 *ring_word(const struct xsk_upcall_ring_info *ring, u32 offset)
+/* The device and the arrays of pages are there until RTNL is let go. */
+static int keep_info(struct uls_port *port)
 {
-	return page_address(ring->pages[offset >> PAGE_SHIFT]) +
-	       offset_in_page(offset);
+	const struct net_device *dev = port->info.dev;
+	unsigned int i;
+
+	ASSERT_RTNL();
+	port->ifindex = dev->ifindex;
+	port->mtu = dev->mtu;
+	memcpy(port->mac, dev->dev_addr, ETH_ALEN);
+	for (i = 0; i < XSK_UPCALL_RINGS; i++) {
+		struct xsk_upcall_ring_info *from = &port->info.ring[i];
+		struct uls_area *ring = &port->ring[i];
+
+		ring->pages = kvmemdup(from->pages,
+				       from->nr_pages * sizeof(*from->pages),
+				       GFP_KERNEL_ACCOUNT);
+		if (!ring->pages)
+			return -ENOMEM;
+		from->pages = NULL;
+		ring->nr = from->nr_pages;
+		ring->offset = ULS_OFF_RINGS + i * ULS_RING_STRIDE;
+		ring->prot = ULS_PROT_READ | ULS_PROT_WRITE;
+	}
+	return 0;
 }
 
-/* Under RTNL, so that the device is there unless it was said to be gone. */
-static int read_device(struct uls_port *port)
+static int take_socket(struct uls_port *port, struct file *file,
+		       struct netlink_ext_ack *extack)
 {
-	int err = -ENODEV;
+	int err;
 
 	rtnl_lock();
-	if (!READ_ONCE(port->gone)) {
-		struct net_device *dev = port->info.dev;
-
-		port->ifindex = dev->ifindex;
-		port->mtu = dev->mtu;
-		memcpy(port->mac, dev->dev_addr, ETH_ALEN);
-		err = 0;
+	err = xsk_upcall_attach(file, &port->up, &port->info);
+	if (err) {
+		attach_error(err, extack);
+		fput(file);
+	} else {
+		uls_port_lock(port);
+		port->file = file;
+		uls_port_unlock(port);
+		err = check_layout(&port->info, extack);
+		if (!err)
+			err = keep_info(port);
 	}
 	rtnl_unlock();
 	return err;
@@ -290,24 +310,9 @@ int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
 		NL_SET_ERR_MSG(extack, "xsk-fd is not an open file");
 		return -EBADF;
 	}
-	err = xsk_upcall_attach(file, &port->up, info);
-	if (err) {
-		fput(file);
-		return attach_error(err, extack);
-	}
-
-	uls_port_lock(port);
-	port->file = file;
-	uls_port_unlock(port);
-
-	err = check_layout(info, extack);
+	err = take_socket(port, file, extack);
 	if (err)
 		return err;
-	err = read_device(port);
-	if (err) {
-		NL_SET_ERR_MSG(extack, "the device went away");
-		return err;
-	}
 	frames = div_u64(info->umem_size, info->chunk_size);
 	err = uls_area_alloc(&port->pool, ULS_OFF_POOL,
 			     PAGE_ALIGN(sizeof(struct uls_pool) +
@@ -316,13 +321,19 @@ int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
 	if (err)
 		return err;
 
-	port->rx_producer = ring_word(&info->ring[XSK_UPCALL_RX],
-				      info->ring[XSK_UPCALL_RX].producer);
-	port->tx_producer = ring_word(&info->ring[XSK_UPCALL_TX],
-				      info->ring[XSK_UPCALL_TX].producer);
+	port->rx_producer = uls_area_address(&port->ring[XSK_UPCALL_RX],
+					     info->ring[XSK_UPCALL_RX].producer);
+	port->tx_producer = uls_area_address(&port->ring[XSK_UPCALL_TX],
+					     info->ring[XSK_UPCALL_TX].producer);
 	port->rx_seen = READ_ONCE(*port->rx_producer);
 	port->tx_seen = READ_ONCE(*port->tx_producer);
 	return 0;
+}
+
+/* Change the reservation of the queue's NAPI; 0 for none. */
+void uls_port_reserve(struct uls_port *port, u64 runtime_ns, u64 period_ns)
+{
+	xsk_upcall_reserve(port->file, &port->up, runtime_ns, period_ns);
 }
 
 /**
@@ -353,9 +364,13 @@ void uls_port_detach(struct uls_port *port)
 /* The port is detached before the last SPA lets it go. */
 void uls_port_put(struct uls_port *port)
 {
+	unsigned int i;
+
 	if (!port || !refcount_dec_and_test(&port->refs))
 		return;
 	WARN_ON_ONCE(port->file);
+	for (i = 0; i < XSK_UPCALL_RINGS; i++)
+		kvfree(port->ring[i].pages);
 	free_percpu(port->up.deferred);
 	kfree(port);
 }
@@ -363,10 +378,13 @@ void uls_port_put(struct uls_port *port)
 /* Frames that came before there was anybody to call. */
 bool uls_port_has_frames(const struct uls_port *port)
 {
-	const struct xsk_upcall_ring_info *rx = &port->info.ring[XSK_UPCALL_RX];
+	const u32 *consumer;
 
-	return port->rx_producer && READ_ONCE(*port->rx_producer) !=
-	       READ_ONCE(*ring_word(rx, rx->consumer));
+	if (!port->rx_producer)
+		return false;
+	consumer = uls_area_address(&port->ring[XSK_UPCALL_RX],
+				    port->info.ring[XSK_UPCALL_RX].consumer);
+	return READ_ONCE(*port->rx_producer) != READ_ONCE(*consumer);
 }
 
 /**
@@ -379,7 +397,12 @@ bool uls_port_has_frames(const struct uls_port *port)
 int uls_port_map(const struct uls_port *port, struct uls_sandbox *sandbox)
 {
 	const struct xsk_upcall_info *info = &port->info;
-	struct uls_area area = { .prot = ULS_PROT_READ | ULS_PROT_WRITE };
+	const struct uls_area umem = {
+		.offset = ULS_OFF_UMEM,
+		.nr = info->nr_umem_pages,
+		.prot = ULS_PROT_READ | ULS_PROT_WRITE,
+		.pages = info->umem_pages,
+	};
 	unsigned int i;
 	int err;
 
@@ -387,17 +410,11 @@ int uls_port_map(const struct uls_port *port, struct uls_sandbox *sandbox)
 		return 0;
 
 	for (i = 0; i < XSK_UPCALL_RINGS; i++) {
-		area.offset = ULS_OFF_RINGS + i * ULS_RING_STRIDE;
-		area.pages = info->ring[i].pages;
-		area.nr = info->ring[i].nr_pages;
-		err = uls_area_map(&area, sandbox);
+		err = uls_area_map(&port->ring[i], sandbox);
 		if (err)
 			return err;
 	}
-	area.offset = ULS_OFF_UMEM;
-	area.pages = info->umem_pages;
-	area.nr = info->nr_umem_pages;
-	err = uls_area_map(&area, sandbox);
+	err = uls_area_map(&umem, sandbox);
 	if (err)
 		return err;
 	return uls_area_map(&port->pool, sandbox);
@@ -427,8 +444,7 @@ void uls_port_describe(const struct uls_port *port, struct uls_info *info)
 	for (i = 0; i < XSK_UPCALL_RINGS; i++) {
 		const struct xsk_upcall_ring_info *r = &port->info.ring[i];
 
-		ring[i]->addr = info->base + ULS_OFF_RINGS +
-				i * ULS_RING_STRIDE;
+		ring[i]->addr = info->base + port->ring[i].offset;
 		ring[i]->entries = r->entries;
 		ring[i]->producer = r->producer;
 		ring[i]->consumer = r->consumer;

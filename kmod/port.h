@@ -28,7 +28,7 @@ struct uls_port {
 	raw_spinlock_t lock;
 	struct uls_spa *spa;	/* lock: the live one; NULL: no upcalls */
 	struct file *file;	/* lock: NULL without a socket */
-	bool kick;		/* lock: TX has to be announced to the driver */
+	bool kick;		/* lock: the driver should look at its rings */
 	u32 rx_seen, tx_seen;	/* lock: ring producers at the last look */
 
 	unsigned int pending;	/* RX upcall wanted; set by anyone */
@@ -37,6 +37,7 @@ struct uls_port {
 
 	u32 *rx_producer, *tx_producer;	/* the SPA may write them too */
 	struct uls_area pool;
+	struct uls_area ring[XSK_UPCALL_RINGS];	/* pages are the socket's */
 	struct xsk_upcall up;
 	struct xsk_upcall_info info;
 	u32 ifindex, mtu;
@@ -46,6 +47,7 @@ struct uls_port {
 struct uls_port *uls_port_create(void);
 int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
 		    u64 period_ns, struct netlink_ext_ack *extack);
+void uls_port_reserve(struct uls_port *port, u64 runtime_ns, u64 period_ns);
 void uls_port_detach(struct uls_port *port);
 void uls_port_put(struct uls_port *port);
 bool uls_port_has_frames(const struct uls_port *port);

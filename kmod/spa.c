@@ -83,8 +83,6 @@ void uls_spa_set_budget(struct uls_spa *spa, u64 budget_ns)
  * @period_ns: of the reservation
  * @extack: says what was wrong
  *
- * The queue's NAPI reads both words at the start of its next period.
- *
  * Return: 0, or -EINVAL for an SPA without a port.
  */
 int uls_spa_reserve(struct uls_spa *spa, u64 runtime_ns, u64 period_ns,
@@ -97,8 +95,7 @@ int uls_spa_reserve(struct uls_spa *spa, u64 runtime_ns, u64 period_ns,
 	}
 	spa->runtime_ns = runtime_ns;
 	spa->period_ns = period_ns;
-	WRITE_ONCE(spa->port->up.runtime_ns, runtime_ns);
-	WRITE_ONCE(spa->port->up.period_ns, period_ns);
+	uls_port_reserve(spa->port, runtime_ns, period_ns);
 	return 0;
 }
 
@@ -470,7 +467,6 @@ static int go_live(struct uls_spa *spa, struct uls_spa *old,
 	spa->since = ktime_get_boottime_ns();
 	WRITE_ONCE(spa->state, ULS_STATE_LIVE);
 	port->spa = spa;
-	port->kick = true;
 	if (uls_port_has_frames(port))
 		xchg(&port->pending, 1);
 	uls_port_unlock(port);

@@ -199,6 +199,7 @@ int uls_upcall_run(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 	if (unlikely(err))
 		return err;
 
+	port->kick = true;
 	tx = uls_port_tx_frames(port);
 	account(spa, reason, context, &rep, rx, tx);
 	if (unlikely(task->nvcsw + task->nivcsw != switches))

@@ -243,6 +243,10 @@ const (
 	AttrStatsLastCPU         uint16 = 16 // u32
 	AttrStatsAborts          uint16 = 17 // u64: 0 or 1
 	AttrStatsCounters        uint16 = 18 // array of u64: struct uls_counters as the SPA left it
+	AttrStatsReservedPolls   uint16 = 19 // u64: polls of the port's NAPI under its reservation; this and the next three only with a port
+	AttrStatsReservedNs      uint16 = 20 // u64: CPU time they took
+	AttrStatsThrottled       uint16 = 21 // u64: times the NAPI had to wait for its next period
+	AttrStatsParked          uint16 = 22 // u64: times it was kept from ksoftirqd
 )
 
 // Attributes of the set "log".
