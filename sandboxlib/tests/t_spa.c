@@ -398,6 +398,8 @@ int main(int argc, char **argv)
 	test_echo();
 	test_cost("forward", 210, 160);
 	test_cost("echo", 180, 160);
+	/* Sends every frame as it came: what is left is the library. */
+	test_cost("tests/idle", 75, 160);
 	test_cost_init();
 	test_replace();
 	test_idle();
