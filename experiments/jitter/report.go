@@ -145,7 +145,7 @@ func distributions(list []*result, all []int) []*plot.Chart {
 			Name: "delays-" + strconv.Itoa(hogs), Title: fmt.Sprintf("Share of frames slower than a delay, %d background processes, 5,000 frames per second", hogs),
 			X:      plot.Axis{Label: "forwarding delay, ns of guest virtual time", Scale: plot.Log10},
 			Y:      plot.Axis{Label: "share of frames", Scale: plot.Log10, Min: 2e-5, Max: 1.2},
-			Legend: plot.TopRight,
+			Legend: plot.BottomLeft,
 		}
 		for _, who := range labrun.Contenders() {
 			s := plot.Series{}

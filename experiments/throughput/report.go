@@ -142,7 +142,21 @@ func charts(list []*result) []*plot.Chart {
 			p.chart.Series = append(p.chart.Series, p.series)
 		}
 	}
+	for _, c := range []*plot.Chart{saturated, best} {
+		c.Y.Max = roomForLegend(c.Series)
+	}
 	return append([]*plot.Chart{saturated, best, free, background}, ladders(list, all)...)
+}
+
+// roomForLegend is an upper end of the y axis that leaves the legend's corner free.
+func roomForLegend(list []plot.Series) float64 {
+	top := 1.0
+	for _, s := range list {
+		for _, y := range s.Y {
+			top = max(top, y)
+		}
+	}
+	return 1.35 * top
 }
 
 func add(s *plot.Series, x, y float64) {
