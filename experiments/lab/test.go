@@ -3,15 +3,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,8 +22,9 @@ import (
 )
 
 func testCommand() *cobra.Command {
-	var pattern, out, variant string
+	var pattern, variant string
 	var list bool
+	s := &suite{labs: map[string]*lab.Lab{}}
 	c := &cobra.Command{
 		Use:   "test",
 		Short: "Run the VM tests; each prints its checks, a count comes last",
@@ -33,99 +34,150 @@ func testCommand() *cobra.Command {
 			if err != nil {
 				return cli.Usagef("--run: %w", err)
 			}
-			s := &suite{out: out, keepGoing: keepGoing(c), labs: map[string]*lab.Lab{}}
-			for _, t := range vmTests {
-				if t.variant == "" {
-					t.variant = "lab"
-				}
-				if !match.MatchString(t.name) || (variant != "" && variant != t.variant) {
-					continue
-				}
-				if list {
-					fmt.Println(t.name)
-					continue
-				}
-				if err := s.run(c.Context(), t); err != nil {
-					return err
-				}
-			}
+			s.keepGoing = keepGoing(c)
+			tests := choose(match, variant)
 			if list {
+				for _, t := range tests {
+					fmt.Println(t.name)
+				}
 				return nil
 			}
-			fmt.Printf("%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
-			if s.failed > 0 {
-				return fmt.Errorf("%d checks failed: %s", s.failed, strings.Join(s.broken, ", "))
-			}
-			if s.passed == 0 {
-				return errors.New("no test ran")
-			}
-			return nil
+			return s.runAll(c.Context(), tests)
 		},
 	}
 	c.Flags().StringVar(&pattern, "run", "", "only tests whose name matches this regular expression")
 	c.Flags().StringVar(&variant, "variant", "", "only tests of this kernel variant")
-	c.Flags().StringVar(&out, "out", "", "keep each run's console, report and command here")
+	c.Flags().StringVar(&s.out, "out", "", "keep each run's console, report and command here")
+	c.Flags().IntVar(&s.jobs, "jobs", min(2, runtime.NumCPU()), "virtual CPUs that run at a time")
 	c.Flags().BoolVar(&list, "list", false, "name the tests, run none")
 	return c
 }
 
-// A suite runs tests and counts checks.
-type suite struct {
-	out                     string
-	keepGoing               bool
-	labs                    map[string]*lab.Lab
-	passed, failed, skipped int
-	broken                  []string // names of tests with a failed check
+// choose returns the tests whose name matches, of one variant if it is given.
+func choose(match *regexp.Regexp, variant string) []vmTest {
+	var tests []vmTest
+	for _, t := range vmTests {
+		if t.variant == "" {
+			t.variant = "lab"
+		}
+		if match.MatchString(t.name) && (variant == "" || variant == t.variant) {
+			tests = append(tests, t)
+		}
+	}
+	return tests
 }
 
-// run runs one test. An error means that the suite cannot go on: the lab does not
-// build, or the user pressed Ctrl-C.
-func (s *suite) run(ctx context.Context, t vmTest) error {
-	l := s.labs[t.variant]
-	if l == nil {
-		var err error
-		if l, err = buildLab(ctx, t.variant, s.keepGoing); err != nil {
-			return err
+// A suite runs tests, as many at a time as there are jobs.
+type suite struct {
+	out       string
+	keepGoing bool
+	jobs      int
+	labs      map[string]*lab.Lab
+}
+
+// runAll builds what the tests need and runs them. A test prints when it has
+// ended, all its lines together.
+func (s *suite) runAll(ctx context.Context, tests []vmTest) error {
+	for _, t := range tests {
+		if s.labs[t.variant] == nil {
+			l, err := buildLab(ctx, t.variant, s.keepGoing)
+			if err != nil {
+				return err
+			}
+			s.labs[t.variant] = l
 		}
-		s.labs[t.variant] = l
 	}
-	for _, need := range t.needs {
+	var (
+		total record
+		mu    sync.Mutex
+		wg    sync.WaitGroup
+		slots = make(chan struct{}, max(1, s.jobs))
+	)
+	for _, t := range tests {
+		// Only this loop takes slots, so a test that takes two cannot wait for one
+		// that does the same.
+		need := min(t.slots(), cap(slots))
+		for range need {
+			slots <- struct{}{}
+		}
+		wg.Go(func() {
+			r := s.run(ctx, t)
+			for range need {
+				<-slots
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Print(r.text.String())
+			total.add(r)
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return total.verdict()
+}
+
+// slots is the number of host CPUs a test keeps busy: an exact machine runs all
+// its virtual CPUs in one thread.
+func (t vmTest) slots() int {
+	if t.exact {
+		return 1
+	}
+	return max(1, t.cpus)
+}
+
+// missing returns what a test needs and the lab has not; or "".
+func (t vmTest) missing(l *lab.Lab) string {
+	needs := t.needs
+	for _, m := range t.modules {
+		name, _, _ := strings.Cut(m, " ")
+		needs = append(needs, "/lib/modules/"+name+".ko")
+	}
+	for _, need := range needs {
 		if !l.Has(need) {
-			s.skip(t.name, need+" is not in this tree")
-			return nil
+			return need
 		}
 	}
-	fmt.Printf("# %s (kernel %s)\n", t.name, t.variant)
-	before := s.failed
+	return ""
+}
+
+// run runs one test.
+func (s *suite) run(ctx context.Context, t vmTest) *record {
+	r := &record{test: t.name}
+	l := s.labs[t.variant]
+	if need := t.missing(l); need != "" {
+		r.skip(t.name, need+" is not in this tree")
+		return r
+	}
+	r.printf("# %s (kernel %s)", t.name, t.variant)
 	var first *vm.Result
-	for i := range max(1, t.repeat) {
-		r, err := s.boot(ctx, l, t, i)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	for round := 1; round <= max(1, t.repeat) && ctx.Err() == nil; round++ {
+		dir := ""
+		if s.out != "" {
+			dir = filepath.Join(s.out, fmt.Sprintf("%s.%d", t.name, round))
 		}
+		got, err := boot(ctx, l, t, dir)
 		if t.expect != nil {
-			s.check(t.name, fmt.Sprintf("the run fails: %v", t.expect), errors.Is(err, t.expect), fmt.Sprintf("got: %v", err))
+			r.check(fmt.Sprintf("the run fails: %v", t.expect), errors.Is(err, t.expect), fmt.Sprintf("got: %v", err))
 			continue
 		}
-		s.report(t, r, err)
+		r.run(got, err)
 		if err != nil {
 			break
 		}
 		if first == nil {
-			first = r
+			first = got
 			continue
 		}
-		diff := difference(first, r)
-		s.check(t.name, fmt.Sprintf("run %d gives the same bytes as run 1", i+1), diff == nil, fmt.Sprint(diff))
+		diff := difference(first, got)
+		r.check(fmt.Sprintf("run %d gives the same bytes as run 1", round), diff == nil, fmt.Sprint(diff))
 	}
-	if s.failed > before {
-		s.broken = append(s.broken, t.name)
-	}
-	return nil
+	return r
 }
 
 // boot runs the machine of a test once.
-func (s *suite) boot(ctx context.Context, l *lab.Lab, t vmTest, round int) (*vm.Result, error) {
+func boot(ctx context.Context, l *lab.Lab, t vmTest, dir string) (*vm.Result, error) {
 	job := &vm.Job{}
 	for _, m := range t.modules {
 		name, parameters, _ := strings.Cut(m, " ")
@@ -162,23 +214,20 @@ func (s *suite) boot(ctx context.Context, l *lab.Lab, t vmTest, round int) (*vm.
 	m.CPUs, m.Memory, m.Mitigations, m.Exact, m.Append = t.cpus, t.memory, t.mitigations, t.exact, t.append
 	m.NICs = hubPorts(t.ports)
 	if t.exact && t.ports > 0 {
-		dir, err := os.MkdirTemp("", "sandstream-pcap-")
+		pcaps, err := os.MkdirTemp("", "sandstream-pcap-")
 		if err != nil {
 			return nil, err
 		}
-		defer os.RemoveAll(dir)
-		m.NICs[0].Pcap = filepath.Join(dir, "port0.pcap")
+		defer os.RemoveAll(pcaps)
+		m.NICs[0].Pcap = filepath.Join(pcaps, "port0.pcap")
 	}
-	c := vm.Config{Machine: m, Image: image, Job: job, Time: limit}
+	c := vm.Config{Machine: m, Image: image, Job: job, Time: limit, Dir: dir}
 	for _, expression := range t.allowed {
 		re, err := regexp.Compile(expression)
 		if err != nil {
 			return nil, err
 		}
 		c.Allowed = append(c.Allowed, re)
-	}
-	if s.out != "" {
-		c.Dir = filepath.Join(s.out, fmt.Sprintf("%s.%d", t.name, round+1))
 	}
 	r, err := vm.Run(ctx, c)
 	if err == nil && t.exact && t.ports > 0 {
@@ -189,130 +238,4 @@ func (s *suite) boot(ctx context.Context, l *lab.Lab, t vmTest, round int) (*vm.
 		r.Files["port0.pcap"] = vm.File{Path: "port0.pcap", Data: data}
 	}
 	return r, err
-}
-
-// report prints and counts what a run gave.
-func (s *suite) report(t vmTest, r *vm.Result, err error) {
-	if r != nil {
-		for _, p := range r.Programs {
-			s.program(t.name, p)
-		}
-		for _, line := range r.Remarks {
-			fmt.Println("# init: " + line)
-		}
-	}
-	elapsed := ""
-	if r != nil {
-		elapsed = fmt.Sprintf(" (%.1f s)", r.Elapsed.Seconds())
-	}
-	s.check(t.name, "the guest reported and its kernel is well"+elapsed, err == nil, fmt.Sprint(err))
-	if err != nil && r != nil {
-		for _, line := range vm.Splats(r.Console) {
-			fmt.Println("# console: " + line)
-		}
-		fmt.Println("# to repeat: " + r.Command)
-	}
-}
-
-var (
-	tapLine = regexp.MustCompile(`^(not )?ok\b[ 0-9]*-? *(.*)$`)
-	goLine  = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (.*)$`)
-	skipped = regexp.MustCompile(`(?i)\s*# *skip\b:?\s*(.*)$`)
-)
-
-// program counts the checks a program printed, and the way it ended.
-func (s *suite) program(test string, p vm.ProgramResult) {
-	lines, seen := strings.Split(string(p.Output), "\n"), 0
-	for _, line := range lines {
-		line = strings.TrimRight(line, "\r ")
-		if m := tapLine.FindStringSubmatch(line); m != nil {
-			seen++
-			if why := skipped.FindStringSubmatch(m[2]); why != nil {
-				s.skip(test+": "+skipped.ReplaceAllString(m[2], ""), why[1])
-			} else {
-				s.check(test, m[2], m[1] == "", "")
-			}
-		} else if m := goLine.FindStringSubmatch(line); m != nil {
-			seen++
-			if m[1] == "SKIP" {
-				s.skip(test+": "+m[2], "the Go test skipped itself")
-			} else {
-				s.check(test, m[2], m[1] == "PASS", "")
-			}
-		}
-	}
-	if p.OK() && seen > 0 {
-		return
-	}
-	how := p.How
-	if how == "" {
-		how = "the guest ended before it"
-	} else if p.OK() {
-		how += ", but it printed no check at all"
-	}
-	s.check(test, p.Name, false, how)
-	for _, line := range lines[max(0, len(lines)-40):] {
-		fmt.Println("#   " + line)
-	}
-}
-
-func (s *suite) check(test, what string, good bool, detail string) {
-	if good {
-		s.passed++
-		fmt.Printf("ok - %s: %s\n", test, what)
-		return
-	}
-	s.failed++
-	if detail != "" {
-		detail = ": " + strings.ReplaceAll(detail, "\n", "\n# ")
-	}
-	fmt.Printf("not ok - %s: %s%s\n", test, what, detail)
-}
-
-func (s *suite) skip(what, why string) {
-	s.skipped++
-	fmt.Printf("ok - %s # SKIP %s\n", what, why)
-}
-
-// difference returns nil if two runs gave the same bytes.
-func difference(a, b *vm.Result) error {
-	if a.Console != b.Console {
-		return errors.New("the consoles differ")
-	}
-	if a.KernelLog != b.KernelLog {
-		return fmt.Errorf("the kernel logs differ: %s", firstDifference(a.KernelLog, b.KernelLog))
-	}
-	for i, p := range a.Programs {
-		if i >= len(b.Programs) || p.How != b.Programs[i].How || !bytes.Equal(p.Output, b.Programs[i].Output) {
-			return fmt.Errorf("the output of %s differs", p.Name)
-		}
-	}
-	if len(a.Files) != len(b.Files) {
-		return fmt.Errorf("%d files against %d", len(a.Files), len(b.Files))
-	}
-	var names []string
-	for name := range a.Files {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		if !bytes.Equal(a.Files[name].Data, b.Files[name].Data) {
-			return fmt.Errorf("%s differs: %s", name, firstDifference(string(a.Files[name].Data), string(b.Files[name].Data)))
-		}
-	}
-	return nil
-}
-
-// firstDifference quotes the first line in which two texts differ.
-func firstDifference(a, b string) string {
-	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
-	for i := range x {
-		if i >= len(y) {
-			return fmt.Sprintf("line %d: %.80q against nothing", i+1, x[i])
-		}
-		if x[i] != y[i] {
-			return fmt.Sprintf("line %d: %.80q against %.80q", i+1, x[i], y[i])
-		}
-	}
-	return fmt.Sprintf("%d lines against %d", len(x), len(y))
 }
