@@ -273,8 +273,11 @@ unsigned int slice_audit(struct slice *s, unsigned int held)
 	struct uls_pool *p = (void *)s->info->pool_addr;
 	unsigned int i, missing = 0;
 
-	for (i = 0; i < p->top; i++)
+	for (i = 0; i < p->top; i++) {
 		saw(&a, p->frame[i], "the pool");
+		/* Elsewhere an address inside the frame will do; here its start is asked for. */
+		a.bad += p->frame[i] % s->c.chunk != 0;
+	}
 	audit_ring(&a, &s->info->fill, 0, "the fill ring");
 	audit_ring(&a, &s->info->rx, 1, "the rx ring");
 	audit_ring(&a, &s->info->tx, 1, "the tx ring");
