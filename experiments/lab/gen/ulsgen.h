@@ -14,7 +14,7 @@
 #include <linux/types.h>
 
 #define ULSGEN_DEV		"/dev/ulsgen"
-#define ULSGEN_MAX_FRAMES	(1u << 22)
+#define ULSGEN_MAX_FRAMES	4194304u
 #define ULSGEN_MIN_LEN		60	/* bytes of a frame, without FCS */
 #define ULSGEN_MAX_LEN		1514
 #define ULSGEN_MAX_BURST	64
