@@ -135,7 +135,11 @@ func (t vmTest) missing(l *lab.Lab) string {
 		needs = append(needs, "/lib/modules/"+name+".ko")
 	}
 	for _, need := range needs {
-		if !l.Has(need) {
+		if word, ok := strings.CutPrefix(need, "patch:"); ok {
+			if !l.HasPatch(word) {
+				return "a patch named *" + word + "*"
+			}
+		} else if !l.Has(need) {
 			return need
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // says so.
 type vmTest struct {
 	name        string
-	needs       []string // parts (folders such as "kmod") or guest paths it cannot do without
+	needs       []string // parts ("kmod"), guest paths, or "patch:WORD" for a patch with WORD in its name
 	variant     string   // kernel variant; "lab" if empty
 	cpus        int      // 1 if zero
 	memory      int      // MiB, 512 if zero
@@ -69,5 +69,27 @@ var vmTests = []vmTest{
 	{
 		name: "boot-debug", variant: "debug", cpus: 2, ports: 2, memory: 1024,
 		programs: [][]string{{"/tests/boot/boot", "2", "2"}}, limit: 6 * time.Minute,
+	},
+	// XDP and AF_XDP zero copy of e1000e, without a sandbox.
+	{
+		name: "xdp", cpus: 2, ports: 2, needs: []string{"patch:e1000e", "/tests/xdp/xdptest"},
+		programs: [][]string{{"/tests/xdp/xdptest", "selftest", "eth0", "eth1", "-l", "30"}}, limit: 10 * time.Minute,
+	},
+	{
+		name: "xdp-debug", variant: "debug", cpus: 2, ports: 2, memory: 1024, needs: []string{"patch:e1000e", "/tests/xdp/xdptest"},
+		programs: [][]string{{"/tests/xdp/xdptest", "selftest", "eth0", "eth1", "-l", "5"}}, limit: 20 * time.Minute,
+	},
+	// The module, through raw netlink.
+	{
+		name: "module", cpus: 2, ports: 2, modules: []string{"uls"}, needs: []string{"/tests/kmod/uls-ktest"},
+		programs: [][]string{{"/tests/kmod/uls-ktest"}}, limit: 10 * time.Minute,
+	},
+	{
+		name: "module-mitigations", mitigations: true, ports: 2, modules: []string{"uls"}, needs: []string{"/tests/kmod/uls-ktest"},
+		programs: [][]string{{"/tests/kmod/uls-ktest"}}, limit: 10 * time.Minute,
+	},
+	{
+		name: "module-debug", variant: "debug", cpus: 2, ports: 2, memory: 1024, modules: []string{"uls"}, needs: []string{"/tests/kmod/uls-ktest"},
+		programs: [][]string{{"/tests/kmod/uls-ktest"}}, limit: 20 * time.Minute,
 	},
 }

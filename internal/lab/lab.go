@@ -9,7 +9,8 @@
 //	/bin                  busybox and its commands, ulsctl, overlayd
 //	/lib/modules          uls.ko of kmod/, ulsgen.ko of experiments/lab/gen (the generator)
 //	/spa                  the SPAs of sandboxlib/, for example echo.spa; /spa/tests: its test SPAs
-//	/tests/NAME           test programs: experiments/lab/tests/NAME, /tests/kmod: kmod/tests
+//	/tests/NAME           test programs: experiments/lab/tests/NAME, /tests/kmod: kmod/tests,
+//	                      /tests/vmtest: ctl/vmtest
 //	/guest/contenders     experiments/lab/contenders: what the sandbox is compared with
 //	/guest/NAME           an experiment's programs: experiments/NAME/guest
 //	/results              empty, in memory: what a job may collect
@@ -19,7 +20,7 @@
 //   - With a Makefile, make runs there and every executable it left is taken.
 //   - Without one, each .c file that defines main is a static program of that name,
 //     and the folder's other .c and .S files are linked into it (GNU C 11, -Wall -Wextra
-//     -Werror -pthread; the folder, kmod/uapi, kmod/generated and experiments/lab/gen
+//     -Werror -pthread; the folder, kmod/uapi, kmod/generated/uapi and experiments/lab/gen
 //     are searched for headers; -lm). Files named .bpf.c are left alone.
 //   - .go files together are one static program named as the folder.
 //   - .sh files, and files below data/, are taken as they are.
@@ -78,6 +79,16 @@ func (l *Lab) Has(name string) bool {
 		}
 	}
 	return l.Image.Has("/" + name)
+}
+
+// HasPatch reports whether the kernel has a patch with word in its file name.
+func (l *Lab) HasPatch(word string) bool {
+	for name := range l.Kernel.Meta.Patches {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // ProjectRoot returns the nearest folder above the working folder that holds

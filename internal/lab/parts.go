@@ -79,7 +79,7 @@ func fileExists(path string) bool {
 
 // programFolders returns the folders of guest programs in the tree, sorted.
 func (a *assembly) programFolders() []string {
-	dirs := []string{"kmod/tests", "experiments/lab/contenders"}
+	dirs := []string{"kmod/tests", "ctl/vmtest", "experiments/lab/contenders"}
 	for _, pattern := range []string{"experiments/lab/tests/*", "experiments/*/guest"} {
 		found, _ := filepath.Glob(a.path(pattern)) // the pattern is a constant and well formed
 		for _, f := range found {
@@ -306,7 +306,7 @@ func (a *assembly) addAll(dir string, paths []string) ([]string, error) {
 // digest of the sources, all headers in the include folders, and the compiler's
 // version; a change of any of them compiles anew.
 func (a *assembly) compileC(ctx context.Context, name string, sources, includes []string) (string, error) {
-	for _, dir := range []string{"kmod/uapi", "kmod/generated", "experiments/lab/gen"} {
+	for _, dir := range []string{"kmod/uapi", "kmod/generated/uapi", "experiments/lab/gen"} {
 		if a.exists(dir) {
 			includes = append(includes, a.path(dir))
 		}
