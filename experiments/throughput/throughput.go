@@ -53,14 +53,14 @@ func Points(f labrun.Flags) ([]labrun.Point, error) {
 		for _, hogs := range f.Levels {
 			// A rung must outlast the buffers (a socket holds some 1,300 frames), and
 			// every process must have had its turn.
-			rung := 200 + 2*hogs
+			rung := 300 + 2*hogs
 			points = append(points, labrun.Point{
 				Contender: c, Hogs: hogs, Len: f.Len, Seed: f.Seed * 1000, WarmMS: warmMS,
 				Steps: []string{
 					"run", strconv.Itoa(overload), strconv.Itoa(overload * (300 + warmMS) / 1000),
 					"search", strconv.Itoa(rung),
 				},
-				Cost: 18 + 0.1*float64(hogs),
+				Cost: 20 + 0.1*float64(hogs),
 			})
 		}
 	}
