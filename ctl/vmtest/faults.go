@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sandstream/uls"
+)
+
+// how an SPA of /spa/tests must end. vector and address count if they are not
+// anyVector and anyAddress; several vectors mean that either will do.
+type ending struct {
+	cause   string
+	vectors []uint32
+	address func(s *uls.SPA, a uint64) bool // nil: any
+}
+
+const (
+	divideError = 0
+	debugTrap   = 1
+	breakpoint  = 3
+	invalidOp   = 6
+	noFPU       = 7
+	protection  = 13
+	pageFault   = 14
+)
+
+// at wants one address, inSlice one of the SPA's own slice between two offsets.
+func at(want uint64) func(*uls.SPA, uint64) bool {
+	return func(_ *uls.SPA, a uint64) bool { return a == want }
+}
+
+func inSlice(from, to uint64) func(*uls.SPA, uint64) bool {
+	return func(s *uls.SPA, a uint64) bool { return a >= uint64(s.Base)+from && a < uint64(s.Base)+to }
+}
+
+func fault(vector uint32, address func(*uls.SPA, uint64) bool) ending {
+	return ending{"fault", []uint32{vector}, address}
+}
+
+// endings has one entry for each file of /spa/tests that must be stopped.
+var endings = map[string]ending{
+	"bad-service":       {cause: "service", address: at(110)},
+	"cli":               fault(protection, nil),
+	"direct-map-read":   fault(pageFault, at(0xffff888000000000)),
+	"div0":              fault(divideError, nil),
+	"exec-data":         fault(pageFault, inSlice(0x100000, 0x8000000)),
+	"exec-umem":         fault(pageFault, inSlice(0x28000000, 0x40000000)),
+	"far-kernel-jump":   fault(pageFault, at(0xffffffff81000000)),
+	"hang-irq-off-try":  {cause: "budget"},
+	"hlt":               fault(protection, nil),
+	"int3":              fault(breakpoint, nil),
+	"int80":             {cause: "fault", vectors: []uint32{protection, 0x80}},
+	"kernel-read":       fault(pageFault, at(0xffffffff81000000)),
+	"neighbour-read":    fault(pageFault, inSlice(0x40010000, 0x40011000)),
+	"neighbour-write":   fault(pageFault, inSlice(0x40020000, 0x40021000)),
+	"no-tick":           {cause: "self", address: at(3)},
+	"noncanonical-read": fault(protection, nil),
+	"null-read":         fault(pageFault, at(0)),
+	"null-write":        fault(pageFault, at(0)),
+	"outb":              fault(protection, nil),
+	"popf-tf":           fault(debugTrap, nil),
+	"rdmsr":             fault(protection, nil),
+	"selector-bad":      fault(protection, nil),
+	"selector-ldt":      fault(protection, nil),
+	"self-abort":        {cause: "self", address: at(0x1234)},
+	"spin":              {cause: "budget"},
+	"sse":               fault(noFPU, nil),
+	"stack-overflow":    fault(pageFault, inSlice(0x10000000, 0x18000000)),
+	"sysenter":          {cause: "service"},
+	"ud2":               fault(invalidOp, nil),
+	"user-stack-read":   fault(pageFault, at(0x7fffffffe000)),
+	"wrcr3":             fault(protection, nil),
+	"write-info":        fault(pageFault, inSlice(0x10000, 0x11000)),
+	"write-rodata":      fault(pageFault, inSlice(0x100000, 0x8000000)),
+	"write-text":        fault(pageFault, inSlice(0x100000, 0x8000000)),
+	"x87":               fault(noFPU, nil),
+}
+
+// survivors may do what they do; the interrupted process must not see it, which
+// the group "registers" checks.
+var survivors = []string{"bad-stack", "general-regs", "popf-leak", "selectors", "wrfsgsbase"}
+
+// elsewhere are files other groups are about, or that fail before they run.
+var elsewhere = []string{"idle", "init-fails", "relocs", "wrpkru"}
+
+// testFaults lets each of them do its worst when a frame arrives.
+func testFaults(t *tap) {
+	w := newWorld(t)
+	files, err := filepath.Glob("/spa/tests/*.spa")
+	t.need(err, "list /spa/tests")
+	known := map[string]bool{}
+	for _, name := range append(survivors, elsewhere...) {
+		known[name] = true
+	}
+	seen := 0
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".spa")
+		e, ok := endings[name]
+		if !ok {
+			t.check(known[name], "the test knows "+name, "%s has no expected end in ctl/vmtest/faults.go", file)
+			continue
+		}
+		if t.param != "" && t.param != name {
+			continue
+		}
+		seen++
+		w.stopped(file, name, e)
+	}
+	t.check(seen == len(endings) || t.param != "", "all cases are there", "%d of %d", seen, len(endings))
+	// The host is alive, and a good SPA works where all the bad ones were.
+	w.mapOn("/spa/forward.spa", "forward", w.forwardFlow())
+	f := w.newFlood(outPort)
+	err = f.run(200)
+	f.close()
+	t.check(err == nil, "afterwards forward works as ever", "%v", err)
+	t.ok("unmap", "unmap", "forward")
+}
+
+func (w *world) stopped(file, name string, e ending) {
+	t := w.t
+	collect := t.events()
+	budget := "10ms"
+	r := ulsctl("map", file, "--dev", "eth0", "--name", name, "--flow", steerFlow(), "--budget", budget)
+	if !t.check(r.status == 0, name+": mapped", "%v", r) {
+		return
+	}
+	defer ulsctl("unmap", name)
+	w.waitCarrier()
+	var spa *uls.SPA
+	for range 20 { // the frame may fall into a reset of the card
+		w.poke(100)
+		if wait(300*time.Millisecond, func() bool { spa = find(t.list(), name); return spa != nil && spa.State == uls.StateAborted }) {
+			break
+		}
+	}
+	if !t.check(spa != nil && spa.Abort != nil, name+": taken out of service", "%+v %v", spa, ulsctl("stats", name)) {
+		return
+	}
+	t.check(e.matches(spa, spa.Abort), fmt.Sprintf("%s: %s", name, e), "%+v", spa.Abort)
+	var told *uls.Event
+	for _, ev := range collect(2) {
+		if ev.Kind == uls.EventAborted && ev.SPA.Name == name {
+			told = &ev
+		}
+	}
+	t.check(told != nil && told.SPA.Abort != nil && told.SPA.Abort.Text == spa.Abort.Text,
+		name+": the event tells cause and address", "%+v", told)
+	t.note("%s: %s", name, spa.Abort.Text)
+	w.waitCarrier()
+	err := w.stackHears(inPort)
+	t.check(err == nil, name+": its traffic is back with the kernel's stack", "%v", err)
+}
+
+func find(spas []uls.SPA, name string) *uls.SPA {
+	for i := range spas {
+		if spas[i].Name == name {
+			return &spas[i]
+		}
+	}
+	return nil
+}
+
+func (e ending) String() string {
+	if len(e.vectors) == 0 {
+		return "ended by " + e.cause
+	}
+	return fmt.Sprintf("ended by %s, vector %v, where expected", e.cause, e.vectors)
+}
+
+func (e ending) matches(s *uls.SPA, a *uls.Abort) bool {
+	if a.Cause != e.cause || (e.address != nil && !e.address(s, uint64(a.Address))) {
+		return false
+	}
+	if len(e.vectors) == 0 {
+		return true
+	}
+	for _, v := range e.vectors {
+		if a.Vector == v {
+			return true
+		}
+	}
+	return false
+}
+
+// testSurvivors: what is allowed does not stop an SPA.
+func testSurvivors(t *tap) {
+	w := newWorld(t)
+	for _, name := range append(survivors, "idle", "relocs") {
+		file := "/spa/tests/" + name + ".spa"
+		if _, err := os.Stat(file); err != nil {
+			t.check(false, name+" is there", "%v", err)
+			continue
+		}
+		w.mapOn(file, name, steerFlow())
+		before := t.stats(name).Upcalls["rx"]
+		for range 20 {
+			w.poke(100)
+			if t.stats(name).Upcalls["rx"] > before+3 {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		spa := find(t.list(), name)
+		s := t.stats(name)
+		t.check(spa != nil && spa.State == uls.StateLive && s.Upcalls["rx"] > before, name+": lives on", "%+v %+v", spa, s)
+		if name == "idle" {
+			ok := wait(3*time.Second, func() bool { return counter(t.stats(name), "timer_runs") > 3 })
+			s = t.stats(name)
+			t.check(ok && counter(s, "ticks") > 3 && counter(s, "clock_backwards") == 0, "idle: ticks and timers run", "%+v", s)
+			t.check(strings.Contains(ulsctl("log", name).out, "idle: port"), "idle: its log is read", "%v", ulsctl("log", name))
+		}
+		t.ok("unmap "+name, "unmap", name)
+	}
+}
