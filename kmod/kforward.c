@@ -182,6 +182,7 @@ static void forward(struct kforward *kf, struct sk_buff *skb)
 	const struct uls_msg_flow *f;
 	struct udphdr *udp;
 	struct iphdr *ip;
+	int err;
 
 	if (skb_cloned(skb) || skb_headroom(skb) < ETH_HLEN) {
 		WRITE_ONCE(kf->copied, kf->copied + 1);
@@ -210,7 +211,8 @@ static void forward(struct kforward *kf, struct sk_buff *skb)
 	skb->pkt_type = PACKET_OUTGOING;
 	skb->priority = 0;
 	skb_clear_tstamp(skb);
-	if (net_xmit_eval(dev_queue_xmit(skb)))
+	err = dev_queue_xmit(skb);
+	if (net_xmit_eval(err))
 		WRITE_ONCE(kf->tx_drops, kf->tx_drops + 1);
 	else
 		WRITE_ONCE(kf->tx_frames, kf->tx_frames + 1);

@@ -136,7 +136,7 @@ int uls_upcall_verdict(const struct uls_report *rep,
 			return -ECANCELED;
 		}
 		why->cause = ULS_CAUSE_SERVICE;
-		return -ENOSYS;
+		return -EPROTO;
 	default:
 		why->cause = ULS_CAUSE_FAULT;
 		if (!pushes_error_code(rep->vector))
@@ -172,7 +172,7 @@ static void account(struct uls_spa *spa, enum uls_reason reason,
  *
  * An SPA that did not come back properly is aborted before this returns.
  *
- * Return: 0, -EFAULT, -ETIME, -ENOSYS or -ECANCELED if it was aborted, or the
+ * Return: 0, -EFAULT, -ETIME, -EPROTO or -ECANCELED if it was aborted, or the
  * error of uls_upcall() if no upcall could be made here.
  */
 int uls_upcall_run(struct uls_spa *spa, enum uls_reason reason, u64 arg,

@@ -25,9 +25,8 @@ struct crime {
 	uint64_t address;
 };
 
-#define CRIME(n) .raw = { .name = #n, .code = code_##n, .end = code_##n##_end }
-#define BLAMED(n) .raw = { .name = #n, .code = code_##n, \
-	.end = code_##n##_end, .fault = code_##n##_fault }
+#define CRIME(n) .raw = { CODE(n) }
+#define BLAMED(n) .raw = { CODE(n), .fault = code_##n##_fault }
 #define DECLARE_BLAMED(n) DECLARE_CODE(n); extern const char code_##n##_fault[]
 
 DECLARE_BLAMED(ud2);
@@ -63,7 +62,7 @@ DECLARE_CODE(hang);
 DECLARE_BLAMED(lastword);
 
 #define FAULT(v, e) .err = EFAULT, .cause = ULS_CAUSE_FAULT, .vector = v, .error = e
-#define SERVICE(v) .err = ENOSYS, .cause = ULS_CAUSE_SERVICE, .vector = v, .error = 0
+#define SERVICE(v) .err = EPROTO, .cause = ULS_CAUSE_SERVICE, .vector = v, .error = 0
 
 static const struct crime crimes[] = {
 	{ BLAMED(ud2), FAULT(6, 0) },
@@ -74,7 +73,8 @@ static const struct crime crimes[] = {
 	{ BLAMED(hlt), FAULT(13, 0) },
 	{ BLAMED(inb), FAULT(13, 0) },
 	{ BLAMED(rdmsr), FAULT(13, 0) },
-	{ BLAMED(int32), FAULT(13, 32 * 8 + 2) },
+	/* Vector * 8 + 2; but QEMU's emulation says vector * 16 + 2. */
+	{ BLAMED(int32), FAULT(13, ANYTHING) },
 	{ BLAMED(sse), FAULT(7, 0) },
 	{ BLAMED(x87), FAULT(7, 0) },
 	{ BLAMED(avx), FAULT(ANYTHING, 0) },	/* 6 on a CPU without it */

@@ -14,8 +14,12 @@
 #include "uls_shm.h"
 
 DECLARE_CODE(writer);
+DECLARE_CODE(caller);
 
-static const struct raw good = { CODE(good) };
+/* With the default budget. */
+static const struct raw good = {
+	.name = "good", .code = code_good, .end = code_good_end
+};
 
 static uint64_t slices_used(struct nl *nl)
 {
@@ -171,7 +175,7 @@ static void speaks(struct nl *nl)
 	ok(!raw_stats(nl, spa.id), "its stats");
 	counter = nl_data(nl_attr(nl, ULS_A_STATS_COUNTERS));
 	ok(counter && counter[0] > 0 && counter[1] > 0 &&
-	   counter[1] <= ULS_BUDGET_DEFAULT_NS && counter[2] < 512,
+	   counter[1] <= ULS_BUDGET_MAX_NS && counter[2] < 512,
 	   "clock %llu ns, budget left %llu ns, CPU %llu",
 	   (unsigned long long)counter[0], (unsigned long long)counter[1],
 	   (unsigned long long)counter[2]);
@@ -187,6 +191,36 @@ static void speaks(struct nl *nl)
 	msg_u64(&m, ULS_A_LOG_CURSOR, 5);
 	ok(!nl_call(nl, &m) && !nl_len(nl_attr(nl, ULS_A_LOG_DATA)),
 	   "nothing more");
+	ok(!raw_delete(nl, spa.id), "delete");
+}
+
+static uint64_t cycles(struct nl *nl, uint32_t id, uint64_t argument)
+{
+	struct msg m;
+
+	msg_init(&m, ULS_CMD_BENCH);
+	msg_u32(&m, ULS_A_BENCH_ID, id);
+	msg_u32(&m, ULS_A_BENCH_COUNT, 101);
+	msg_u64(&m, ULS_A_BENCH_ARGUMENT, argument);
+	if (nl_call(nl, &m))
+		return 0;
+	return nl_u64(nl_attr(nl, ULS_A_BENCH_TSC_MEDIAN));
+}
+
+/* The part of an upcall that is paid for each crossing is the slope. */
+static void crossings(struct nl *nl)
+{
+	const struct raw caller = { CODE(caller) };
+	struct raw_spa spa;
+	uint64_t none, many;
+
+	ok(!raw_start(nl, &caller, &spa), "SPA that makes service calls");
+	none = cycles(nl, spa.id, 0);
+	many = cycles(nl, spa.id, 64);
+	ok(none && many > none, "64 service calls cost something");
+	note("upcall %llu cycles, each service call %llu",
+	     (unsigned long long)none,
+	     (unsigned long long)(many - none) / 64);
 	ok(!raw_delete(nl, spa.id), "delete");
 }
 
@@ -273,6 +307,7 @@ void test_life(struct nl *nl)
 	whole_life(nl, &events);
 	socket_closed(nl);
 	speaks(nl);
+	crossings(nl);
 	answers(nl);
 	replaces(nl, &events);
 	outsiders(nl);

@@ -156,7 +156,7 @@ static void begin_rest(struct nl *nl)
 	raw_begin(&m, &good);
 	drop(&m, ULS_A_SPA_NAME);
 	msg_str(&m, ULS_A_SPA_NAME, longname);
-	expect(nl, &m, "name of 32 characters", ERANGE, "");
+	expect(nl, &m, "name of 32 characters", EINVAL, "");
 
 	raw_begin(&m, &good);
 	drop(&m, ULS_A_SPA_NAME);
@@ -184,7 +184,7 @@ static void begin_rest(struct nl *nl)
 	raw_begin(&m, &good);
 	drop(&m, ULS_A_SPA_STACK_SIZE);
 	msg_put(&m, ULS_A_SPA_STACK_SIZE, "ab", 2);
-	expect(nl, &m, "stack-size of two bytes", ERANGE, "");
+	expect(nl, &m, "stack-size of two bytes", EINVAL, "");
 }
 
 static void write_commit(struct nl *nl)

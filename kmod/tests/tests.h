@@ -2,10 +2,17 @@
 #ifndef _ULS_TESTS_TESTS_H
 #define _ULS_TESTS_TESTS_H
 
+#include <linux/uls_netlink.h>
+
 #include "nl.h"
 #include "raw.h"
 
-#define CODE(n) .name = #n, .code = code_##n, .end = code_##n##_end
+/*
+ * With the largest budget: it is wall-clock time, of which an emulator on a
+ * busy host loses milliseconds at once.
+ */
+#define CODE(n) .name = #n, .code = code_##n, .end = code_##n##_end, \
+	.budget_ns = ULS_BUDGET_MAX_NS
 #define DECLARE_CODE(n) extern const char code_##n[], code_##n##_end[]
 
 DECLARE_CODE(good);
