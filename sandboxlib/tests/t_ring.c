@@ -135,6 +135,12 @@ static void test_init(void)
 	s.info->pool_len = 4;
 	is(upcall(&s, ULS_UP_INIT, 0).result, -SPA_EINVAL, "init: a pool smaller than its header is refused");
 	s.info->pool_len = 8 + 8 * c.frames;
+	s.info->headroom = 4096;
+	is(upcall(&s, ULS_UP_INIT, 0).result, -SPA_EINVAL, "init: a headroom as large as a chunk is refused");
+	s.info->headroom = c.headroom;
+	s.info->umem_len -= 2048;
+	is(upcall(&s, ULS_UP_INIT, 0).result, -SPA_EINVAL, "init: a UMEM of half a chunk more is refused");
+	s.info->umem_len += 2048;
 	s.info->tx.entries = 100;
 	is(upcall(&s, ULS_UP_INIT, 0).result, -SPA_EINVAL, "init: a ring that is no power of two is refused");
 	s.info->tx.entries = c.tx;
