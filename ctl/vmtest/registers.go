@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sandstream/uls"
 )
 
@@ -75,7 +77,7 @@ func bystander(args []string) {
 	if have["ospke"] {
 		s.features |= 2
 	}
-	fmt.Println("checking: fsgsbase", have["fsgsbase"], "pku", have["ospke"], "avx", have["avx"])
+	fmt.Println("checking: thread", unix.Gettid(), "fsgsbase", have["fsgsbase"], "pku", have["ospke"], "avx", have["avx"])
 	var rounds uint64
 	for !stop.Load() {
 		for i := range s.general {
