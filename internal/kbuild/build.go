@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sort"
 	"strings"
 	"syscall"
@@ -263,9 +262,21 @@ func (b *Builder) compile(ctx context.Context, v Variant, k *Kernel, meta *Meta)
 	} else {
 		b.logf("kernel %s: building, about %.0f min on two cores", v.Name, v.Minutes)
 	}
+	if err := repair(k.Objects); err != nil {
+		return err
+	}
 	p := newProgress(b.Log, "kernel "+v.Name, total, b.TTY)
 	start := time.Now()
-	if err := b.make(ctx, p, k.Tree, "O="+k.Objects, "bzImage", "modules"); err != nil {
+	if err := writeFile(filepath.Join(k.Objects, buildingName), nil, 0o644); err != nil {
+		return err
+	}
+	err := b.make(ctx, p, k.Tree, "O="+k.Objects, "bzImage", "modules")
+	if !errors.Is(err, errKilled) {
+		if rerr := os.Remove(filepath.Join(k.Objects, buildingName)); err == nil {
+			err = rerr
+		}
+	}
+	if err != nil {
 		return err
 	}
 	compiled := p.done()
@@ -328,53 +339,6 @@ func (b *Builder) configure(ctx context.Context, v Variant, k *Kernel) error {
 		return err
 	}
 	return syncFile(filepath.Join(k.Objects, ".config"), filepath.Join(scratch, ".config"))
-}
-
-// make runs make in tree. With p, every compiled object advances it. On failure
-// the error carries the last lines of output, where the compiler's words are.
-func (b *Builder) make(ctx context.Context, p *progress, tree string, args ...string) error {
-	return b.makeTo(ctx, &tailWriter{progress: p}, tree, args...)
-}
-
-func (b *Builder) makeTo(ctx context.Context, tail *tailWriter, tree string, args ...string) error {
-	jobs := b.Jobs
-	if jobs <= 0 {
-		jobs = runtime.NumCPU()
-	}
-	args = append([]string{"-C", tree, fmt.Sprintf("-j%d", jobs), "--no-print-directory"}, args...)
-	cmd := exec.Command("make", args...)
-	// MAKEFLAGS of an outer make would carry its job server and its -n.
-	cmd.Env = append(withoutEnv(os.Environ(), "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"), fixedWords...)
-	cmd.Env = append(cmd.Env, "LC_ALL=C")
-	cmd.Stdout, cmd.Stderr = tail, tail
-	if err := runGroup(ctx, cmd); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("make %s: %w\n%s", strings.Join(args, " "), err, tail.String())
-	}
-	return nil
-}
-
-// runGroup runs cmd in a process group of its own and ends the whole group when
-// ctx does: make's children must not survive it.
-func runGroup(ctx context.Context, cmd *exec.Cmd) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) // make removes half-made targets
-		select {
-		case <-ended:
-		case <-time.After(5 * time.Second):
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		}
-	})
-	defer stop()
-	defer close(ended)
-	return cmd.Wait()
 }
 
 // publish copies the finished kernel to out/<key>, by rename.
@@ -479,18 +443,4 @@ func firstLine(ctx context.Context, name string, args ...string) (string, error)
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	return line, nil
-}
-
-func withoutEnv(env []string, names ...string) []string {
-	var kept []string
-next:
-	for _, e := range env {
-		for _, n := range names {
-			if strings.HasPrefix(e, n+"=") {
-				continue next
-			}
-		}
-		kept = append(kept, e)
-	}
-	return kept
 }

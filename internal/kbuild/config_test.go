@@ -3,9 +3,12 @@
 package kbuild
 
 import (
+	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestFragments(t *testing.T) {
@@ -53,6 +56,29 @@ func TestOwnFragments(t *testing.T) {
 				t.Errorf("%s: %d settings, %v", f, len(s), err)
 			}
 		}
+	}
+}
+
+func TestRepairRemovesWhatAKilledBuildMade(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, map[string]string{"old/a.o": "whole", "old/vmlinux": "whole"})
+	if err := repair(dir); err != nil || len(tree(t, dir)) != 2 {
+		t.Fatalf("a build that ended well was changed: %v, %v", tree(t, dir), err)
+	}
+	past := time.Now().Add(-time.Hour)
+	for _, f := range []string{"old/a.o", "old/vmlinux"} {
+		if err := os.Chtimes(filepath.Join(dir, f), past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, dir, map[string]string{buildingName: ""})
+	put(t, dir, map[string]string{"b.o": "ha", "lib.a": "ha", "vmlinux.o": "ha", "boot/bzImage": "ha", "auto.conf": "x", "old/gen.h": "x"})
+	if err := repair(dir); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"old/a.o": "whole", "old/vmlinux": "whole", "auto.conf": "x", "old/gen.h": "x"}
+	if got := tree(t, dir); !reflect.DeepEqual(got, want) {
+		t.Errorf("left %v, want %v", got, want)
 	}
 }
 
