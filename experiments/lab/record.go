@@ -85,6 +85,7 @@ func (r *record) run(result *vm.Result, err error) {
 var (
 	tapLine = regexp.MustCompile(`^(not )?ok\b[ 0-9]*-? *(.*)$`)
 	goLine  = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (.*)$`)
+	plan    = regexp.MustCompile(`^1\.\.([0-9]+)$`)
 	skipped = regexp.MustCompile(`(?i)\s*# *skip\b:?\s*(.*)$`)
 )
 
@@ -114,10 +115,17 @@ func (r *record) line(line string) bool {
 // that ends well without a single check has tested nothing: that fails too.
 func (r *record) program(p vm.ProgramResult) {
 	lines, seen, failed := strings.Split(string(p.Output), "\n"), 0, r.failed
+	planned := ""
 	for _, line := range lines {
-		if r.line(strings.TrimRight(line, "\r ")) {
+		line = strings.TrimRight(line, "\r ")
+		if r.line(line) {
 			seen++
+		} else if m := plan.FindStringSubmatch(line); m != nil {
+			planned = m[1]
 		}
+	}
+	if planned != "" && planned != fmt.Sprint(seen) {
+		r.check(p.Name, false, fmt.Sprintf("planned %s checks, made %d", planned, seen))
 	}
 	how := p.How
 	switch {

@@ -26,6 +26,7 @@ func TestRecordProgram(t *testing.T) {
 		{"talks, checks nothing", "okay so far\nnotok\n", "exit 0", 0, 1, 0},
 		{"skip is not a pass", "ok 1 - a # SKIP no such NIC\n", "exit 0", 0, 0, 1},
 		{"Go tests", "=== RUN   TestA\n--- PASS: TestA (0.00s)\n    --- FAIL: TestB/x (0.1s)\n--- SKIP: TestC (0.00s)\n", "exit 1", 1, 2, 1},
+		{"fewer checks than planned", "1..3\nok 1 - a\nok 2 - b\n", "exit 0", 2, 1, 0},
 		{"carriage returns", "ok 1 - a\r\nnot ok 2 - b\r\n", "exit 0", 1, 1, 0},
 	} {
 		r := &record{test: "t"}
