@@ -514,7 +514,7 @@ int uls_spa_commit(struct uls_spa *spa, const struct uls_spa_placing *placing,
 	err = get_port(spa, old, placing, extack);
 	if (err)
 		goto err_forget;
-	fill_info(spa, old);
+	fill_info(spa, old && spa->ifindex);
 	err = map_all(spa);
 	if (err) {
 		NL_SET_ERR_MSG_FMT(extack, "cannot map the SPA: error %d",

@@ -160,7 +160,7 @@ func (h *header) readTypes(d *dwarf.Data) error {
 
 // fieldComment finds what the header says about a member of a structure.
 func (h *header) fieldComment(structName, field string) string {
-	_, body, ok := strings.Cut(h.text, "\nstruct "+structName+" {")
+	_, body, ok := strings.Cut("\n"+h.text, "\nstruct "+structName+" {")
 	if !ok {
 		return ""
 	}
