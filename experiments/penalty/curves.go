@@ -22,6 +22,8 @@ const (
 	lookahead = "lookahead-"
 	best      = "best path"
 	multicast = "greedy vs IP multicast"
+	// Greedy to one id of each host that owns several, not to the nearest.
+	greedyFixed = "greedy to a fixed id"
 )
 
 // Placements of ids by name.
@@ -88,7 +90,7 @@ func makePlan(f sim.Flags, which string) (*plan, error) {
 		if p.has(c) {
 			continue
 		}
-		p.add(c, byChance, false, ordered, greedy, best)
+		p.add(c, byChance, false, ordered, greedy, greedyFixed, best)
 		p.add(c, byLandmarks, false, greedy, lookahead+"2", best)
 	}
 	return p, nil

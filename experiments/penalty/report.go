@@ -187,7 +187,7 @@ func needs(sc *sim.Scenario, p *plan, g *gathered) *results.Table {
 		deg := float64(o.cube.Degree())
 		var costs, tells, state, messages float64
 		switch {
-		case c.routing == greedy:
+		case c.routing == greedy, c.routing == greedyFixed:
 			costs = deg
 		case c.routing == best:
 			state, messages = 2, deg-1

@@ -207,7 +207,7 @@ func (b *built) measure(name string, seed uint64, n *sim.Network, ip *ipMulticas
 		tree = o.Ordered(b.source, cost)
 	case name == random:
 		o.Random(b.source, seed, cost)
-	case name == greedy, name == multicast:
+	case name == greedy, name == multicast, name == greedyFixed:
 		tree = o.Greedy(b.source, cost)
 	case name == best:
 		tree = o.Best(b.source, cost)
@@ -225,7 +225,11 @@ func (b *built) measure(name string, seed uint64, n *sim.Network, ip *ipMulticas
 	out := &outcome{penalty: stats.NewLogHist(octaves, perOctave), effort: b.effort}
 	var sum, unicastSum, rpSum float64
 	publisher := o.Points.Host(b.source)
-	for h, id := range b.targets {
+	targets := b.targets
+	if name == greedyFixed {
+		targets = o.FixedTargets(len(targets))
+	}
+	for h, id := range targets {
 		if uint32(h) == publisher {
 			continue
 		}

@@ -3,8 +3,10 @@
 package placement
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"sandstream/internal/cube"
 )
@@ -176,35 +178,46 @@ func (l *lander) assign(hosts, marks []uint32, room int) [][]uint32 {
 		}
 		parts[best] = append(parts[best], h)
 	}
-	l.level(parts, marks, len(hosts)/(2*len(marks)))
+	l.level(parts, marks, len(hosts)/(4*len(marks)))
 	l.effort.Measurements += float64(len(hosts) * len(marks))
 	return parts
 }
 
 // level moves the nearest hosts of blocks that have more than their share to
-// blocks that have fewer than least, so that no host must own many ids. The
+// blocks that have fewer than least, a quarter of an even share, so that no host must own many ids. The
 // distances are those the hosts measured already.
 func (l *lander) level(parts [][]uint32, marks []uint32, least int) {
+	type candidate struct {
+		host uint32
+		part int
+		dist uint32
+	}
+	var near []candidate
 	for b := range parts {
-		for len(parts[b]) < least {
-			from, at, near := -1, 0, uint32(math.MaxUint32)
-			for o, part := range parts {
-				if len(part) <= 2*least {
-					continue
-				}
-				for i, h := range part[1:] { // a landmark stays
-					if d := l.d.Dist(h, marks[b]); d < near {
-						from, at, near = o, i+1, d
-					}
-				}
+		if len(parts[b]) >= least {
+			continue
+		}
+		near = near[:0]
+		for o, part := range parts {
+			if len(part) <= 2*least {
+				continue
 			}
-			if from < 0 {
-				return
+			for _, h := range part[1:] { // a landmark stays
+				near = append(near, candidate{h, o, l.d.Dist(h, marks[b])})
 			}
-			last := len(parts[from]) - 1
-			parts[b] = append(parts[b], parts[from][at])
-			parts[from][at] = parts[from][last]
-			parts[from] = parts[from][:last]
+		}
+		slices.SortFunc(near, func(x, y candidate) int {
+			return cmp.Or(cmp.Compare(x.dist, y.dist), cmp.Compare(x.host, y.host))
+		})
+		for _, c := range near {
+			if len(parts[b]) >= least {
+				break
+			}
+			if from := parts[c.part]; len(from) > 2*least {
+				i := slices.Index(from, c.host)
+				parts[c.part] = slices.Delete(from, i, i+1)
+				parts[b] = append(parts[b], c.host)
+			}
 		}
 	}
 }
@@ -246,7 +259,7 @@ func (l *lander) arrange(marks []uint32, level int) []int {
 	for _, x := range dist {
 		mean += x / float64(n*n)
 	}
-	steps := 600 * n
+	steps := 20 * n * n
 	for s := range steps {
 		p, q := l.rng.IntN(n), l.rng.IntN(n)
 		if p == q {

@@ -53,3 +53,19 @@ func (o *Overlay) Targets(source uint32, hosts int) []uint32 {
 	}
 	return target
 }
+
+// FixedTargets gives for each host one of its ids, which does not depend on
+// the source: the one whose hash is least.
+func (o *Overlay) FixedTargets(hosts int) []uint32 {
+	target, best := make([]uint32, hosts), make([]uint64, hosts)
+	for h := range best {
+		best[h] = ^uint64(0)
+	}
+	for id := range uint32(o.Cube.IDs()) {
+		d := dice{uint64(id)}
+		if h, x := o.Points.Host(id), d.next(); x < best[h] {
+			best[h], target[h] = x, id
+		}
+	}
+	return target
+}
