@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/experiments/adaptive"
+	"sandstream/experiments/bench"
 	"sandstream/experiments/jitter"
 	"sandstream/experiments/penalty"
 	"sandstream/experiments/regions"
@@ -35,6 +36,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		jitter.Command(),
 		adaptive.Command(),
+		bench.Command(),
 		penalty.Command(),
 		regions.Command(),
 		topology.Command(),
