@@ -170,7 +170,7 @@ type built struct {
 	effort  placement.Effort
 	links   *routing.Links
 	source  uint32
-	targets []uint32 // by host
+	targets []uint32 // one id of each host
 	err     error
 }
 
@@ -229,14 +229,15 @@ func (b *built) measure(name string, seed uint64, n *sim.Network, ip *ipMulticas
 	if name == greedyFixed {
 		targets = o.FixedTargets(len(targets))
 	}
-	for h, id := range targets {
-		if uint32(h) == publisher {
+	for _, id := range targets {
+		h := o.Points.Host(id)
+		if h == publisher {
 			continue
 		}
 		unicast := float64(o.Points.Dist(b.source, id))
 		reference := unicast
 		if name == multicast {
-			reference = ip.shared(n, publisher, uint32(h))
+			reference = ip.shared(n, publisher, h)
 			rpSum += reference
 		}
 		sum += float64(cost[id])

@@ -8,9 +8,24 @@ package oracle
 // concurrent use.
 type Points struct {
 	o      *Oracle
-	places []place
+	ways   []way
+	inside []inside
 	owner  []uint32 // host of each point; nil when point i is host i
 	lan    uint32
+	m      *matrix // the oracle's core, when it is a matrix
+}
+
+// way is what most questions need of a place, eight bytes: two points that
+// leave by different core nodes need no more.
+type way struct{ core, access uint32 }
+
+// inside is the rest, asked for only when both leave by one core node.
+type inside struct{ cell, local uint32 }
+
+func (o *Oracle) points(n int, owner []uint32, lan uint32) *Points {
+	p := &Points{o: o, ways: make([]way, n), inside: make([]inside, n), owner: owner, lan: lan}
+	p.m, _ = o.core.(*matrix)
+	return p
 }
 
 // Attach makes the points: point i is host owner[i] (i itself if owner is
@@ -25,8 +40,8 @@ func (o *Oracle) Attach(owner, nodes []uint32, lan uint32) *Points {
 			n = o.nodes
 		}
 	}
-	p := &Points{o: o, places: make([]place, n), owner: owner, lan: lan}
-	for i := range p.places {
+	p := o.points(n, owner, lan)
+	for i := range p.ways {
 		node := uint32(i)
 		if owner != nil {
 			node = owner[i]
@@ -34,14 +49,14 @@ func (o *Oracle) Attach(owner, nodes []uint32, lan uint32) *Points {
 		if nodes != nil {
 			node = nodes[node]
 		}
-		p.places[i] = o.places[node]
-		p.places[i].access += lan
+		at := o.places[node]
+		p.ways[i], p.inside[i] = way{at.core, at.access + lan}, inside{at.cell, at.local}
 	}
 	return p
 }
 
 // Len is the number of points.
-func (p *Points) Len() int { return len(p.places) }
+func (p *Points) Len() int { return len(p.ways) }
 
 // Host is the host of point i.
 func (p *Points) Host(i uint32) uint32 {
@@ -53,30 +68,36 @@ func (p *Points) Host(i uint32) uint32 {
 
 // Dist is the length of the shortest path between points i and j.
 func (p *Points) Dist(i, j uint32) uint32 {
-	a, b := &p.places[i], &p.places[j]
-	if a.cell == none || a.cell != b.cell {
-		if a.core != b.core || a.cell != none || b.cell != none {
-			return p.o.between(a, b)
-		}
-		// Both on one core node.
-		if p.Host(i) == p.Host(j) {
-			return 0
-		}
-		return a.access + b.access
+	a, b := p.ways[i], p.ways[j]
+	if a.core != b.core && p.m != nil {
+		return a.access + b.access + p.m.d[uint64(a.core)*p.m.n+uint64(b.core)]
 	}
-	d := p.o.between(a, b)
-	if a.local == b.local && p.Host(i) == p.Host(j) {
+	return p.near(i, j)
+}
+
+// near is Dist for two points that leave by one core node, or when the core's
+// distances are no matrix.
+func (p *Points) near(i, j uint32) uint32 {
+	a, b := p.ways[i], p.ways[j]
+	if a.core != b.core {
+		return a.access + b.access + p.o.core.dist(a.core, b.core)
+	}
+	x, y := p.inside[i], p.inside[j]
+	if x == y && p.Host(i) == p.Host(j) {
 		return 0
 	}
-	return d + 2*p.lan
+	if x.cell == y.cell && x.cell != none {
+		return p.o.within(x.cell, x.local, y.local) + 2*p.lan
+	}
+	return a.access + b.access
 }
 
 // Reordered gives the same hosts as points in another order: point i of the
 // result is host owner[i] of p, whose points are its hosts.
 func (p *Points) Reordered(owner []uint32) *Points {
-	q := &Points{o: p.o, places: make([]place, len(owner)), owner: owner, lan: p.lan}
+	q := p.o.points(len(owner), owner, p.lan)
 	for i, h := range owner {
-		q.places[i] = p.places[h]
+		q.ways[i], q.inside[i] = p.ways[h], p.inside[h]
 	}
 	return q
 }

@@ -93,23 +93,21 @@ func (o *Oracle) Kind() string {
 
 // Dist is the length of the shortest path between nodes u and v.
 func (o *Oracle) Dist(u, v uint32) uint32 {
-	return o.between(&o.places[u], &o.places[v])
+	p, q := &o.places[u], &o.places[v]
+	switch {
+	case p.cell == q.cell && p.cell != none:
+		return o.within(p.cell, p.local, q.local)
+	case p.core != q.core:
+		return p.access + q.access + o.core.dist(p.core, q.core)
+	default:
+		return p.access + q.access
+	}
 }
 
-func (o *Oracle) between(p, q *place) uint32 {
-	if p.cell == q.cell && p.cell != none {
-		c := &o.cells[p.cell]
-		return o.tables[c.offset+uint64(p.local)*uint64(c.size)+uint64(q.local)]
-	}
-	d := p.access + q.access
-	if p.core != q.core {
-		// The matrix is the common case: calling it directly lets it inline.
-		if m, ok := o.core.(*matrix); ok {
-			return d + m.d[uint64(p.core)*m.n+uint64(q.core)]
-		}
-		return d + o.core.dist(p.core, q.core)
-	}
-	return d
+// within is the distance between two nodes of one cell.
+func (o *Oracle) within(cell, a, b uint32) uint32 {
+	c := &o.cells[cell]
+	return o.tables[c.offset+uint64(a)*uint64(c.size)+uint64(b)]
 }
 
 // gate is the one edge that joins a pendant cell to the rest.

@@ -15,6 +15,8 @@
 package routing
 
 import (
+	"slices"
+
 	"sandstream/internal/cube"
 	"sandstream/internal/oracle"
 )
@@ -29,15 +31,16 @@ type Overlay struct {
 // shortest physical path between their hosts, 0 within one host.
 func (o *Overlay) Link(a, b uint32) uint32 { return o.Points.Dist(a, b) }
 
-// Targets gives for each host the id at which a message from source reaches
-// it: of its ids the one with the fewest hops from source, of equals the
-// least. hosts is the number of hosts; every host owns an id.
+// Targets gives the id at which a message from source reaches each host: of its
+// ids the one with the fewest hops from source, of equals the least. hosts is
+// the number of hosts; every host owns an id. The ids are in ascending order,
+// for which memory is faster than for that of hosts.
 func (o *Overlay) Targets(source uint32, hosts int) []uint32 {
 	m := o.Cube.IDs()
 	target := make([]uint32, hosts)
 	if m == hosts {
-		for id := range uint32(m) {
-			target[o.Points.Host(id)] = id
+		for id := range target {
+			target[id] = uint32(id)
 		}
 		return target
 	}
@@ -51,11 +54,12 @@ func (o *Overlay) Targets(source uint32, hosts int) []uint32 {
 			best[h], target[h] = d, id
 		}
 	}
+	slices.Sort(target)
 	return target
 }
 
-// FixedTargets gives for each host one of its ids, which does not depend on
-// the source: the one whose hash is least.
+// FixedTargets is Targets by one id of each host that does not depend on the
+// source: the one whose hash is least.
 func (o *Overlay) FixedTargets(hosts int) []uint32 {
 	target, best := make([]uint32, hosts), make([]uint64, hosts)
 	for h := range best {
@@ -67,5 +71,6 @@ func (o *Overlay) FixedTargets(hosts int) []uint32 {
 			best[h], target[h] = x, id
 		}
 	}
+	slices.Sort(target)
 	return target
 }

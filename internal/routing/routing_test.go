@@ -324,12 +324,22 @@ func TestTargets(t *testing.T) {
 		for id := range uint32(o.Cube.IDs()) {
 			hosts = max(hosts, int(o.Points.Host(id))+1)
 		}
-		for h, id := range o.Targets(0, hosts) {
-			if o.Points.Host(id) != uint32(h) {
-				t.Fatalf("the target %d of host %d belongs to host %d", id, h, o.Points.Host(id))
+		fixed := map[uint32]bool{}
+		for _, id := range o.FixedTargets(hosts) {
+			fixed[o.Points.Host(id)] = true
+		}
+		if len(fixed) != hosts {
+			t.Fatalf("fixed ids for %d of %d hosts", len(fixed), hosts)
+		}
+		found := map[uint32]bool{}
+		for _, id := range o.Targets(0, hosts) {
+			h := o.Points.Host(id)
+			if found[h] {
+				t.Fatalf("host %d has two targets", h)
 			}
+			found[h] = true
 			for x := range uint32(o.Cube.IDs()) {
-				if o.Points.Host(x) == uint32(h) && o.Cube.Distance(0, x) < o.Cube.Distance(0, id) {
+				if o.Points.Host(x) == h && o.Cube.Distance(0, x) < o.Cube.Distance(0, id) {
 					t.Fatalf("host %d is reached at %d, but %d is nearer", h, id, x)
 				}
 			}
