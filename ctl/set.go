@@ -79,7 +79,7 @@ func set(c *uls.Client, s *uls.SPA, l uls.Limits, values map[string]string) erro
 	sort.Strings(names)
 	for _, name := range names {
 		if err := c.SetParam(s, name, values[name]); err != nil {
-			return fmt.Errorf("%w", usage(err))
+			return err
 		}
 	}
 	return nil

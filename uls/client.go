@@ -101,7 +101,9 @@ func (c *Client) execute(cmd uint8, flags netlink.HeaderFlags, fill attrs) ([][]
 	return out, nil
 }
 
-// change sends a command that has no reply but its acknowledgement.
+// change sends a command that has no reply but its acknowledgement. One that has
+// a reply must not ask for both: the second message would be left in the socket,
+// and taken for the answer to the next request.
 func (c *Client) change(cmd uint8, fill attrs) error {
 	_, err := c.execute(cmd, netlink.Acknowledge, fill)
 	return err

@@ -18,6 +18,12 @@ import (
 	"sandstream/uls/internal/abi"
 )
 
+// replies are the commands that are answered with a message of their own.
+var replies = map[uint8]bool{
+	abi.CmdInfo: true, abi.CmdSpaBegin: true, abi.CmdSpaCommit: true, abi.CmdSpaControl: true, abi.CmdSpaGet: true,
+	abi.CmdStatsGet: true, abi.CmdLogGet: true, abi.CmdBench: true, abi.CmdKforwardStart: true, abi.CmdKforwardGet: true,
+}
+
 // fakeModule answers as the kernel's would, as far as loading an SPA without a
 // port goes. It keeps what it was told, so that tests can look.
 type fakeModule struct {
@@ -87,6 +93,9 @@ func (m *fakeModule) serve(g genetlink.Message, n netlink.Message) ([]genetlink.
 	m.calls = append(m.calls, cmd)
 	if err := m.fail[cmd]; err != nil {
 		return nil, err
+	}
+	if ack := n.Header.Flags&netlink.Acknowledge != 0; ack == replies[cmd] {
+		m.t.Errorf("command %d: acknowledgement asked for: %v, but it has a reply: %v", cmd, ack, replies[cmd])
 	}
 	var in attributes
 	must(m.t, decode(g.Data, in.add))

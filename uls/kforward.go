@@ -62,7 +62,7 @@ func (c *Client) KforwardStart(o KforwardOptions) error {
 			return err
 		}
 	}
-	_, err = c.execute(abi.CmdKforwardStart, netlink.Acknowledge, func(ae *netlink.AttributeEncoder) {
+	_, err = c.ask(abi.CmdKforwardStart, func(ae *netlink.AttributeEncoder) {
 		ae.Uint32(abi.AttrKforwardIfindex, uint32(in.Index))
 		if out != in {
 			ae.Uint32(abi.AttrKforwardOutIfindex, uint32(out.Index))

@@ -131,7 +131,7 @@ type placing struct {
 }
 
 func (c *Client) commit(id uint32, p placing) error {
-	_, err := c.execute(abi.CmdSpaCommit, netlink.Acknowledge, func(ae *netlink.AttributeEncoder) {
+	_, err := c.ask(abi.CmdSpaCommit, func(ae *netlink.AttributeEncoder) {
 		ae.Uint32(abi.AttrSpaID, id)
 		if p.port {
 			ae.Uint32(abi.AttrSpaXskFD, uint32(p.xsk))
@@ -157,7 +157,7 @@ func (c *Client) commit(id uint32, p placing) error {
 
 // control hands a message to a live SPA.
 func (c *Client) control(id uint32, msg []byte) error {
-	_, err := c.execute(abi.CmdSpaControl, netlink.Acknowledge, func(ae *netlink.AttributeEncoder) {
+	_, err := c.ask(abi.CmdSpaControl, func(ae *netlink.AttributeEncoder) {
 		ae.Uint32(abi.AttrSpaID, id)
 		ae.Bytes(abi.AttrSpaData, msg)
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -58,7 +59,7 @@ func (w *world) build() (err error) {
 	if err != nil {
 		return err
 	}
-	if w.host, err = netlink.NewHandle(); err != nil {
+	if w.host, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
 	if w.peer, err = netns.New(); err != nil {
@@ -68,7 +69,7 @@ func (w *world) build() (err error) {
 	if err = netns.Set(root); err != nil {
 		return err
 	}
-	if w.peerLink, err = netlink.NewHandleAt(w.peer); err != nil {
+	if w.peerLink, err = netlink.NewHandleAt(w.peer, unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
 	if w.eth0, err = w.host.LinkByName("eth0"); err != nil {
