@@ -393,6 +393,10 @@ static void test_heap(void)
 		total += 1000;
 	ok(total > (1 << 20) * 3 / 4, "heap: three quarters of it can be used (%zu bytes)", total);
 	ok(spa_heap_left() < 2048, "heap: full");
+	/* The smallest blocks, to the very end. */
+	for (bad = 0; (p = spa_alloc(48));)
+		bad += p + 48 > (u8 *)s.info->heap_addr + (1 << 20);
+	is(bad, 0, "heap: the last block ends inside");
 	ok(!spa_alloc(1 << 21), "heap: more than there is");
 	ok(!spa_alloc((size_t)-1), "heap: far more");
 	ok(!spa_calloc((size_t)1 << 33, (size_t)1 << 33), "heap: a product that overflows");
