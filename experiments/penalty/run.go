@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"sandstream/internal/bigmem"
 	"sandstream/internal/placement"
 	"sandstream/internal/results"
 	"sandstream/internal/routing"
@@ -200,7 +201,7 @@ func endpoints(o *routing.Overlay, publisher uint32, hosts int) (source uint32, 
 
 func (b *built) measure(name string, seed uint64, n *sim.Network, ip *ipMulticast) (*outcome, error) {
 	o := b.overlay
-	cost := make([]uint32, o.Cube.IDs())
+	cost := bigmem.Make[uint32](o.Cube.IDs())
 	tree := uint64(0)
 	switch {
 	case name == ordered:

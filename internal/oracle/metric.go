@@ -2,6 +2,8 @@
 
 package oracle
 
+import "sandstream/internal/bigmem"
+
 // Points are hosts attached to the graph, seen from 0..Len()-1 in an order of
 // the caller's choice (overlay ids). Keeping their places in that order makes
 // the routes of an overlay walk through memory, not jump. It is safe for
@@ -23,7 +25,7 @@ type way struct{ core, access uint32 }
 type inside struct{ cell, local uint32 }
 
 func (o *Oracle) points(n int, owner []uint32, lan uint32) *Points {
-	p := &Points{o: o, ways: make([]way, n), inside: make([]inside, n), owner: owner, lan: lan}
+	p := &Points{o: o, ways: bigmem.Make[way](n), inside: bigmem.Make[inside](n), owner: owner, lan: lan}
 	p.m, _ = o.core.(*matrix)
 	return p
 }

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"sandstream/internal/bigmem"
 	"sandstream/internal/topology"
 )
 
@@ -61,7 +62,7 @@ type core interface {
 func New(g *topology.Graph) (*Oracle, error) { return build(g, MatrixLimit) }
 
 func build(g *topology.Graph, matrixLimit int) (*Oracle, error) {
-	o := &Oracle{places: make([]place, g.Nodes()), nodes: g.Nodes()}
+	o := &Oracle{places: bigmem.Make[place](g.Nodes()), nodes: g.Nodes()}
 	gates := o.findCells(g)
 	o.fillCells(g, gates)
 	coreGraph, err := o.split(g, gates)
@@ -174,7 +175,7 @@ func (o *Oracle) fillCells(g *topology.Graph, gates []gate) {
 		return
 	}
 	last := o.cells[len(o.cells)-1]
-	o.tables = make([]uint32, last.offset+uint64(last.size)*uint64(last.size))
+	o.tables = bigmem.Make[uint32](int(last.offset + uint64(last.size)*uint64(last.size)))
 	parallel(len(o.cells), 64, func() func(int) {
 		return func(i int) {
 			c := o.cells[i]
@@ -279,7 +280,7 @@ type matrix struct {
 
 func newMatrix(g *topology.Graph) *matrix {
 	n := g.Nodes()
-	m := &matrix{n: uint64(n), d: make([]uint32, n*n)}
+	m := &matrix{n: uint64(n), d: bigmem.Make[uint32](n * n)}
 	parallel(n, 8, func() func(int) {
 		d := topology.NewDijkstra(g)
 		return func(u int) { copy(m.d[u*n:], d.Run(uint32(u))) }

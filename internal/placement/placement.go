@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"sandstream/internal/bigmem"
 	"sandstream/internal/cube"
 )
 
@@ -35,7 +36,7 @@ func Random(c cube.Cube, hosts int, seed uint64) ([]uint32, error) {
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(seed, 0x72616e64))
-	owner := make([]uint32, c.IDs())
+	owner := bigmem.Make[uint32](c.IDs())
 	for i := range owner {
 		owner[i] = uint32(i % hosts)
 	}

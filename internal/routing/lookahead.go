@@ -147,7 +147,8 @@ func (w *looker) link(id uint32, d int, up bool) uint32 {
 func (w *looker) look(id uint32, depth int, bound uint32) (best uint32, first int) {
 	c := w.o.Cube
 	best, first = bound, -1
-	for d, s := range w.left {
+	for d := len(w.left) - 1; d >= 0; d-- { // ties as in Greedy
+		s := w.left[d]
 		if s == 0 {
 			continue
 		}

@@ -61,7 +61,7 @@ func walk(o *Overlay, from, to uint32, choose func(links []uint32, dims []int) i
 	for from != to {
 		var links []uint32
 		var dims []int
-		for d := range o.Cube.N {
+		for d := o.Cube.N - 1; d >= 0; d-- {
 			for _, up := range []bool{true, false} {
 				x := o.Cube.Step(from, d, up)
 				if o.Cube.Distance(x, to) < o.Cube.Distance(from, to) && !slices.Contains(links, x) {
@@ -187,9 +187,9 @@ func TestTreeCost(t *testing.T) {
 	var want uint64
 	for id := range uint32(256) {
 		if diff := id ^ 5; diff != 0 {
-			// Ordered corrects the highest differing dimension last.
+			// Ordered corrects the lowest differing dimension last.
 			parent := id
-			for d := 7; d >= 0; d-- {
+			for d := range 8 {
 				if diff>>d&1 == 1 {
 					parent = id ^ 1<<d
 					break
@@ -300,9 +300,9 @@ func TestFigure3(t *testing.T) {
 		t.Fatalf("A and G are %d hops apart", h)
 	}
 	cost := make([]uint32, 8)
-	// Ordered A-G: 010, 011 (B, 3), 001 (F, 14), 101 (G, 5).
-	if o.Ordered(id["A"], cost); cost[id["G"]] != 22 {
-		t.Errorf("ordered A-G costs %d, want 22", cost[id["G"]])
+	// Ordered A-G: 010, 110 (D, 5), 100 (H, 18), 101 (G, 7).
+	if o.Ordered(id["A"], cost); cost[id["G"]] != 30 {
+		t.Errorf("ordered A-G costs %d, want 30", cost[id["G"]])
 	}
 	// Greedy A-G: B (3), then C (5) is cheaper than F (14), then G (16).
 	if o.Greedy(id["A"], cost); cost[id["G"]] != 24 {

@@ -4,16 +4,17 @@ package routing
 
 import "math/bits"
 
-// Ordered costs the routes that correct dimension 0 first, then 1, and so on:
-// cost[id] becomes the cost of the route from source to id. Half a ring is
-// crossed upwards. cost has Cube.IDs() elements. The result is the cost of the
+// Ordered costs the routes that correct the highest dimension first, then the
+// next, and so on: cost[id] becomes the cost of the route from source to id.
+// (Any order would do; with this one the walk goes through memory in runs.)
+// Half a ring is crossed upwards. cost has Cube.IDs() elements. The result is the cost of the
 // tree: the sum over its links.
 func (o *Overlay) Ordered(source uint32, cost []uint32) uint64 {
 	return o.tree(source, cost, nil, false)
 }
 
 // Greedy costs the routes that take, at each hop, the cheapest link of those
-// that shorten the way; of equal ones that of the lowest dimension, and
+// that shorten the way; of equal ones that of the highest dimension, and
 // upwards before downwards. The result is the cost of the tree.
 func (o *Overlay) Greedy(source uint32, cost []uint32) uint64 { return o.tree(source, cost, nil, true) }
 
@@ -63,14 +64,16 @@ func (w *binaryWalk) visit(id, mask, sum uint32) {
 		}
 		return
 	}
-	// Links as cost and bit; sorted by cost, stable in the dimension.
+	// Links as cost and dimension.
 	var links [32]uint64
 	n := 0
-	for rest := mask; rest != 0; rest &= rest - 1 {
-		bit := rest & -rest
-		// The key holds the cost above and the dimension below: sorting it
-		// breaks ties by dimension.
-		key := uint64(w.o.Link(id, id^bit))<<32 | uint64(bits.TrailingZeros32(bit))
+	for rest := mask; rest != 0; {
+		d := 31 - bits.LeadingZeros32(rest)
+		bit := uint32(1) << d
+		rest ^= bit
+		// The key holds the cost above and the dimension below, the higher the
+		// less: sorting it breaks ties by dimension.
+		key := uint64(w.o.Link(id, id^bit))<<32 | uint64(31-d)
 		i := n
 		for ; w.greedy && i > 0 && links[i-1] > key; i-- {
 			links[i] = links[i-1]
@@ -79,7 +82,7 @@ func (w *binaryWalk) visit(id, mask, sum uint32) {
 		n++
 	}
 	for _, l := range links[:n] {
-		bit := uint32(1) << (l & 31)
+		bit := uint32(1) << (31 - l&31)
 		mask &^= bit
 		w.total += l >> 32
 		if w.parent != nil {
@@ -90,7 +93,7 @@ func (w *binaryWalk) visit(id, mask, sum uint32) {
 }
 
 // ringWalk walks the tree of a cube with k > 2. left holds, for each
-// dimension d, how many steps up (left[2d]) and down (left[2d+1]) the
+// dimension d, how many steps down (left[2d]) and up (left[2d+1]) the
 // destinations served by a visit are away at most. With even k the farthest
 // destination is the same both ways and belongs to the link used first.
 type ringWalk struct {
@@ -117,12 +120,12 @@ func (w *ringWalk) visit(id uint32, left []uint32, sum uint32) {
 	c := w.o.Cube
 	var buf [16]uint64
 	links := buf[:0]
-	for i, steps := range left {
-		if steps == 0 {
+	for i := len(left) - 1; i >= 0; i-- {
+		if left[i] == 0 {
 			continue
 		}
-		to := c.Step(id, i/2, i%2 == 0)
-		key := uint64(w.o.Link(id, to))<<32 | uint64(i)
+		to := c.Step(id, i/2, i%2 == 1)
+		key := uint64(w.o.Link(id, to))<<32 | uint64(len(left)-1-i)
 		links = append(links, key)
 		for j := len(links) - 1; w.greedy && j > 0 && links[j-1] > key; j-- {
 			links[j], links[j-1] = links[j-1], links[j]
@@ -134,7 +137,7 @@ func (w *ringWalk) visit(id uint32, left []uint32, sum uint32) {
 	arena := w.arena
 	child := w.alloc(len(left))
 	for _, l := range links {
-		i := int(l & 0xffffffff)
+		i := len(left) - 1 - int(l&0xffffffff)
 		if left[i] == 0 {
 			continue // its only destination went the other way round
 		}
@@ -146,7 +149,7 @@ func (w *ringWalk) visit(id uint32, left []uint32, sum uint32) {
 		}
 		left[i] = 0
 		w.total += l >> 32
-		to := c.Step(id, i/2, i%2 == 0)
+		to := c.Step(id, i/2, i%2 == 1)
 		if w.parent != nil {
 			w.parent[to] = id
 		}

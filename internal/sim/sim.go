@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"sandstream/internal/bigmem"
 	"sandstream/internal/cli"
 	"sandstream/internal/cube"
 	"sandstream/internal/oracle"
@@ -203,7 +204,7 @@ func (s *Scenario) Build(seed uint64) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{Graph: g, Oracle: o, Nodes: make([]uint32, s.Hosts)}
+	n := &Network{Graph: g, Oracle: o, Nodes: bigmem.Make[uint32](s.Hosts)}
 	rng := Rand(seed, StreamNodes)
 	if s.where == OnRouters {
 		n.LAN = 1

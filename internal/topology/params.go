@@ -103,14 +103,14 @@ func ParseParams(s string, def Params) (Params, error) {
 
 // ForHosts chooses parameters for a graph whose every node is a host: about
 // √hosts/4 transit nodes in as many domains as there are nodes in each, stubs
-// of 11 to 21 nodes, and as few nodes beyond hosts as these allow (none when
+// of 11 or 13 nodes, and as few nodes beyond hosts as these allow (none when
 // hosts is 2^16 or 2^20).
 func ForHosts(hosts int) Params {
 	p := Params{PTop: .5, PTransit: .6, PStub: .42}
 	p.T = max(1, int(math.Round(math.Pow(float64(hosts), .25)/2)))
 	p.Nt = p.T
 	best := math.MaxInt
-	for _, ns := range []int{15, 13, 11, 17, 19, 21} {
+	for _, ns := range []int{11, 13} {
 		perTransit := (hosts + p.T*p.Nt - 1) / (p.T * p.Nt)
 		q := p
 		q.K, q.Ns = max(0, (perTransit-1+ns-1)/ns), ns
