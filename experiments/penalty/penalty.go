@@ -72,6 +72,7 @@ at random. Tables give what each needs in state and messages per host.`,
 			return r.Close(cause)
 		},
 	}
+	cmd.AddCommand(sweepCommand())
 	f.Add(cmd.Flags(), 30)
 	cmd.Flags().StringVar(&curves, "curves", "", "paper (the six of Figure 4) or all; the default is all up to 131,072 hosts")
 	return cmd

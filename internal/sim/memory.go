@@ -47,7 +47,7 @@ func (s *Scenario) NetworkBytes() uint64 {
 // Its error names the largest number of hosts that fits, when the need grows
 // in proportion.
 func (s *Scenario) CheckMemory(need uint64) error {
-	free, ok := available()
+	free, ok := Available()
 	if !ok || need <= free {
 		return nil
 	}
@@ -58,9 +58,9 @@ func (s *Scenario) CheckMemory(need uint64) error {
 
 func gib(b uint64) string { return fmt.Sprintf("%.1f GiB", float64(b)/(1<<30)) }
 
-// available is the memory this process can still get: what the kernel calls
+// Available is the memory this process can still get: what the kernel calls
 // available, and what the control group leaves, whichever is less.
-func available() (uint64, bool) {
+func Available() (bytes uint64, known bool) {
 	free, found := uint64(math.MaxUint64), false
 	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
 		for line := range strings.Lines(string(b)) {
