@@ -41,6 +41,17 @@ bool bench_echo(struct bench *b, const char *name, unsigned int count, struct xs
 		     t.sent, t.back, t.damaged, t.twice, t.disorder);
 }
 
+void bench_settle(struct xsk *x)
+{
+	uint64_t end = now_ms() + 10000, quiet = now_ms();
+
+	while (now_ms() - quiet < 150 && now_ms() < end) {
+		if (xsk_echo(x))
+			quiet = now_ms();
+		sleep_ms(1);
+	}
+}
+
 bool bench_oneway(const char *name, struct port *from, struct port *to, unsigned int count)
 {
 	struct traffic t = { .count = count, .window = 48, .idle_ms = 3000 };

@@ -230,11 +230,7 @@ static void test_disturbed(struct bench *b, int map, const char *name,
 	bench_flood_stop(flood);
 	check(!dead && !err, name, "%u times, %u without traffic afterwards, error %d", i, dead,
 	      -err);
-	/* let late frames go by, then all must be well */
-	for (i = 0; i < 50; i++) {
-		xsk_echo(&x);
-		sleep_ms(2);
-	}
+	bench_settle(&x);
 	bench_echo(b, name, 500, &x);
 	xsk_close(&x);
 	if_wait_carrier(b->dut, b->link_ms);

@@ -86,17 +86,6 @@ static void check_all_back(struct xsk *x, const char *name)
 	      (unsigned long long)x->n_tx, (unsigned long long)x->n_comp);
 }
 
-/* Echo to nobody in particular, so that nothing is left of earlier traffic. */
-static void flush(struct xsk *x)
-{
-	unsigned int i;
-
-	for (i = 0; i < 100; i++) {
-		xsk_echo(x);
-		sleep_ms(2);
-	}
-}
-
 /* A socket that only sends, without any program. */
 static void test_tx_only(struct bench *b)
 {
@@ -227,7 +216,7 @@ static void test_starved(struct bench *b, const char *name, bool no_wakeup)
 	xsk_fill(&x, 600);
 	if (!no_wakeup)
 		recvfrom(x.fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
-	flush(&x);
+	bench_settle(&x);
 	bench_echo(b, name, 800, &x);
 	stop(b, &x);
 }
@@ -240,7 +229,7 @@ static void test_rx_full(struct bench *b)
 	if (!start(b, &x, NULL, "rx-ring-full"))
 		return;
 	traffic_flood(&b->at_peer, 500, 60);
-	flush(&x);
+	bench_settle(&x);
 	bench_echo(b, "rx-ring-full", 800, &x);
 	stop(b, &x);
 }

@@ -34,6 +34,10 @@ void tests_lifetime(struct bench *b);
 bool bench_attach(struct bench *b, int fd);
 /* Send count frames from the peer and expect their echo; a check of that name. */
 bool bench_echo(struct bench *b, const char *name, unsigned int count, struct xsk *x);
+/* Echo until nothing is left of earlier traffic: QEMU keeps what an interface
+ * cannot take at once, and lets newer frames overtake it.
+ */
+void bench_settle(struct xsk *x);
 /* Send count frames one way and check that all arrive. */
 bool bench_oneway(const char *name, struct port *from, struct port *to, unsigned int count);
 /* A process that sends from the peer without pause, and its end. */
