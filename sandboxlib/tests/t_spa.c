@@ -196,7 +196,7 @@ static void test_cost(const char *name, unsigned int per_frame_max, unsigned int
 	ok(batch > empty && (batch - empty) / 64 <= per_frame_max, "cost: %s: at most %u instructions per frame in a batch of 64",
 	   name, per_frame_max);
 	ok(empty <= empty_max, "cost: %s: at most %u for an upcall without frames", name, empty_max);
-	ok(nop == 5, "cost: %s: NOP takes 5, the syscall included", name);
+	ok(nop == 7, "cost: %s: NOP takes 7, the syscall included", name);
 	slice_close(&s);
 }
 
