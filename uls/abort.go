@@ -115,6 +115,8 @@ func callKind(vector uint32) string {
 		return "sysenter"
 	case abi.ExitSyscall32:
 		return "32-bit syscall"
+	case 0x80:
+		return "int 0x80"
 	}
 	return "syscall"
 }

@@ -146,6 +146,7 @@ func TestAbortTexts(t *testing.T) {
 		{Abort{Vector: 99}, abi.CauseFault, "exception 99"},
 		{Abort{}, abi.CauseBudget, "past its budget"},
 		{Abort{Vector: abi.ExitSyscall, Address: 110}, abi.CauseService, "system call 110 (syscall)"},
+		{Abort{Vector: 0x80, Address: 20}, abi.CauseService, "system call 20 (int 0x80)"},
 		{Abort{Vector: abi.ExitSysenter}, abi.CauseService, "sysenter"},
 		{Abort{Address: 0x1000}, abi.CauseSelf, "code 0x1000"},
 		{Abort{}, abi.CauseDevice, "device went away"},

@@ -67,7 +67,8 @@ func testContexts(t *tap) {
 		t.skip("user, kernel and idle context", "one CPU only: the sender would be part of every case")
 		return
 	}
-	w.mapOn("/spa/forward.spa", "forward", w.forwardFlow())
+	// With a reservation: that is what keeps a busy port away from ksoftirqd.
+	w.mapOn("/spa/forward.spa", "forward", w.forwardFlow(), "--reserve", "800us/1ms")
 	for _, c := range []struct{ context, load string }{
 		{"idle", ""}, {"user", "burn-user"}, {"kernel", "burn-kernel"},
 	} {

@@ -54,8 +54,11 @@ func testIsolation(t *tap) {
 			addr := uint64(victim.Base) + a.offset
 			name := "neighbour-" + how
 			// Without a port; it does its worst in the first tick.
-			t.ok(fmt.Sprintf("map an SPA that will %s the victim's %s", how, a.name),
-				"map", "/spa/tests/"+name+".spa", "--name", "thief", "--param", "when=2", "--param", fmt.Sprintf("arg=%d", addr), "--budget", "10ms")
+			_, err := t.client().Map(uls.MapOptions{
+				File: "/spa/tests/" + name + ".spa", Name: "thief", Budget: 5 * time.Millisecond,
+				Params: map[string]string{"when": "2", "arg": fmt.Sprint(addr)},
+			})
+			t.must(err == nil, fmt.Sprintf("map an SPA that will %s the victim's %s", how, a.name), "%v", err)
 			var thief *uls.SPA
 			wait(5*time.Second, func() bool {
 				thief = find(t.list(), "thief")
@@ -64,8 +67,8 @@ func testIsolation(t *tap) {
 			ok := thief != nil && thief.Abort != nil && thief.Abort.Vector == pageFault && uint64(thief.Abort.Address) == addr
 			t.check(ok, fmt.Sprintf("it cannot %s it", how), "%+v", thief)
 			t.check(thief == nil || counter(t.stats("thief"), "survived") == 0, "nor did it survive", "%+v", t.stats("thief"))
-			ulsctl("unmap", "thief")
-			err := f.run(20)
+			t.unmap("thief")
+			err = f.run(20)
 			t.check(err == nil, "the victim forwards on", "%v", err)
 		}
 	}
@@ -155,8 +158,8 @@ func testRegion(t *tap) {
 		f.window = 16
 		done := make(chan error)
 		before := t.stats("forward").Upcalls["rx"]
-		go func() { done <- f.run(3000) }()
-		t.touches(cpu, 30, addrs, "while upcalls run")
+		go func() { done <- f.run(2000) }()
+		t.touches(cpu, 10, addrs, "while upcalls run")
 		during := t.stats("forward").Upcalls["rx"]
 		err := <-done
 		f.close()

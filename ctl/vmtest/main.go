@@ -30,19 +30,20 @@ import (
 
 // groups are what can be asked for; each begins and ends with nothing mapped.
 var groups = map[string]func(*tap){
-	"cli":       testCLI,
-	"path":      testPath,
-	"contexts":  testContexts,
-	"faults":    testFaults,
-	"survivors": testSurvivors,
-	"isolation": testIsolation,
-	"region":    testRegion,
-	"registers": testRegisters,
-	"replace":   testReplace,
-	"refuse":    testRefuse,
-	"leak":      testLeak,
-	"unplug":    testUnplug,
-	"plain":     testPlain,
+	"cli":         testCLI,
+	"path":        testPath,
+	"contexts":    testContexts,
+	"faults":      testFaults,
+	"faults-port": testFaultsPort,
+	"survivors":   testSurvivors,
+	"isolation":   testIsolation,
+	"region":      testRegion,
+	"registers":   testRegisters,
+	"replace":     testReplace,
+	"refuse":      testRefuse,
+	"leak":        testLeak,
+	"unplug":      testUnplug,
+	"plain":       testPlain,
 }
 
 // helpers are what the program runs itself as, in another process.

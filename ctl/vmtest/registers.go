@@ -142,9 +142,7 @@ func (t *tap) bystanders(file, name string, n uint64) {
 	for cpu := range cpus() {
 		watchers = append(watchers, t.watch(cpu))
 	}
-	c, err := uls.New()
-	t.need(err, "connect")
-	defer c.Close()
+	c := t.client()
 	var spas []*uls.SPA
 	for cpu := range cpus() {
 		s, err := mapOnCPU(c, cpu, uls.MapOptions{File: file, Name: fmt.Sprint(name, cpu), Budget: 10 * time.Millisecond})

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"sandstream/uls"
 )
 
 // tap prints results in the Test Anything Protocol and counts them.
@@ -17,6 +19,7 @@ type tap struct {
 	n       int
 	failed  int
 	cleanup []func()
+	c       *uls.Client // see client()
 }
 
 // abandon is panicked with to leave a group after a check that the rest needs.

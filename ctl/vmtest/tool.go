@@ -73,11 +73,35 @@ func fromJSON[T any](t *tap, r result) (v T) {
 	return v
 }
 
-func (t *tap) stats(name string) uls.Stats {
-	return fromJSON[uls.Stats](t, ulsctl("stats", name, "--json"))
+// client is the package's own connection: a process for each look would be most of
+// what the guest does.
+func (t *tap) client() *uls.Client {
+	if t.c == nil {
+		c, err := uls.New()
+		t.need(err, "connect to the module")
+		t.c = c
+	}
+	return t.c
 }
 
-func (t *tap) list() []uls.SPA { return fromJSON[[]uls.SPA](t, ulsctl("list", "--json")) }
+func (t *tap) stats(name string) uls.Stats {
+	spa, err := t.client().SPAByName(name)
+	t.need(err, "find "+name)
+	s, err := t.client().Stats(spa)
+	t.need(err, "statistics of "+name)
+	return *s
+}
+
+func (t *tap) list() (spas []uls.SPA) {
+	all, err := t.client().SPAs()
+	t.need(err, "list")
+	for _, s := range all {
+		spas = append(spas, *s)
+	}
+	return spas
+}
+
+func (t *tap) unmap(name string) { _ = t.client().Unmap(name) }
 
 func counter(s uls.Stats, name string) uint64 {
 	for _, c := range s.Counters {
@@ -88,9 +112,9 @@ func counter(s uls.Stats, name string) uint64 {
 	return 1<<64 - 1
 }
 
-// events runs ulsctl events until the function it returns is called, which gives
-// the lines so far, after at least n have come or the time is over.
-func (t *tap) events() (collect func(n int) []uls.Event) {
+// events runs ulsctl events until the group ends. The function it returns gives
+// what it has printed, once enough of it satisfies the caller or time is over.
+func (t *tap) events() (collect func(enough func([]uls.Event) bool) []uls.Event) {
 	cmd := exec.Command("/bin/ulsctl", "events", "--json")
 	var out syncBuffer
 	cmd.Stdout = &out
@@ -108,26 +132,29 @@ func (t *tap) events() (collect func(n int) []uls.Event) {
 		_ = cmd.Wait()
 	}
 	t.later(stop)
-	return func(n int) (evs []uls.Event) {
-		wait(5*time.Second, func() bool { return out.lines() >= n })
-		for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
-			var e uls.Event
-			if err := json.Unmarshal([]byte(line), &e); err == nil {
-				evs = append(evs, e)
+	return func(enough func([]uls.Event) bool) (evs []uls.Event) {
+		wait(5*time.Second, func() bool {
+			evs = nil
+			for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+				var e uls.Event
+				if err := json.Unmarshal([]byte(line), &e); err == nil {
+					evs = append(evs, e)
+				}
 			}
-		}
+			return enough(evs)
+		})
 		return evs
 	}
 }
 
+// atLeast is for collect: n events.
+func atLeast(n int) func([]uls.Event) bool {
+	return func(evs []uls.Event) bool { return len(evs) >= n }
+}
+
 // nothingLeft checks that a group has cleaned up, the kernel included.
 func (t *tap) nothingLeft() {
-	c, err := uls.New()
-	if err != nil {
-		t.check(false, "the module answers at the end", "%v", err)
-		return
-	}
-	defer c.Close()
+	c := t.client()
 	info, err := c.Info()
 	spas, err2 := c.SPAs()
 	ok := err == nil && err2 == nil && info.SlicesUsed == 0 && len(spas) == 0

@@ -220,6 +220,6 @@ func (w *world) mapOn(file, name, flow string, more ...string) {
 	args := []string{"map", file, "--dev", "eth0", "--name", name, "--flow", flow, "--budget", "10ms"}
 	r := ulsctl(append(args, more...)...)
 	w.t.must(r.status == 0, "map "+file+" on eth0", "%v", r)
-	w.t.later(func() { ulsctl("unmap", name) })
+	w.t.later(func() { w.t.unmap(name) })
 	w.waitCarrier()
 }
