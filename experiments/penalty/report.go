@@ -172,10 +172,10 @@ func needs(sc *sim.Scenario, p *plan, g *gathered) *results.Table {
 	t := &results.Table{
 		Name:  "needs",
 		Title: "What it costs each host (mean)",
-		Note: "link costs: numbers a host keeps to route; tells: hosts it tells when its own link costs change\n" +
+		Note: "ids: owned by a host on average, and by the host with most; link costs: numbers a host keeps to route; tells: hosts it tells when its own link costs change\n" +
 			"per stream: numbers kept and messages sent for each stream (best path: a flooded announcement, first copy wins)\n" +
 			"join: distances measured once to find ids by proximity; map: 32-bit words told to a host that joins",
-		Columns: []string{"curve", "ids", "link costs", "tells", "state/stream", "messages/stream", "join", "map"},
+		Columns: []string{"curve", "ids", "most ids", "link costs", "tells", "state/stream", "messages/stream", "join", "map"},
 	}
 	for i, c := range p.curves {
 		list := g.finished(i)
@@ -200,7 +200,8 @@ func needs(sc *sim.Scenario, p *plan, g *gathered) *results.Table {
 		}
 		join := stats.Mean(column(list, func(o *outcome) float64 { return o.effort.Measurements }))
 		words := stats.Mean(column(list, func(o *outcome) float64 { return float64(o.effort.MapWords) }))
-		t.Row(c.name, ids, ids*costs, ids*tells, ids*state, ids*messages, join, words)
+		most := stats.Mean(column(list, func(o *outcome) float64 { return o.mostIDs }))
+		t.Row(c.name, ids, most, ids*costs, ids*tells, ids*state, ids*messages, join, words)
 	}
 	return t
 }

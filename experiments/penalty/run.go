@@ -33,6 +33,7 @@ type outcome struct {
 	unicast  float64 // mean over subscribers
 	tree     float64 // cost of the distribution tree over that of IP multicast, 0 if routes form no tree
 	effort   placement.Effort
+	mostIDs  float64 // owned by one host
 	rpDetour float64 // only for multicast: mean latency by the shared tree over unicast
 }
 
@@ -170,6 +171,7 @@ type built struct {
 	overlay *routing.Overlay
 	effort  placement.Effort
 	links   *routing.Links
+	mostIDs int
 	source  uint32
 	targets []uint32 // one id of each host
 	err     error
@@ -181,6 +183,12 @@ func (o *overlaySpec) prepare(n *sim.Network, seed uint64, publisher uint32) (b 
 		return b
 	}
 	b.source, b.targets = endpoints(b.overlay, publisher, len(n.Nodes))
+	owns := make([]uint32, len(n.Nodes))
+	for id := range uint32(o.cube.IDs()) {
+		h := b.overlay.Points.Host(id)
+		owns[h]++
+		b.mostIDs = max(b.mostIDs, int(owns[h]))
+	}
 	for _, r := range o.routings {
 		if strings.HasPrefix(r, lookahead) {
 			b.links = routing.NewLinks(b.overlay)
@@ -223,7 +231,7 @@ func (b *built) measure(name string, seed uint64, n *sim.Network, ip *ipMulticas
 	default:
 		return nil, fmt.Errorf("unknown routing %q", name)
 	}
-	out := &outcome{penalty: stats.NewLogHist(octaves, perOctave), effort: b.effort}
+	out := &outcome{penalty: stats.NewLogHist(octaves, perOctave), effort: b.effort, mostIDs: float64(b.mostIDs)}
 	var sum, unicastSum, rpSum float64
 	publisher := o.Points.Host(b.source)
 	targets := b.targets
