@@ -3,12 +3,14 @@
 package results
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -192,7 +194,8 @@ func (r *Run) Close(cause error) error {
 	return errors.Join(cause, err)
 }
 
-// commit is the first 12 digits of the commit the binary was built from.
+// commit is the first 12 digits of the commit the binary was built from, with
+// a "+" if the sources differed from it.
 func commit() string {
 	info, ok := debug.ReadBuildInfo()
 	if ok {
@@ -209,7 +212,18 @@ func commit() string {
 			return rev + dirty
 		}
 	}
-	return "uncommitted"
+	// Built without the stamp (-buildvcs=false): ask the checkout we run in.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output()
+	if err != nil {
+		return "unknown"
+	}
+	rev := strings.TrimSpace(string(out))
+	if exec.CommandContext(ctx, "git", "diff", "--quiet", "HEAD").Run() != nil {
+		rev += "+"
+	}
+	return rev
 }
 
 func cpuModel() string {
