@@ -27,9 +27,9 @@ const (
 	steadyFrames = 20_000
 	steadyWarm   = 400
 
-	overload       = 400_000
+	overload       = 800_000
 	overloadFrames = 120_000
-	overloadWarm   = 20_000
+	overloadWarm   = 40_000
 )
 
 // modes are the runs of one boot, in order.
@@ -39,7 +39,7 @@ var modes = []struct {
 	frames, warm int
 }{
 	{"steady", "5,000 frames per second", steadyRate, steadyFrames, steadyWarm},
-	{"saturated", "400,000 frames per second", overload, overloadFrames, overloadWarm},
+	{"saturated", "800,000 frames per second", overload, overloadFrames, overloadWarm},
 }
 
 // Command is the subcommand.

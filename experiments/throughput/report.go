@@ -37,7 +37,7 @@ func mainTable(list []*result) *results.Table {
 	t := &results.Table{
 		Name:  "throughput",
 		Title: "Frames forwarded per second of guest virtual time",
-		Note: "Saturated: 400,000 frames per second offered. Best: the most forwarded at any offered rate. Per 10^6: frames per million instructions not spent\n" +
+		Note: "Saturated: 800,000 frames per second offered. Best: the most forwarded at any offered rate. Per 10^6: frames per million instructions not spent\n" +
 			"in the generator, saturated. Background: share of all instructions that the CPU-bound processes had, saturated and at the loss-free rate.\n" +
 			"Ring drops: share of the offered frames for which the receive ring had no room, saturated.",
 		Columns: []string{
@@ -102,7 +102,7 @@ func charts(list []*result) []*plot.Chart {
 	all := levels(list)
 	processes := labrun.LevelAxis(all)
 	saturated := &plot.Chart{
-		Name: "figure9", Title: "Bandwidth forwarded when saturated (400,000 frames/s offered)",
+		Name: "figure9", Title: "Bandwidth forwarded when saturated (800,000 frames/s offered)",
 		X: processes, Y: plot.Axis{Label: "Mbit per second of guest virtual time"}, Legend: plot.TopRight,
 	}
 	best := &plot.Chart{

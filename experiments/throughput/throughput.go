@@ -3,7 +3,7 @@
 // Package throughput is the paper's Figure 9 in the lab: how many UDP frames a
 // host forwards while more and more CPU-bound processes want its processor.
 //
-// One boot measures one contender at one level of background. It offers 400,000
+// One boot measures one contender at one level of background. It offers 800,000
 // frames per second, which no contender can take, for the saturated rate; then a
 // ladder of rates; and between its rungs the highest rate without loss and the
 // highest with at most 0.5 % loss.
@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	overload = 400_000 // frames per second
+	overload = 800_000 // frames per second
 	warmMS   = 50
 )
 
@@ -53,14 +53,14 @@ func Points(f labrun.Flags) ([]labrun.Point, error) {
 		for _, hogs := range f.Levels {
 			// A rung must outlast the buffers (a socket holds some 1,300 frames), and
 			// every process must have had its turn.
-			rung := 300 + 2*hogs
+			rung := 200 + 2*hogs
 			points = append(points, labrun.Point{
 				Contender: c, Hogs: hogs, Len: f.Len, Seed: f.Seed * 1000, WarmMS: warmMS,
 				Steps: []string{
-					"run", strconv.Itoa(overload), strconv.Itoa(overload * (300 + warmMS) / 1000),
+					"run", strconv.Itoa(overload), strconv.Itoa(overload * (200 + warmMS) / 1000),
 					"search", strconv.Itoa(rung),
 				},
-				Cost: 20 + 0.1*float64(hogs),
+				Cost: 22 + 0.2*float64(hogs),
 			})
 		}
 	}

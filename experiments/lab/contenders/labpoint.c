@@ -43,7 +43,7 @@
 #define STEPS		8
 #define RATE_MIN	390.625
 #define LADDER_FIRST	32	/* 6,250 */
-#define TOP		80	/* 400,000 */
+#define TOP		88	/* 800,000 */
 #define FRAMES_MIN	400	/* so that one lost frame is less than 0.5 % */
 
 static struct options {
@@ -333,6 +333,26 @@ static void port_mac(void)
 	fclose(f);
 }
 
+/* A driver may restart its port when it is taken over: wait for the link. */
+static void wait_link(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", opt.port);
+	for (int tries = 0; tries < 200; tries++) {
+		FILE *f = fopen(path, "re");
+		int up = f ? fgetc(f) : EOF;
+
+		if (f)
+			fclose(f);
+		if (up == '1')
+			return;
+		sleep_ms(50);
+	}
+	errno = 0;
+	die("%s has no link", opt.port);
+}
+
 static void usage(void)
 {
 	fprintf(stderr, "usage: labpoint [--port DEV] [--dst-ip IP] [--dst-port N] [--len BYTES]\n"
@@ -400,6 +420,7 @@ int main(int argc, char **argv)
 	if (gen < 0)
 		die("%s", ULSGEN_DEV);
 	port_mac();
+	wait_link();
 	set_frame();
 	if (mlockall(MCL_CURRENT))
 		die("mlockall");
