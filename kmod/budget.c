@@ -49,7 +49,7 @@ int uls_budget_parse(struct genl_info *info, u64 *budget_ns, u64 *runtime_ns,
 	p = nla_get_u64(period);
 	if (p > ULS_PERIOD_MAX_NS || r > p || (r && !p)) {
 		NL_SET_ERR_MSG_ATTR_FMT(info->extack, runtime,
-					"runtime of %llu in %llu ns: periods go up to %d, runtimes to the period",
+					"runtime %llu of %llu ns: the period is at most %d",
 					r, p, ULS_PERIOD_MAX_NS);
 		return -EINVAL;
 	}

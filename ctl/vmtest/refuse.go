@@ -111,7 +111,7 @@ func testRefuse(t *tap) {
 		{"INIT that fails", "INIT", 1, func() result { return on("/spa/tests/init-fails.spa") }},
 		{"INIT that faults", "faulted", 1, func() result { return on(patched(t, dir, "/spa/tests/ud2.spa", setWhen(0))) }},
 		{"unknown parameter", "it has: ", 1, func() result { return on("/spa/forward.spa", "--param", "colour=red") }},
-		{"reservation beyond the limits", "periods go up to", 1, func() result { return on("/spa/forward.spa", "--reserve", "1ms/2s") }},
+		{"reservation beyond the limits", "the period is at most", 1, func() result { return on("/spa/forward.spa", "--reserve", "1ms/2s") }},
 		{"more frames than a slice has room for", "slice", 1, func() result { return on("/spa/forward.spa", "--frames", "131072") }},
 	} {
 		r := c.r()
