@@ -66,6 +66,23 @@ static bool service(void *priv, struct pt_regs *regs, u64 deadline)
 	}
 }
 
+/*
+ * The SPA's own budget bounds what it may take of others at interrupt time.
+ * Setting up, control and tidying up are done for, and in the time of, whoever
+ * asked for them.
+ */
+static u64 uls_upcall_budget(const struct uls_spa *spa, enum uls_reason reason)
+{
+	switch (reason) {
+	case ULS_UP_INIT:
+	case ULS_UP_CONTROL:
+	case ULS_UP_FINI:
+		return ULS_BUDGET_MAX_NS;
+	default:
+		return READ_ONCE(spa->budget_ns);
+	}
+}
+
 /* The CPU must not change between this and the upcall. */
 void uls_upcall_prepare(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 			struct uls_services *state, struct uls_call *call)
@@ -74,7 +91,7 @@ void uls_upcall_prepare(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 		.entry = spa->base + spa->config.entry,
 		.stack = uls_spa_stack(spa, smp_processor_id()),
 		.arg = { reason, arg, spa->base + ULS_OFF_INFO },
-		.budget_ns = READ_ONCE(spa->budget_ns),
+		.budget_ns = uls_upcall_budget(spa, reason),
 		.fpu = spa->config.flags & ULS_MANIFEST_FPU,
 		.service = service,
 		.priv = state,
