@@ -72,6 +72,8 @@ test-c: deps ## tests of the C library, on this machine: 1 min
 
 test-vm: $(LAB) ## tests in virtual machines: 15 min with the debug kernel's build / 5 min
 	@$(LAB) test --out results/vm-tests
+	@go build -trimpath -o $(BIN)/experiments ./experiments
+	@$(BIN)/experiments repeat --results ''
 
 check-kernel: $(LAB) ## checkpatch --strict, sparse and W=1 on our kernel code: 1 min
 	@$(LAB) check
