@@ -243,8 +243,7 @@ struct uls_spa *uls_spa_begin(const struct uls_spa_config *config,
 	lockdep_assert_held(&uls_spa_lock);
 
 	if (reason) {
-		NL_SET_ERR_MSG_FMT(extack, "no upcalls on this machine: %s",
-				   reason);
+		NL_SET_ERR_MSG_FMT(extack, "%s", reason);
 		return ERR_PTR(-EOPNOTSUPP);
 	}
 	spa = spa_create(config);

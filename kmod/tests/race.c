@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Commands at once: control, bench, stats and ticks while the SPA is deleted,
- * replaced or aborted under them.
+ * Commands at once: control, bench, stats and ticks while the SPA is deleted or
+ * aborted under them.
+ *
+ * Best on several CPUs in real time, where an emulator on a busy host may use up
+ * a budget: that ends a round early, and is no failure unless most do.
  */
 #include <errno.h>
 #include <linux/uls_netlink.h>
@@ -36,17 +39,21 @@ static void harass(uint32_t id, int what)
 			err = raw_stats(&nl, id);
 		}
 	}
-	_exit(err == ENODEV || err == ENOENT ? 0 : err);
+	_exit(err == ENODEV || err == ENOENT || err == ETIME ? 0 : err);
 }
 
-static int one_round(struct nl *nl, const struct raw *raw, int abort)
+static int one_round(struct nl *nl, const struct raw *raw, int abort,
+		     int *late)
 {
+	int status, i, err, bad = 0;
 	struct raw_spa spa;
-	int status, i, bad = 0;
 	pid_t pid[3];
 
-	if (raw_start(nl, raw, &spa))
-		return 1;
+	err = raw_start(nl, raw, &spa);
+	if (err == ETIME)
+		++*late;
+	if (err)
+		return err != ETIME;
 	for (i = 0; i < 3; i++) {
 		pid[i] = fork();
 		if (!pid[i])
@@ -69,14 +76,14 @@ void test_race(struct nl *nl)
 {
 	const struct raw good = { CODE(good), .tick_us = 100 };
 	const struct raw bad = { CODE(ud2), .tick_us = 100 };
-	int i, wrong = 0;
+	int i, wrong = 0, late = 0;
 
 	for (i = 0; i < ROUNDS; i++)
-		wrong += one_round(nl, &good, 0);
-	ok(!wrong, "%d times deleted under control, bench, stats and ticks",
+		wrong += one_round(nl, &good, 0, &late);
+	ok(!wrong && late < ROUNDS / 2, "%d times deleted under control, bench, stats and ticks",
 	   ROUNDS);
 	wrong = 0;
 	for (i = 0; i < ROUNDS; i++)
-		wrong += one_round(nl, &bad, 1);
-	ok(!wrong, "%d times aborted under them", ROUNDS);
+		wrong += one_round(nl, &bad, 1, &late);
+	ok(!wrong && late < ROUNDS / 2, "%d times aborted under them", ROUNDS);
 }

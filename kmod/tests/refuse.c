@@ -365,7 +365,7 @@ static void controls(struct nl *nl)
 	msg_u64(&m, ULS_A_SPA_RUNTIME_NS, 1000);
 	expect(nl, &m, "runtime without period", EINVAL, "come together");
 	msg_u64(&m, ULS_A_SPA_PERIOD_NS, 500);
-	expect(nl, &m, "runtime beyond its period", EINVAL, "runtime of 1000");
+	expect(nl, &m, "runtime beyond its period", EINVAL, "runtime 1000 of 500 ns");
 	ok(raw_delete(nl, spa.id) == 0, "delete");
 }
 
