@@ -149,7 +149,7 @@ func (t *tap) bystanders(file, name string, n uint64) {
 		if !t.check(err == nil, fmt.Sprintf("%s: mapped on CPU %d", name, cpu), "%v", err) {
 			return
 		}
-		defer c.Unmap(s.Name)
+		t.later(func() { t.unmap(s.Name) })
 		spas = append(spas, s)
 	}
 	over := func(s *uls.SPA) uint64 {
@@ -169,6 +169,12 @@ func (t *tap) bystanders(file, name string, n uint64) {
 		st, _ := c.Stats(s)
 		t.check(ok, what, "%d of %d; %+v", over(s), n, st)
 	}
+	// Without ticks the bystanders get to hear that they should end.
+	counts := make([]uint64, len(spas))
+	for i, s := range spas {
+		counts[i] = over(s)
+		t.unmap(s.Name)
+	}
 	for i, w := range watchers {
 		out, err := w.finish()
 		rounds := uint64(0)
@@ -176,7 +182,7 @@ func (t *tap) bystanders(file, name string, n uint64) {
 			rounds, _ = strconv.ParseUint(strings.TrimSpace(out[j+7:]), 10, 64)
 		}
 		t.check(err == nil && rounds > 0, fmt.Sprintf("%s: it saw no register change on CPU %d", name, i), "%v\n%s", err, out)
-		t.note("%s CPU %d: %d upcalls, %d rounds of checking; %s", name, i, over(spas[i]), rounds, strings.SplitN(out, "\n", 2)[0])
+		t.note("%s CPU %d: %d upcalls, %d rounds of checking; %s", name, i, counts[i], rounds, strings.SplitN(out, "\n", 2)[0])
 	}
 }
 

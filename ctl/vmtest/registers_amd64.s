@@ -115,9 +115,9 @@ round:
 	MOVQ 96(SP), R13
 	MOVQ 104(SP), R14
 	MOVQ 112(SP), R15
-	MOVL $100, DELAY
+	// Not PAUSE: under software emulation it costs as much as a thousand others.
+	MOVL $300, DELAY
 delay:
-	PAUSE
 	DECL DELAY
 	JNZ  delay
 	CMPQ AX, 0(SP)
@@ -189,7 +189,7 @@ delay:
 
 	// Arithmetic flags and the direction flag.
 	MOVQ FLAGS(AX), BX
-	MOVQ $100, CX
+	MOVQ $300, CX
 	PUSHQ BX
 	POPFQ
 flags:
