@@ -290,7 +290,7 @@ func (e *experiment) report(r *results.Run) error {
 	chart := func(name, label string, series []plot.Series, corner plot.Corner) *plot.Chart {
 		return &plot.Chart{
 			Name: name, Title: fmt.Sprintf("%d hosts, %v, %d seeds (bands: 5 to 95 %%)", e.sc.Hosts, e.cube, e.sc.Seeds),
-			X: plot.Axis{Label: "subscribers", Scale: plot.Log2}, Y: plot.Axis{Label: label}, Series: series, Legend: corner,
+			X: plot.Axis{Label: "subscribers", Scale: plot.Log2, Min: float64(e.sizes[0]), Max: float64(e.sc.Hosts)}, Y: plot.Axis{Label: label}, Series: series, Legend: corner,
 		}
 	}
 	bound := chart("success", "success ratio", success, plot.BottomRight)

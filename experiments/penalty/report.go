@@ -50,23 +50,61 @@ func report(r *results.Run, sc *sim.Scenario, p *plan, g *gathered) error {
 	if len(six) == len(series) {
 		return nil
 	}
-	// The further curves, with the paper's best beside them.
-	var more []plot.Series
-	for i, c := range p.curves {
-		if !c.paper || c.routing == greedy {
-			s := series[i]
-			s.Dashed = c.routing == best
-			more = append(more, s)
-		}
-	}
-	if err := r.Chart(figure(sc, "beyond", more)); err != nil {
+	if err := r.Chart(figure(sc, "beyond", beyond(p, series))); err != nil {
 		return err
 	}
-	for i := range series {
-		series[i].Dashed = !p.curves[i].paper
-		series[i].Lo, series[i].Hi = nil, nil
+	if cubes := byCube(p, series); len(cubes) > 2 {
+		return r.Chart(figure(sc, "cubes", cubes))
 	}
-	return r.Chart(figure(sc, "all", series))
+	return nil
+}
+
+// beyond is the paper's curves (solid) and, dashed, those that go past them:
+// all on the first cube, and the landmark placements of the strict one. So
+// many bands would hide each other: they are in the other figures and in the
+// CSV files.
+func beyond(p *plan, series []plot.Series) []plot.Series {
+	var list, more []plot.Series
+	landmarks := map[int]bool{}
+	for i, c := range p.curves {
+		s := series[i]
+		s.Lo, s.Hi = nil, nil
+		o := p.overlays[c.overlay]
+		switch {
+		case c.paper:
+			list = append(list, s)
+			continue
+		case o.ids == byLandmarks:
+			// Of the cubes with landmarks the first two: the paper's and the
+			// strict choice.
+			if landmarks[c.overlay] = true; len(landmarks) > 2 {
+				continue
+			}
+		case c.overlay != 0:
+			continue
+		}
+		s.Dashed = true
+		more = append(more, s)
+	}
+	return append(list, more...)
+}
+
+// byCube compares cubes under one routing, ids at random: greedy (solid) and
+// the best path (dashed).
+func byCube(p *plan, series []plot.Series) []plot.Series {
+	var list []plot.Series
+	for i, c := range p.curves {
+		if p.overlays[c.overlay].ids != byChance {
+			continue
+		}
+		switch c.routing {
+		case greedy, greedyFixed, best:
+			s := series[i]
+			s.Dashed = c.routing == best
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 func figure(sc *sim.Scenario, name string, series []plot.Series) *plot.Chart {
