@@ -4,6 +4,7 @@ package throughput
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -29,7 +30,7 @@ func show(report *labrun.Report, list []*result) error {
 	if err := report.Table(labrun.Claims("claims", "What the sandbox must show", "met", "not met", claims(list))); err != nil {
 		return err
 	}
-	return report.Table(labrun.Claims("paper", "What the paper's Figure 9 shows, and what came out here (saturated rates; best rates for user sockets)",
+	return report.Table(labrun.Claims("paper", "What the paper's Figure 9 shows, and what came out here (best rates)",
 		"agrees", "contradicts the paper", paper(list)))
 }
 
@@ -207,38 +208,49 @@ func find(list []*result, contender string, hogs int) *result {
 	return nil
 }
 
-// rate is the saturated rate; for user sockets, which an overload starves
-// altogether, the best one. NaN if it was not measured.
-func rate(list []*result, contender string, hogs int) float64 {
-	r := find(list, contender, hogs)
-	if r == nil {
-		return math.NaN()
+// saturated is the rate forwarded under overload, best the highest at any offered
+// rate; NaN if it was not measured.
+func saturated(list []*result, contender string, hogs int) float64 {
+	if r := find(list, contender, hogs); r != nil {
+		return r.saturated.Forwarded()
 	}
-	if contender == "user" {
+	return math.NaN()
+}
+
+func best(list []*result, contender string, hogs int) float64 {
+	if r := find(list, contender, hogs); r != nil {
 		peak := r.peak()
 		return peak.Forwarded()
 	}
-	return r.saturated.Forwarded()
+	return math.NaN()
 }
+
+// reserved is the sandbox's share of the CPU.
+const reserved = float64(labrun.ReservedRuntime) / float64(labrun.ReservedPeriod)
 
 func claims(list []*result) []labrun.Claim {
 	drops := math.NaN()
 	if a, b := find(list, "sandbox", 0), find(list, "sandbox", 128); a != nil && b != nil {
 		drops = min(float64(a.saturated.WinMissed)/float64(a.saturated.WinOffered), float64(b.saturated.WinMissed)/float64(b.saturated.WinOffered))
 	}
+	used := math.NaN()
+	if b := find(list, "sandbox", 128); b != nil {
+		used = 1 - b.saturated.Background()
+	}
 	free := math.NaN()
 	if a, b := find(list, "sandbox", 0), find(list, "sandbox", 128); a != nil && b != nil && a.lossFree > 0 {
 		free = b.lossFree / a.lossFree
 	}
 	return []labrun.Claim{
-		{Text: "sandbox saturated, 128 processes against 0", Bar: "≥ 0.98", Value: rate(list, "sandbox", 128) / rate(list, "sandbox", 0), Met: labrun.AtLeast(0.98)},
+		{Text: "sandbox saturated, 128 processes against 0", Bar: "≥ 0.98", Value: saturated(list, "sandbox", 128) / saturated(list, "sandbox", 0), Met: labrun.AtLeast(0.98)},
 		{Text: "both are saturated: share of frames the receive ring had no room for", Bar: "> 0", Value: drops, Met: func(v float64) bool { return v > 0 }},
+		{Text: "and use the whole reservation: share of all instructions that 128 processes did not get", Bar: fmt.Sprintf("≥ %.2f", reserved), Value: used, Met: labrun.AtLeast(reserved)},
 		{Text: "sandbox loss-free rate, 128 processes against 0", Bar: "≥ 0.98", Value: free, Met: labrun.AtLeast(0.98)},
 	}
 }
 
 func paper(list []*result) []labrun.Claim {
-	ratio := func(a string, na int, b string, nb int) float64 { return rate(list, a, na) / rate(list, b, nb) }
+	ratio := func(a string, na int, b string, nb int) float64 { return best(list, a, na) / best(list, b, nb) }
 	return []labrun.Claim{
 		{Text: "0 processes: kernel thread a little above the sandbox", Bar: "1 to 1.25", Value: ratio("kthread", 0, "sandbox", 0), Met: func(v float64) bool { return v >= 1 && v <= 1.25 }},
 		{Text: "0 processes: user sockets below the sandbox", Bar: "< 1", Value: ratio("user", 0, "sandbox", 0), Met: func(v float64) bool { return v < 1 }},

@@ -68,7 +68,7 @@ func verdict(list []*result) string {
 }
 
 func TestClaimsFollowTheFigures(t *testing.T) {
-	for want, rate := range map[string]float64{"met, met, met": 196_100, "not met, met, met": 195_900} {
+	for want, rate := range map[string]float64{"met, met, met, met": 196_100, "not met, met, met, met": 195_900} {
 		points := []labrun.Point{point("sandbox", 0), point("sandbox", 128)}
 		list, err := read(points, map[string]*labrun.Outcome{"sandbox-0": outcome(200_000, 100_000), "sandbox-128": outcome(rate, 100_000)})
 		if err != nil {
@@ -78,7 +78,7 @@ func TestClaimsFollowTheFigures(t *testing.T) {
 			t.Errorf("at %g: %s, want %s", rate, got, want)
 		}
 	}
-	if got := verdict(nil); got != "not measured, not measured, not measured" {
+	if got := verdict(nil); got != "not measured, not measured, not measured, not measured" {
 		t.Errorf("without figures: %s", got)
 	}
 }
