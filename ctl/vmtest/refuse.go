@@ -261,18 +261,20 @@ func testUnplug(t *tap) {
 	dev, err := os.Readlink("/sys/class/net/eth0/device")
 	t.need(err, "find eth0's PCI device")
 	slot := filepath.Base(dev)
+	driver, err := filepath.EvalSymlinks("/sys/class/net/eth0/device/driver")
+	t.need(err, "find eth0's driver")
 	w.mapOn("/spa/forward.spa", "forward", w.forwardFlow())
 	f := w.newFlood(outPort)
 	err = f.run(100)
 	f.close()
 	t.need(err, "100 frames")
 	collect := t.events()
-	t.need(os.WriteFile("/sys/bus/pci/drivers/e1000e/unbind", []byte(slot), 0), "unbind the driver")
+	t.need(os.WriteFile(driver+"/unbind", []byte(slot), 0), "unbind the driver")
 	evs := collect(atLeast(1))
 	ok := len(evs) == 1 && evs[0].Kind == uls.EventAborted && evs[0].SPA.Abort != nil && evs[0].SPA.Abort.Cause == "device"
 	t.check(ok, "the SPA is taken out of service: its device went away", "%+v", evs)
 	t.ok("unmap drops the record", "unmap", "forward")
-	t.need(os.WriteFile("/sys/bus/pci/drivers/e1000e/bind", []byte(slot), 0), "bind it again")
+	t.need(os.WriteFile(driver+"/bind", []byte(slot), 0), "bind it again")
 	ok = wait(10*time.Second, func() bool {
 		w.eth0, err = w.host.LinkByName("eth0")
 		return err == nil

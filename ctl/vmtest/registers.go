@@ -117,7 +117,7 @@ func testRegisters(t *tap) {
 	dir, err := os.MkdirTemp("", "vmtest")
 	t.need(err, "temporary folder")
 	defer os.RemoveAll(dir)
-	tick := setManifest(func(m *manifest) { m.TickUS = 50 })
+	tick := setManifest(func(m *manifest) { m.TickUS = 100 })
 	fpu := setManifest(func(m *manifest) { m.Flags |= 2 })
 	for _, c := range []struct {
 		name    string
@@ -161,7 +161,7 @@ func (t *tap) bystanders(file, name string, n uint64) {
 	}
 	for i, s := range spas {
 		what := fmt.Sprintf("%s: %d upcalls over the bystander on CPU %d", name, n, i)
-		ok := wait(10*time.Second+time.Duration(n)*500*time.Microsecond, func() bool {
+		ok := wait(30*time.Second+time.Duration(n)*2*time.Millisecond, func() bool {
 			time.Sleep(100 * time.Millisecond) // the less we run, the more it is the bystander
 			return over(s) >= n || watchers[i].ended()
 		})
