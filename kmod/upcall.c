@@ -77,6 +77,7 @@ static u64 uls_upcall_budget(const struct uls_spa *spa, enum uls_reason reason)
 	case ULS_UP_INIT:
 	case ULS_UP_CONTROL:
 	case ULS_UP_FINI:
+	case ULS_UP_NOP:	/* of the bench command alone */
 		return ULS_BUDGET_MAX_NS;
 	default:
 		return READ_ONCE(spa->budget_ns);
