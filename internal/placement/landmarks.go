@@ -52,9 +52,8 @@ const (
 	topBlocks = 100
 	lowBlocks = 30
 	// slack is how much more than its even share of hosts a block takes, if it
-	// has the ids; 1/least of it is the fewest. Room for blocks as large as the
-	// clusters that the network has is worth much: with slack 1.5 and least 4
-	// the median penalty is 5 % higher.
+	// has the ids; 1/least of it is the fewest. Blocks as large as the clusters
+	// that the network has serve better than equal ones.
 	slack = 2.5
 	least = 8
 )
