@@ -237,6 +237,49 @@ static void answers(struct nl *nl)
 	ok(!raw_delete(nl, spa.id), "delete");
 }
 
+static int commit_with(struct nl *nl, const struct raw *raw,
+		       struct raw_spa *spa, uint16_t type, uint64_t value)
+{
+	struct uls_msg_param p = {
+		.hdr = { .type = type, .len = sizeof(p) },
+		.value = value,
+	};
+	struct msg m;
+
+	if (raw_load(nl, raw, spa))
+		bail("load: %s", nl->text);
+	raw_commit(&m, spa->id, raw);
+	msg_put(&m, ULS_A_SPA_CONTROL, &p, sizeof(p));
+	return nl_call(nl, &m);
+}
+
+/* Messages of the commit come after INIT, and can still undo it. */
+static void first_messages(struct nl *nl)
+{
+	struct raw answer = { CODE(answer) };
+	struct raw_spa spa, other;
+
+	ok(commit_with(nl, &answer, &spa, ULS_MSG_PARAM,
+		       -(uint64_t)EEXIST) == EEXIST &&
+	   strstr(nl->text, "refused a message: -17"), "refused: \"%s\"",
+	   nl->text);
+	ok(raw_get(nl, spa.id) == ENOENT, "and it is gone");
+	ok(commit_with(nl, &answer, &spa, 99, 0) == EINVAL,
+	   "a bad message: \"%s\"", nl->text);
+	ok(raw_get(nl, spa.id) == ENOENT, "and it is gone");
+
+	ok(!commit_with(nl, &answer, &spa, ULS_MSG_PARAM, 5), "accepted");
+	ok(!raw_get(nl, spa.id) &&
+	   nl_u64(nl_nested(nl_attr(nl, ULS_A_SPA_PARAM),
+			    ULS_A_PARAM_VALUE)) == 5, "param shows 5");
+	answer.replace_id = spa.id;
+	ok(commit_with(nl, &answer, &other, ULS_MSG_PARAM,
+		       -(uint64_t)EEXIST) == EEXIST,
+	   "a replacement that refuses");
+	ok(!raw_control(nl, spa.id, 6), "leaves the old one live");
+	ok(!raw_delete(nl, spa.id), "delete");
+}
+
 static void replaces(struct nl *nl, struct nl *events)
 {
 	struct raw next = { CODE(answer) }, refuse = { CODE(refuse) };
@@ -308,6 +351,7 @@ void test_life(struct nl *nl)
 	speaks(nl);
 	crossings(nl);
 	answers(nl);
+	first_messages(nl);
 	replaces(nl, &events);
 	outsiders(nl);
 	nl_close(&events);
