@@ -19,6 +19,11 @@
 #include "tests.h"
 #include "util.h"
 
+/* For the first frames: far longer than the driver's watchdog takes to hide a
+ * lost interrupt, and enough for an emulated machine on a busy host.
+ */
+#define PATIENCE_MS 20000
+
 /* Memory in use when everything has calmed down. */
 static long used_at_rest(struct bench *b)
 {
@@ -95,7 +100,7 @@ static void test_binding(struct bench *b, int map)
 			dma = dma_debug_used();
 			flood = bench_flood_start(b);
 		}
-		if (!steer(b, map, &x, &o) || !echo_some(&x, 20, 5000))
+		if (!steer(b, map, &x, &o) || !echo_some(&x, 20, PATIENCE_MS))
 			dead++;
 		xsk_close(&x);
 	}
@@ -219,12 +224,12 @@ static void test_disturbed(struct bench *b, int map, const char *name,
 	if (!steer(b, map, &x, NULL))
 		dead++;
 	for (i = 0; i < loops && !err; i++) {
-		if (!echo_some(&x, 20, 5000))
+		if (!echo_some(&x, 20, PATIENCE_MS))
 			dead++;
 		err = disturb(b);
 		if (!if_wait_carrier(b->dut, b->link_ms))
 			dead++;
-		if (!echo_some(&x, 20, 5000))
+		if (!echo_some(&x, 20, PATIENCE_MS))
 			dead++;
 	}
 	bench_flood_stop(flood);
@@ -260,7 +265,7 @@ static void test_unbind(struct bench *b, int map)
 	link[n] = 0;
 
 	flood = bench_flood_start(b);
-	if (!steer(b, map, &x, NULL) || !echo_some(&x, 20, 5000)) {
+	if (!steer(b, map, &x, NULL) || !echo_some(&x, 20, PATIENCE_MS)) {
 		check(false, "driver-unbind", "no traffic before");
 		bench_flood_stop(flood);
 		return;

@@ -496,18 +496,33 @@ static long meminfo(const char *text, const char *key)
 	return p ? atol(p + strlen(key)) : 0;
 }
 
+/* Free pages that each CPU keeps for itself, which may be tens of megabytes and
+ * do not count as free.
+ */
+static long pcp_kib(void)
+{
+	FILE *f = fopen("/proc/zoneinfo", "r");
+	char line[256];
+	long pages = 0, n;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, " count: %ld", &n) == 1)
+			pages += n;
+	if (f)
+		fclose(f);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
 long mem_used_kib(void)
 {
 	char buf[8192];
 
-	/* also brings home the pages that CPUs keep for themselves; 4: quietly */
-	write_file("/proc/sys/vm/drop_caches", "7");
-	write_file("/proc/sys/vm/compact_memory", "1");
+	write_file("/proc/sys/vm/drop_caches", "7");	/* 3, and 4: no message */
 	if (!read_file("/proc/meminfo", buf, sizeof(buf)))
 		die("read /proc/meminfo");
 	return meminfo(buf, "MemTotal:") - meminfo(buf, "MemFree:") -
 	       meminfo(buf, "\nCached:") - meminfo(buf, "Buffers:") -
-	       meminfo(buf, "SReclaimable:");
+	       meminfo(buf, "SReclaimable:") - pcp_kib();
 }
 
 long dma_debug_used(void)
