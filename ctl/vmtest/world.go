@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -189,8 +190,18 @@ func (w *world) waitCarrier() {
 // mac of a port, as the flow grammar has it.
 func (w *world) peerMAC() string { return w.eth1.Attrs().HardwareAddr.String() }
 
-// ping sends echo requests from the peer; ARP has to work as well.
-func (w *world) ping() error {
+// ping sends echo requests from the peer; ARP has to work as well. A card may
+// still be in the reset that a change of its XDP program brings: it gets some tries.
+func (w *world) ping() (err error) {
+	for range 5 {
+		if err = w.pingOnce(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (w *world) pingOnce() error {
 	_ = w.peerLink.NeighDel(&netlink.Neigh{LinkIndex: w.eth1.Attrs().Index, IP: net.ParseIP(hostIP)})
 	var out []byte
 	err := w.inPeer(func() (err error) {
@@ -198,7 +209,7 @@ func (w *world) ping() error {
 		return err
 	})
 	if err == nil && !strings.Contains(string(out), " 0% packet loss") {
-		err = fmt.Errorf("%s", out)
+		err = errors.New("packets are lost")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
