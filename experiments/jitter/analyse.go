@@ -32,6 +32,9 @@ const resamples = 2000
 // tail is the share of frames whose delay PDV takes as the largest (RFC 8219).
 const tail = 0.999
 
+// tailFrames is how many frames it takes to speak of that tail at all.
+const tailFrames = 1000
+
 func analyse(p labrun.Point, mode string, l labrun.Line, stamps []labrun.Stamp, seed uint64) *result {
 	r := &result{point: p, mode: mode, line: l, offered: len(stamps)}
 	var arrivals []float64
@@ -64,6 +67,10 @@ func analyse(p labrun.Point, mode string, l labrun.Line, stamps []labrun.Stamp, 
 	}
 	r.arrivalSD = stats.StdDev(gaps)
 	slices.Sort(r.delays)
+	if len(r.delays) < tailFrames {
+		r.pdv, r.pdvLo, r.pdvHi = math.NaN(), math.NaN(), math.NaN()
+		return r
+	}
 	r.pdv = r.quantile(tail) - r.quantile(0)
 	draws := r.resample(seed)
 	slices.Sort(draws)
@@ -97,7 +104,7 @@ func (r *result) resample(seed uint64) []float64 {
 // ratio is the PDV of a against that of b with its 95 % interval; NaN when one was
 // not measured.
 func ratio(a, b *result, seed uint64) (value, lo, hi float64) {
-	if a == nil || b == nil || len(a.delays) < 2 || len(b.delays) < 2 || b.pdv == 0 {
+	if a == nil || b == nil || math.IsNaN(a.pdv) || math.IsNaN(b.pdv) || b.pdv == 0 {
 		return math.NaN(), math.NaN(), math.NaN()
 	}
 	x, y := a.resample(seed+1), b.resample(seed+2)
