@@ -144,8 +144,8 @@ func distributions(list []*result, all []int) []*plot.Chart {
 		c := &plot.Chart{
 			Name: "delays-" + strconv.Itoa(hogs), Title: fmt.Sprintf("Share of frames slower than a delay, %d background processes, 5,000 frames per second", hogs),
 			X:      plot.Axis{Label: "forwarding delay, ns of guest virtual time", Scale: plot.Log10},
-			Y:      plot.Axis{Label: "share of frames", Scale: plot.Log10, Min: 2e-5, Max: 1.2},
-			Legend: plot.BottomLeft,
+			Y:      plot.Axis{Label: "share of frames", Scale: plot.Log10, Min: 2e-5, Max: 40}, // room for the legend
+			Legend: plot.TopRight,
 		}
 		for _, who := range labrun.Contenders() {
 			s := plot.Series{}

@@ -76,5 +76,7 @@ func chart(c costs) *plot.Chart {
 		}
 		p.Groups = append(p.Groups, plot.Group{Name: short[op.name], Values: []float64{off / 1000, on / 1000}})
 	}
+	// The bars of the outer groups reach beyond their places.
+	p.X = plot.Axis{Min: -0.6, Max: float64(len(p.Groups)) - 0.4}
 	return p
 }
