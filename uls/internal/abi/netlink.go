@@ -209,7 +209,7 @@ const (
 	AttrSpaXskFD       uint16 = 17 // u32: of a bound zero-copy AF_XDP socket
 	AttrSpaIfindex     uint16 = 18 // u32: in spa-commit a check, the port is the socket's
 	AttrSpaQueue       uint16 = 19 // u32: in spa-commit a check, the port is the socket's
-	AttrSpaBudgetNs    uint16 = 20 // u64: CPU time of one upcall; budget-default-ns if absent
+	AttrSpaBudgetNs    uint16 = 20 // u64: time of one RX or TICK upcall, budget-default-ns if absent; the others have budget-max-ns
 	AttrSpaRuntimeNs   uint16 = 21 // u64: hard reservation of the port's NAPI, per period; 0 for none
 	AttrSpaPeriodNs    uint16 = 22 // u64
 	AttrSpaReplaceID   uint16 = 23 // u32: the running SPA whose port is taken over
