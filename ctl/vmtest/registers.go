@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -102,15 +104,17 @@ func bystander(args []string) {
 }
 
 // testRegisters runs bystanders on all CPUs while SPAs that spoil every register
-// they may are called over them. "registers=N" makes N upcalls of the first.
+// they may are called over them. "registers=N" makes N upcalls of the first,
+// "registers=N,NAME" does only that one.
 func testRegisters(t *tap) {
 	if !cpuFlags()["avx"] {
 		t.skip("bystander's registers", "this CPU has no AVX")
 		return
 	}
 	want := uint64(20000)
-	if t.param != "" {
-		n, err := strconv.ParseUint(t.param, 10, 64)
+	number, only, _ := strings.Cut(t.param, ",")
+	if number != "" {
+		n, err := strconv.ParseUint(number, 10, 64)
 		t.need(err, "number of upcalls")
 		want = n
 	}
@@ -132,6 +136,9 @@ func testRegisters(t *tap) {
 		{"sse", want / 20, []change{fpu}},
 		{"x87", want / 20, []change{fpu}},
 	} {
+		if only != "" && only != c.name {
+			continue
+		}
 		file := patched(t, dir, "/spa/tests/"+c.name+".spa", append(c.changes, tick, setWhen(2))...)
 		t.bystanders(file, c.name, c.n)
 	}
@@ -200,6 +207,7 @@ func mapOnCPU(c *uls.Client, cpu int, o uls.MapOptions) (s *uls.SPA, err error) 
 
 // watcher is a running bystander.
 type watcher struct {
+	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  syncBuffer
 	done chan error
@@ -209,6 +217,7 @@ type watcher struct {
 func (t *tap) watch(cpu int) *watcher {
 	w := &watcher{done: make(chan error, 1)}
 	cmd := helperCommand("bystander", strconv.Itoa(cpu))
+	w.cmd = cmd
 	var err error
 	w.in, err = cmd.StdinPipe()
 	t.need(err, "pipe")
@@ -241,6 +250,12 @@ func (w *watcher) finish() (string, error) {
 	case err := <-w.done:
 		return w.out.String(), err
 	case <-time.After(20 * time.Second):
+		// Where does it hang?
+		_ = w.cmd.Process.Signal(syscall.SIGQUIT)
+		select {
+		case <-w.done:
+		case <-time.After(10 * time.Second):
+		}
 		return w.out.String(), fmt.Errorf("it does not end")
 	}
 }
