@@ -23,6 +23,7 @@ type Boot struct {
 	Exact       bool // guest time counts instructions
 	Mitigations bool // CPU mitigations on
 	Network     bool // forwarder port and generator
+	Retries     int  // of a boot that fails; none in an exact one: it would fail the same way
 	Cost        float64
 	Fill        func(j *vm.Job)
 }
@@ -190,6 +191,10 @@ func (e *Env) Boots(ctx context.Context, run *results.Run, boots []Boot) (map[st
 		group.Go(func() {
 			for b := range queue {
 				o, err := e.one(ctx, b)
+				for tries := 0; err != nil && tries < b.Retries && ctx.Err() == nil; tries++ {
+					run.Logf("%v; once more", err)
+					o, err = e.one(ctx, b)
+				}
 				mu.Lock()
 				if err == nil {
 					err = o.save(run.Dir)
