@@ -66,11 +66,13 @@ func cpuFlags() map[string]bool {
 func bystander(args []string) {
 	helperCPU(args)
 	debug.SetGCPercent(-1) // the checking function cannot be stopped by the collector
-	var stop atomic.Bool
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		stop.Store(true)
-	}()
+	// Asked in the loop: another goroutine would wait for this one to be preempted,
+	// which an assembly function never is.
+	stop := func() bool {
+		in := []unix.PollFd{{Fd: 0, Events: unix.POLLIN}}
+		n, err := unix.Poll(in, 0)
+		return err == nil && n > 0
+	}
 	s := &registers{mxcsr: 0x1fa0, pkru: 0x55555550, gsBase: 0x7000_1234_5000}
 	have := cpuFlags()
 	if have["fsgsbase"] {
@@ -81,7 +83,7 @@ func bystander(args []string) {
 	}
 	fmt.Println("checking: thread", unix.Gettid(), "fsgsbase", have["fsgsbase"], "pku", have["ospke"], "avx", have["avx"])
 	var rounds uint64
-	for !stop.Load() {
+	for rounds%1000 != 0 || !stop() {
 		for i := range s.general {
 			s.general[i] = 0x1111111111111111*uint64(i+1) ^ rounds
 		}
