@@ -31,6 +31,11 @@ func report(r *results.Run, sc *sim.Scenario, p *plan, g *gathered) error {
 			return err
 		}
 	}
+	if t := paired(p, g); len(t.Rows) > 0 {
+		if err := r.Table(t); err != nil {
+			return err
+		}
+	}
 	if err := r.Raw(perSeed(sc, p, g)); err != nil {
 		return err
 	}
@@ -240,6 +245,43 @@ func needs(sc *sim.Scenario, p *plan, g *gathered) *results.Table {
 		words := stats.Mean(column(list, func(o *outcome) float64 { return float64(o.effort.MapWords) }))
 		most := stats.Mean(column(list, func(o *outcome) float64 { return o.mostIDs }))
 		t.Row(c.name, ids, most, ids*costs, ids*tells, ids*state, ids*messages, join, words)
+	}
+	return t
+}
+
+// paired compares the other cubes under greedy routing, ids at random, with
+// the first one, seed by seed: same network, same publisher.
+func paired(p *plan, g *gathered) *results.Table {
+	t := &results.Table{
+		Name:    "cubes",
+		Title:   "Cubes under greedy routing against the " + p.overlays[0].cube.String() + ", seed by seed",
+		Note:    "change of mean latency, mean over seeds ± standard deviation; less is better",
+		Columns: []string{"curve", "seeds", "change %", "±", "better in"},
+	}
+	base := -1
+	for i, c := range p.curves {
+		if c.overlay == 0 && c.routing == greedy {
+			base = i
+		}
+	}
+	for i, c := range p.curves {
+		if c.paper || p.overlays[c.overlay].ids != byChance || c.routing != greedy && c.routing != greedyFixed {
+			continue
+		}
+		var change []float64
+		better := 0
+		for s, o := range g.done[i] {
+			if b := g.done[base][s]; o != nil && b != nil {
+				change = append(change, 100*(o.latency/b.latency-1))
+				if o.latency < b.latency {
+					better++
+				}
+			}
+		}
+		if len(change) > 0 {
+			x := stats.Summarize(change)
+			t.Row(c.name, x.N, x.Mean, x.SD, better)
+		}
 	}
 	return t
 }
