@@ -107,7 +107,7 @@ func ParseParams(s string, def Params) (Params, error) {
 // hosts is 2^16 or 2^20).
 func ForHosts(hosts int) Params {
 	p := Params{PTop: .5, PTransit: .6, PStub: .42}
-	p.T = max(1, int(math.Round(math.Pow(float64(hosts), .25)/2)))
+	p.T = min(16, max(1, int(math.Round(math.Pow(float64(hosts), .25)/2))))
 	p.Nt = p.T
 	best := math.MaxInt
 	for _, ns := range []int{11, 13} {
