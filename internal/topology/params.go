@@ -102,9 +102,9 @@ func ParseParams(s string, def Params) (Params, error) {
 }
 
 // ForHosts chooses parameters for a graph whose every node is a host: about
-// √hosts/4 transit nodes in as many domains as there are nodes in each, stubs
-// of 11 or 13 nodes, and as few nodes beyond hosts as these allow (none when
-// hosts is 2^16 or 2^20).
+// √hosts/4 transit nodes, at most 256, in as many domains as there are nodes in
+// each, stubs of 11 or 13 nodes, and as few nodes beyond hosts as these allow
+// (none when hosts is 2^16 or 2^20).
 func ForHosts(hosts int) Params {
 	p := Params{PTop: .5, PTransit: .6, PStub: .42}
 	p.T = min(16, max(1, int(math.Round(math.Pow(float64(hosts), .25)/2))))
