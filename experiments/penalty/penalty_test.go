@@ -15,7 +15,6 @@ import (
 
 func resolve(t *testing.T, f sim.Flags, curves string) (*sim.Scenario, *plan) {
 	t.Helper()
-	f.Rule = "authors"
 	if f.Placement == "" {
 		f.Placement = string(sim.OnRouters)
 	}

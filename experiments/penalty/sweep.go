@@ -91,7 +91,6 @@ above the best path, over seeds.`,
 	cmd.Flags().IntVar(&f.Hosts, "hosts", 65536, "number of hosts")
 	cmd.Flags().Uint64Var(&f.Seed, "seed", 1, "first seed")
 	cmd.Flags().IntVar(&f.Seeds, "seeds", 30, "number of seeds, counted up from --seed")
-	f.Rule = "authors"
 	return cmd
 }
 

@@ -26,7 +26,7 @@ func Command() *cobra.Command {
 		Short: "M-regions: the choice of (k, n) for a number of hosts, by the authors' and the strict rule",
 		Long: `An M-region is a range of host counts for which one k-ary n-cube is the choice.
 
-authors (the default of every other command): among the cubes whose mean number
+authors: among the cubes whose mean number
 of hops A is no larger than that of the smallest hypercube holding all hosts,
 the one with the most ids. Regions end at powers of two, and each host usually
 owns several ids.

@@ -23,23 +23,12 @@ const (
 	Strict
 )
 
-// String names the rule as on the command line.
+// String names the rule as the tables do.
 func (r Rule) String() string {
 	if r == Strict {
 		return "strict"
 	}
 	return "authors"
-}
-
-// ParseRule reads "authors" or "strict".
-func ParseRule(s string) (Rule, error) {
-	switch s {
-	case "authors":
-		return Authors, nil
-	case "strict":
-		return Strict, nil
-	}
-	return 0, fmt.Errorf("unknown rule %q; known are authors and strict", s)
 }
 
 // Choose is the cube for m hosts, m >= 1. It fails when the choice would need

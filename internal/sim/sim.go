@@ -37,7 +37,6 @@ type Flags struct {
 	Seeds     int
 	Radix     int
 	Dims      int
-	Rule      string
 	Topology  string
 	Placement string
 }
@@ -47,17 +46,11 @@ func (f *Flags) Add(fs *pflag.FlagSet, seeds int) {
 	fs.IntVar(&f.Hosts, "hosts", 65536, "number of hosts")
 	fs.Uint64Var(&f.Seed, "seed", 1, "first seed; the same seed gives the same bytes")
 	fs.IntVar(&f.Seeds, "seeds", seeds, "number of seeds, counted up from --seed")
-	f.AddCube(fs)
+	fs.IntVar(&f.Radix, "radix", 0, "radix k of the cube; 0 chooses")
+	fs.IntVar(&f.Dims, "dims", 0, "number of dimensions n of the cube; 0 chooses")
 	fs.StringVar(&f.Topology, "topology", "", `physical network: parameters ("T=10,Nt=5,K=10,Ns=10,top=.5,transit=.6,stub=.42,ts=0,ss=0",
 what is left out comes from the default) or a file in the edge-list format (see 'experiments topology')`)
 	fs.StringVar(&f.Placement, "placement", string(OnRouters), "hosts-on-routers or hosts-are-nodes")
-}
-
-// AddCube declares --radix, --dims and --rule only.
-func (f *Flags) AddCube(fs *pflag.FlagSet) {
-	fs.IntVar(&f.Radix, "radix", 0, "radix k of the cube; 0 chooses")
-	fs.IntVar(&f.Dims, "dims", 0, "number of dimensions n of the cube; 0 chooses")
-	fs.StringVar(&f.Rule, "rule", "authors", "how (k,n) is chosen for a number of hosts: authors or strict (see 'experiments regions')")
 }
 
 // Scenario is a checked request.
@@ -81,9 +74,6 @@ func (f Flags) Resolve() (*Scenario, error) {
 		return nil, cli.Usagef("--seeds is %d; the least possible is 1", f.Seeds)
 	case s.where != OnRouters && s.where != AreNodes:
 		return nil, cli.Usagef("--placement is %q; possible are %s and %s", f.Placement, OnRouters, AreNodes)
-	}
-	if _, err := cube.ParseRule(f.Rule); err != nil {
-		return nil, cli.Usagef("--rule: %w", err)
 	}
 	def := topology.Routers5050
 	if s.where == AreNodes {
