@@ -11,6 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // payload is that of frame seq: its number, then bytes that follow from it.
@@ -54,6 +57,7 @@ type flood struct {
 
 // newFlood opens the sockets: what is sent from sendPort comes back to `to`.
 func (w *world) newFlood(to int) *flood {
+	w.resolveHost()
 	f := &flood{w: w, window: 32, done: make(chan struct{})}
 	var err error
 	f.send, err = w.peerUDP(sendPort)
@@ -133,6 +137,15 @@ func (f *flood) run(n uint64) error {
 		return fmt.Errorf("sent %d frames, got %d back; %v", f.sent.Load(), f.got.Load(), f.bad)
 	}
 	return nil
+}
+
+// resolveHost tells the peer the host's MAC address. While ARP asks for it frames
+// are queued, and what one CPU takes out of that queue another CPU's frames overtake.
+func (w *world) resolveHost() {
+	w.t.need(w.peerLink.NeighSet(&netlink.Neigh{
+		LinkIndex: w.eth1.Attrs().Index, Family: unix.AF_INET, State: netlink.NUD_REACHABLE,
+		IP: net.ParseIP(hostIP), HardwareAddr: w.eth0.Attrs().HardwareAddr,
+	}), "tell the peer the host's MAC address")
 }
 
 // poke sends one frame to the steered port and expects nothing.
