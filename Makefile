@@ -20,7 +20,7 @@ BIN := bin
 LAB := $(BIN)/lab
 
 .PHONY: help deps kernel lab lab-debug shell test test-go test-c test-vm test-debug lint check-kernel \
-	reproduce clean distclean undeps FORCE
+	reproduce overlay bench bench-deps ulsctl-docs clean distclean undeps FORCE
 
 help: ## this list
 	@echo 'Sandstream. Targets (times: two cores, no KVM, first run / later):'
@@ -87,6 +87,25 @@ reproduce: lab ## the paper's tables, quick grid: 45 min / 25 min
 	@[ -e experiments/main.go ] || { echo 'reproduce: experiments/ is not in this tree' >&2; exit 1; }
 	@go build -trimpath -o $(BIN)/experiments ./experiments
 	@for e in throughput jitter upcall; do $(BIN)/experiments $$e || exit; done
+
+overlay: deps ## the overlay's figures at 65,536 hosts, in simulation: 15 min
+	@go build -trimpath -o $(BIN)/experiments ./experiments
+	@$(BIN)/experiments topology --topology published --seeds 30
+	@$(BIN)/experiments regions
+	@$(BIN)/experiments penalty
+	@$(BIN)/experiments penalty --placement hosts-are-nodes
+	@$(BIN)/experiments adaptive
+
+bench-deps: deps ## what the shortest-path benchmark measures beside us: Boost, igraph
+	@if [ "$$(id -u)" = 0 ]; then s=; else s=sudo; fi; \
+	$$s apt-get -qq install -y --no-install-recommends g++ libboost-graph-dev libigraph-dev >/dev/null
+
+bench: bench-deps ## shortest paths beside Boost, igraph and gonum; 65,536 to 16,777,216 hosts: 5 min
+	@go build -trimpath -o $(BIN)/experiments ./experiments
+	@$(BIN)/experiments bench
+
+ulsctl-docs: deps ## man pages and shell completion of ulsctl, into bin/ulsctl-docs
+	@go run ./ctl gen-docs $(BIN)/ulsctl-docs
 
 clean: ## remove what was built in this folder
 	rm -rf $(BIN) results/vm-tests
