@@ -126,7 +126,7 @@ func testRegisters(t *tap) {
 	// A million upcalls shall not take minutes of guest time; the bystander still gets most of it.
 	every := uint32(100)
 	if want >= 1e6 {
-		every = 20
+		every = 50
 	}
 	tick := setManifest(func(m *manifest) { m.TickUS = every })
 	fpu := setManifest(func(m *manifest) { m.Flags |= 2 })
