@@ -111,7 +111,7 @@ var vmTests = []vmTest{
 		limit:    15 * time.Minute,
 	},
 	{
-		name: "endhost-debug", exact: true, variant: "debug", cpus: 2, ports: 2, memory: 1024, modules: []string{"uls"},
+		name: "endhost-debug", exact: true, variant: "debug", cpus: 2, ports: 2, memory: 2048, modules: []string{"uls"},
 		needs:    []string{"/bin/ulsctl", "/tests/vmtest/vmtest"},
 		programs: [][]string{endHost("path", "faults", "isolation", "replace", "refuse")},
 		limit:    20 * time.Minute,
