@@ -123,9 +123,9 @@ func testRegisters(t *tap) {
 	dir, err := os.MkdirTemp("", "vmtest")
 	t.need(err, "temporary folder")
 	defer os.RemoveAll(dir)
-	// A million upcalls shall not take minutes of guest time; the bystander still gets most of it.
+	// Half a million upcalls and more shall not take minutes of guest time; the bystander still gets most of it.
 	every := uint32(100)
-	if want >= 1e6 {
+	if want >= 5e5 {
 		every = 50
 	}
 	tick := setManifest(func(m *manifest) { m.TickUS = every })
