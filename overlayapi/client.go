@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlayapi
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"sandstream/overlayapi/overlayv1/overlayv1connect"
+)
+
+// SocketEnv is the environment variable that names the socket.
+const SocketEnv = "OVERLAYD_SOCKET"
+
+// DefaultSocket is where the daemon listens unless told otherwise: the value of
+// $OVERLAYD_SOCKET, else /run/sandstream/overlayd.sock for root and
+// $XDG_RUNTIME_DIR/sandstream/overlayd.sock for others (below the folder of
+// temporary files where a session has no such folder).
+func DefaultSocket() string {
+	if s := os.Getenv(SocketEnv); s != "" {
+		return s
+	}
+	dir := os.Getenv("XDG_RUNTIME_DIR")
+	switch {
+	case os.Geteuid() == 0:
+		dir = "/run"
+	case dir == "":
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "sandstream", "overlayd.sock")
+}
+
+// Client calls one daemon. It is safe for concurrent use.
+type Client struct {
+	overlayv1connect.OverlayClient
+	transport *http.Transport
+}
+
+// Dial makes a client of the daemon at a unix socket. It does not connect: the
+// first call does, and fails with connect.CodeUnavailable if nobody listens.
+func Dial(socket string) *Client {
+	// HTTP/2 from the first byte on: Publish sends and receives at once.
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	t := &http.Transport{
+		Protocols: &p,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		},
+	}
+	return &Client{
+		OverlayClient: overlayv1connect.NewOverlayClient(&http.Client{Transport: t}, "http://overlayd"),
+		transport:     t,
+	}
+}
+
+// Close drops idle connections. Calls that run go on.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
