@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netem
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket/pcapgo"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) {
+	code, ran, err := InUserNamespace()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tests of netem that need a namespace will be skipped:", err)
+	}
+	if !ran {
+		code = m.Run()
+	}
+	os.Exit(code)
+}
+
+// open makes a network that ends with the test.
+func open(t *testing.T, o Options) *Net {
+	t.Helper()
+	n, err := Open(o)
+	if errors.Is(err, ErrNotSupported) || errors.Is(err, ErrPermission) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// socket opens a UDP socket on host i.
+func socket(t *testing.T, n *Net, i int) *net.UDPConn {
+	t.Helper()
+	var c *net.UDPConn
+	err := n.Do(i, func() (err error) {
+		c, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(n.Addr(i), 5000)))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// More than any test sends: what is missing was lost on the network.
+	if err := c.SetReadBuffer(16 << 20); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func to(n *Net, i int) netip.AddrPort { return netip.AddrPortFrom(n.Addr(i), 5000) }
+
+// arrival is a numbered packet with the times it was sent and received.
+type arrival struct {
+	seq  uint64
+	trip time.Duration
+}
+
+// stamped sends size bytes with a number and the time.
+func stamped(t *testing.T, c *net.UDPConn, to netip.AddrPort, base time.Time, seq uint64, size int) {
+	t.Helper()
+	b := make([]byte, size)
+	binary.BigEndian.PutUint64(b, seq)
+	binary.BigEndian.PutUint64(b[8:], uint64(time.Since(base)))
+	if _, err := c.WriteToUDPAddrPort(b, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// receive reads stamped packets until quiet for the time, or count of them.
+func receive(t *testing.T, c *net.UDPConn, base time.Time, count int, quiet time.Duration) (got []arrival) {
+	t.Helper()
+	b := make([]byte, 2000)
+	for len(got) < count {
+		if err := c.SetReadDeadline(time.Now().Add(quiet)); err != nil {
+			t.Fatal(err)
+		}
+		l, _, err := c.ReadFromUDPAddrPort(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return got
+		}
+		if err != nil || l < 16 {
+			t.Fatalf("read %d bytes: %v", l, err)
+		}
+		at := time.Since(base)
+		got = append(got, arrival{binary.BigEndian.Uint64(b), at - time.Duration(binary.BigEndian.Uint64(b[8:]))})
+	}
+	return got
+}
+
+// set sets one link or fails.
+func set(t *testing.T, n *Net, i, j int, l Link) {
+	t.Helper()
+	if err := n.SetLink(i, j, l); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDelayOfEachDirection(t *testing.T) {
+	n := open(t, Options{Hosts: 3, Seed: 1})
+	a, b, c := socket(t, n, 0), socket(t, n, 1), socket(t, n, 2)
+	set(t, n, 0, 1, Link{Delay: 10 * time.Millisecond})
+	set(t, n, 1, 0, Link{Delay: 25 * time.Millisecond})
+	base := time.Now()
+	const count = 200
+	for _, d := range []struct {
+		from, to *net.UDPConn
+		dst      int
+		want     time.Duration
+	}{{a, b, 1, 10 * time.Millisecond}, {b, a, 0, 25 * time.Millisecond}, {a, c, 2, 0}} {
+		go func() {
+			for i := range count {
+				stamped(t, d.from, to(n, d.dst), base, uint64(i), 100)
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		got := receive(t, d.to, base, count, time.Second)
+		if len(got) != count {
+			t.Fatalf("%d of %d arrived", len(got), count)
+		}
+		trips := make([]time.Duration, count)
+		for i, g := range got {
+			trips[i] = g.trip
+		}
+		slices.Sort(trips)
+		// Never too early, at whatever load; the median is not moved by a busy machine's stalls.
+		if median := trips[count/2]; trips[0] < d.want || median > d.want+2*time.Millisecond {
+			t.Errorf("to host %d: minimum %v, median %v, want %v", d.dst, trips[0], median, d.want)
+		}
+	}
+	s := n.Stats()
+	t.Logf("late by %v on average, %v at most", s.LateMean, s.LateMax)
+	if s.Of(Delivered) != 3*count || s.LateMax == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestLossIsBinomialAndCaptured(t *testing.T) {
+	const count, loss = 20000, .1
+	var file bytes.Buffer
+	var mu sync.Mutex
+	events := map[Kind]int{}
+	n := open(t, Options{Hosts: 2, Seed: 2, Capture: &file, Watch: func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		events[e.Kind]++
+	}})
+	a, b := socket(t, n, 0), socket(t, n, 1)
+	set(t, n, 0, 1, Link{Loss: loss, Delay: time.Millisecond})
+	base := time.Now()
+	got := make(chan []arrival)
+	go func() { got <- receive(t, b, base, count, 500*time.Millisecond) }()
+	for i := range uint64(count) {
+		stamped(t, a, to(n, 1), base, i, 64)
+		if i%100 == 99 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	arrived := len(<-got)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := n.Stats()
+	lost := int(s.Of(Lost))
+	sigma := math.Sqrt(count * loss * (1 - loss))
+	if math.Abs(float64(lost)-count*loss) > 5*sigma {
+		t.Errorf("%d lost, want %.0f ± %.0f", lost, count*loss, 5*sigma)
+	}
+	if s.Of(Sent) != count || arrived+lost != count {
+		t.Errorf("%d sent, %d lost, %d arrived", s.Of(Sent), lost, arrived)
+	}
+	if events[Sent] != count || events[Lost] != lost || events[Delivered] != arrived {
+		t.Errorf("events %v, %d lost, %d arrived", events, lost, arrived)
+	}
+
+	r, err := pcapgo.NewNgReader(&file, pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for {
+		data, ci, err := r.ReadPacketData()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		iface, err := r.Interface(ci.InterfaceIndex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Parse(data)
+		if err != nil || p.Dst != n.Addr(1) || len(p.Payload) != 64 {
+			t.Fatalf("captured %+v: %v", p, err)
+		}
+		if ci.Timestamp.Before(base) || ci.Timestamp.After(time.Now()) {
+			t.Fatalf("captured at %v", ci.Timestamp)
+		}
+		seen[iface.Name]++
+	}
+	if seen["h00.tx"] != count || seen["h01.rx"] != arrived || len(seen) != 2 {
+		t.Errorf("captured %v, want h00.tx %d and h01.rx %d", seen, count, arrived)
+	}
+}
+
+// reaches says whether a packet from i arrives at j.
+func reaches(t *testing.T, n *Net, socks []*net.UDPConn, i, j int) bool {
+	t.Helper()
+	stamped(t, socks[i], to(n, j), time.Now(), uint64(i), 16)
+	got := receive(t, socks[j], time.Now(), 1, 60*time.Millisecond)
+	return len(got) == 1 && got[0].seq == uint64(i)
+}
+
+func TestPartitionCutAndHeal(t *testing.T) {
+	n := open(t, Options{Hosts: 5, Seed: 3})
+	var socks []*net.UDPConn
+	for i := range 5 {
+		socks = append(socks, socket(t, n, i))
+	}
+	check := func(when string, want func(i, j int) bool) {
+		t.Helper()
+		for i := range 5 {
+			for j := range 5 {
+				if i != j && reaches(t, n, socks, i, j) != want(i, j) {
+					t.Errorf("%s: %d reaches %d is %v", when, i, j, !want(i, j))
+				}
+			}
+		}
+	}
+	check("at first", func(i, j int) bool { return true })
+	n.Partition([]int{0, 1}, []int{2})
+	part := []int{1, 1, 2, 0, 0}
+	check("partitioned", func(i, j int) bool { return part[i] == part[j] })
+	n.Heal()
+	n.Cut(4)
+	check("one cut off", func(i, j int) bool { return i != 4 && j != 4 })
+	n.Restore(4)
+	check("healed", func(i, j int) bool { return true })
+
+	// A partition also stops what is under way.
+	set(t, n, 0, 2, Link{Delay: 50 * time.Millisecond})
+	before := n.Stats().Of(Cut)
+	stamped(t, socks[0], to(n, 2), time.Now(), 9, 16)
+	time.Sleep(10 * time.Millisecond)
+	n.Partition([]int{0})
+	if got := receive(t, socks[2], time.Now(), 1, 100*time.Millisecond); len(got) != 0 {
+		t.Error("a packet under way passed the partition")
+	}
+	if n.Stats().Of(Cut) != before+1 {
+		t.Error("it is not counted")
+	}
+}
+
+func TestRateAndQueue(t *testing.T) {
+	var mu sync.Mutex
+	var sent []time.Duration
+	n := open(t, Options{Hosts: 2, Seed: 4, Watch: func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		if e.Kind == Sent {
+			sent = append(sent, e.At)
+		}
+	}})
+	a, b := socket(t, n, 0), socket(t, n, 1)
+	const size, rate, queue = 972, 8e6, 50 * time.Millisecond // 1000 bytes with headers: 1 ms each
+	set(t, n, 0, 1, Link{Rate: rate, Queue: queue})
+	base := time.Now()
+	const count = 200
+	for i := range uint64(count) {
+		stamped(t, a, to(n, 1), base, i, size)
+	}
+	got := receive(t, b, base, count, 300*time.Millisecond)
+	mu.Lock()
+	burst := sent[count-1] - sent[0] // as the emulator has seen it
+	mu.Unlock()
+	full := int(n.Stats().Of(Full))
+	if len(got)+full != count {
+		t.Fatalf("%d arrived, %d dropped of %d", len(got), full, count)
+	}
+	// A burst fills the queue: 50 packets wait, one is on the link; as many more as
+	// leave while it lasts.
+	if low, high := 50, 53+int(burst/time.Millisecond); len(got) < low || len(got) > high {
+		t.Errorf("%d arrived, want %d to %d", len(got), low, high)
+	}
+	// None waits longer than the queue is, and the last one waits for most of it.
+	last := got[len(got)-1]
+	if low := queue - burst; last.trip < low || last.trip > queue+burst+20*time.Millisecond {
+		t.Errorf("the last took %v, want %v to %v and what the machine needs", last.trip, low, queue+burst)
+	}
+}
+
+func TestJitterReordersOnlyWhenAsked(t *testing.T) {
+	n := open(t, Options{Hosts: 2, Seed: 5})
+	a, b := socket(t, n, 0), socket(t, n, 1)
+	for _, reorder := range []bool{false, true} {
+		set(t, n, 0, 1, Link{Delay: 10 * time.Millisecond, Jitter: 5 * time.Millisecond, Reorder: reorder, Duplicate: .2})
+		base := time.Now()
+		const count = 500
+		for i := range uint64(count) {
+			stamped(t, a, to(n, 1), base, i, 16)
+		}
+		got := receive(t, b, base, 2*count, 200*time.Millisecond)
+		swaps, distinct := 0, map[uint64]bool{}
+		for i, g := range got {
+			distinct[g.seq] = true
+			if i > 0 && g.seq < got[i-1].seq {
+				swaps++
+			}
+		}
+		if (swaps > 0) != reorder {
+			t.Errorf("reorder %v: %d swaps", reorder, swaps)
+		}
+		// 100 ± 9 duplicates.
+		if dup := len(got) - len(distinct); len(distinct) != count || dup < 55 || dup > 145 {
+			t.Errorf("%d distinct packets of %d and %d duplicates", len(distinct), count, dup)
+		}
+	}
+}
+
+// A send that the kernel is to cut into segments crosses the network as these.
+func TestSegmentationOffload(t *testing.T) {
+	n := open(t, Options{Hosts: 2, Seed: 6})
+	a, b := socket(t, n, 0), socket(t, n, 1)
+	raw, err := a.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const segments, size = 40, 1400
+	var opt error
+	err = raw.Control(func(fd uintptr) { opt = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT, size) })
+	if err = errors.Join(err, opt); err != nil {
+		t.Skip("UDP_SEGMENT (Linux 4.18):", err)
+	}
+	payload := make([]byte, segments*size)
+	for i := range payload {
+		payload[i] = byte(i / size)
+	}
+	if _, err := a.WriteToUDPAddrPort(payload, to(n, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range segments {
+		buf := make([]byte, 65536)
+		if err := b.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		l, err := b.Read(buf)
+		if err != nil {
+			t.Fatalf("segment %d: %v", i, err)
+		}
+		if l != size || !bytes.Equal(buf[:l], payload[i*size:(i+1)*size]) {
+			t.Fatalf("segment %d has %d bytes", i, l)
+		}
+	}
+	if s := n.Stats(); s.Of(Delivered) != segments || s.Malformed != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTCPOverALossyLink(t *testing.T) {
+	n := open(t, Options{Hosts: 2, Seed: 7})
+	l := Link{Delay: 2 * time.Millisecond, Jitter: time.Millisecond, Loss: .01, Reorder: true, Rate: 200e6}
+	if err := n.SetLinks(NewMatrix(2, l)); err != nil {
+		t.Fatal(err)
+	}
+	var server net.Listener
+	var client net.Conn
+	if err := n.Do(1, func() (err error) {
+		server, err = net.Listen("tcp4", to(n, 1).String())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	sum := make(chan [32]byte)
+	go func() {
+		h := sha256.New()
+		defer func() { sum <- [32]byte(h.Sum(nil)) }()
+		c, err := server.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		if _, err := io.Copy(h, c); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := n.Do(0, func() (err error) {
+		d := net.Dialer{Timeout: 10 * time.Second, FallbackDelay: -1}
+		client, err = d.Dial("tcp4", to(n, 1).String())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	if _, err := client.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	if got := <-sum; got != sha256.Sum256(data) {
+		t.Error("what arrived is not what was sent")
+	}
+	if s := n.Stats(); s.Of(Lost) == 0 || s.Malformed != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestCommandRunsOnItsHost(t *testing.T) {
+	n := open(t, Options{Hosts: 2})
+	for i := range 2 {
+		out, err := n.Command(i, "cat", "/proc/net/fib_trie").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(out), n.Addr(i).String()) || strings.Contains(string(out), n.Addr(1-i).String()) {
+			t.Errorf("host %d has the addresses\n%s", i, out)
+		}
+	}
+	cmd := n.Command(0, "sleep", "100")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var exit interface{ Sys() any }
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("a killed command ended with %v", err)
+	}
+}
+
+func TestNoRouteIsCounted(t *testing.T) {
+	n := open(t, Options{Hosts: 1})
+	a := socket(t, n, 0)
+	stamped(t, a, netip.MustParseAddrPort("10.77.9.9:1"), time.Now(), 0, 16)
+	for deadline := time.Now().Add(time.Second); n.Stats().Of(NoRoute) != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", n.Stats())
+		}
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	count := func() int {
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(fds)
+	}
+	open(t, Options{Hosts: 1}) // what is opened once stays
+	before := count()
+	for range 3 {
+		n := open(t, Options{Hosts: 4})
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := count(); after > before {
+		t.Errorf("%d file descriptors, before %d", after, before)
+	}
+	if net, err := os.Readlink("/proc/thread-self/ns/net"); err != nil || net == "" {
+		t.Error(err)
+	}
+	links, err := os.ReadFile("/proc/net/dev")
+	if err != nil || strings.Contains(string(links), device+":") {
+		t.Errorf("the test's own namespace has the device: %v\n%s", err, links)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, o := range []Options{{}, {Hosts: -1}, {Hosts: MaxHosts + 1}, {Hosts: 1, MTU: 100}, {Hosts: 1, MTU: 1 << 17}} {
+		if n, err := Open(o); err == nil {
+			n.Close()
+			t.Errorf("%+v is accepted", o)
+		}
+	}
+	n := open(t, Options{Hosts: 2})
+	if n.SetLinks(NewMatrix(3, Link{})) == nil || n.SetLinks(NewMatrix(2, Link{Loss: 2})) == nil || n.SetLink(0, 1, Link{Delay: -1}) == nil {
+		t.Error("a wrong matrix or link is accepted")
+	}
+	if _, ok := n.HostOf(netip.MustParseAddr("10.77.0.3")); ok {
+		t.Error("host 2 of 2 exists")
+	}
+}
