@@ -20,9 +20,9 @@ func benchCommand() *cobra.Command {
 made in the context of this command. A sample is a batch of upcalls made back to
 back. With --services each upcall also calls a service that often, and the
 difference is the cost of a service.`,
-		Args: args("NAME"),
+		Args: cli.Args("NAME"),
 	}
-	asJSON := jsonFlag(c)
+	asJSON := cli.JSONFlag(c)
 	c.Flags().Uint32Var(&o.Samples, "samples", o.Samples, "samples, 1 to 65536")
 	c.Flags().Uint32Var(&o.Batch, "batch", o.Batch, "upcalls in a sample, 1 to 4096")
 	c.Flags().Uint64Var(&o.Services, "services", 0, "calls of a service in each upcall")
@@ -36,14 +36,14 @@ difference is the cost of a service.`,
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), b)
+				return cli.JSON(cmd.OutOrStdout(), b)
 			}
 			row := func(name string, ns, tsc uint64) []string {
 				n := float64(max(b.Batch, 1))
 				return []string{name, fmt.Sprintf("%.1f", float64(ns)/n), fmt.Sprintf("%.1f", float64(tsc)/n)}
 			}
 			n := uint64(max(b.Samples, 1))
-			if err := table(cmd.OutOrStdout(), []string{"ONE UPCALL", "NANOSECONDS", "TSC CYCLES"}, [][]string{
+			if err := cli.Table(cmd.OutOrStdout(), []string{"ONE UPCALL", "NANOSECONDS", "TSC CYCLES"}, [][]string{
 				row("minimum", b.NSMin, b.TSCMin), row("median", b.NSMedian, b.TSCMedian),
 				row("mean", b.NSTotal/n, b.TSCTotal/n), row("maximum", b.NSMax, b.TSCMax),
 			}); err != nil {

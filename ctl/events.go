@@ -40,7 +40,7 @@ With --count it ends after that many events; with --timeout it ends with exit
 status 5 if they have not come by then.`,
 		Args: cli.NoArgs,
 	}
-	asJSON := jsonFlag(c)
+	asJSON := cli.JSONFlag(c)
 	c.Flags().IntVar(&count, "count", 0, "end after that many events")
 	c.Flags().DurationVar(&timeout, "timeout", 0, "end with status 5 after that time")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -25,7 +25,7 @@ func kforwardCommand() *cobra.Command {
 		},
 	}
 	c.AddCommand(kforwardStart(), kforwardStatus(), &cobra.Command{
-		Use: "stop DEVICE", Short: "Stop it", Args: args("DEVICE"),
+		Use: "stop DEVICE", Short: "Stop it", Args: cli.Args("DEVICE"),
 		RunE: func(_ *cobra.Command, a []string) error {
 			return withClient(func(c *uls.Client) error { return c.KforwardStop(a[0]) })
 		},
@@ -40,7 +40,7 @@ func kforwardStart() *cobra.Command {
 		cpu   int
 	)
 	c := &cobra.Command{
-		Use: "start DEVICE", Short: "Start it on a device", Args: args("DEVICE"),
+		Use: "start DEVICE", Short: "Start it on a device", Args: cli.Args("DEVICE"),
 		Example: `  ulsctl kforward start eth0 --flow 'udp dst 10.0.1.1:9000 -> 10.0.2.2:9001' --priority 50`,
 	}
 	f := c.Flags()
@@ -68,7 +68,7 @@ func kforwardStart() *cobra.Command {
 
 func kforwardStatus() *cobra.Command {
 	c := &cobra.Command{Use: "status", Short: "Show the running ones", Args: cli.NoArgs}
-	asJSON := jsonFlag(c)
+	asJSON := cli.JSONFlag(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		return withClient(func(c *uls.Client) error {
 			ks, err := c.Kforwards()
@@ -76,7 +76,7 @@ func kforwardStatus() *cobra.Command {
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), ks)
+				return cli.JSON(cmd.OutOrStdout(), ks)
 			}
 			if len(ks) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no kernel-thread forwarder runs")
@@ -85,11 +85,11 @@ func kforwardStatus() *cobra.Command {
 			var rows [][]string
 			for _, k := range ks {
 				rows = append(rows, []string{
-					or(k.Device), or(k.Out), fmt.Sprint(k.PID), fmt.Sprint(k.Priority), fmt.Sprint(len(k.Flows)),
+					cli.Or(k.Device), cli.Or(k.Out), fmt.Sprint(k.PID), fmt.Sprint(k.Priority), fmt.Sprint(len(k.Flows)),
 					fmt.Sprint(k.RXFrames), fmt.Sprint(k.TXFrames), fmt.Sprint(k.QueueDrops + k.TTLDrops + k.TXDrops),
 				})
 			}
-			return table(cmd.OutOrStdout(), []string{"DEVICE", "OUT", "PID", "PRIORITY", "FLOWS", "RECEIVED", "SENT", "DROPPED"}, rows)
+			return cli.Table(cmd.OutOrStdout(), []string{"DEVICE", "OUT", "PID", "PRIORITY", "FLOWS", "RECEIVED", "SENT", "DROPPED"}, rows)
 		})
 	}
 	return c

@@ -20,7 +20,7 @@ func listCommand() *cobra.Command {
 		Short: "List the SPAs",
 		Args:  cli.NoArgs,
 	}
-	asJSON := jsonFlag(c)
+	asJSON := cli.JSONFlag(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		return withClient(func(c *uls.Client) error {
 			spas, err := c.SPAs()
@@ -28,7 +28,7 @@ func listCommand() *cobra.Command {
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), spas)
+				return cli.JSON(cmd.OutOrStdout(), spas)
 			}
 			if len(spas) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "no SPA is mapped")
@@ -37,11 +37,11 @@ func listCommand() *cobra.Command {
 			var rows [][]string
 			for _, s := range spas {
 				rows = append(rows, []string{
-					fmt.Sprint(s.ID), s.Name, or(s.Version), string(s.State), port(s), s.Base.String(),
+					fmt.Sprint(s.ID), s.Name, cli.Or(s.Version), string(s.State), port(s), s.Base.String(),
 					nanoseconds(s.BudgetNS), reservation(s), since(s.Since),
 				})
 			}
-			return table(cmd.OutOrStdout(),
+			return cli.Table(cmd.OutOrStdout(),
 				[]string{"ID", "NAME", "VERSION", "STATE", "PORT", "BASE", "BUDGET", "RESERVED", "SINCE"}, rows)
 		})
 	}
@@ -83,9 +83,9 @@ func showCommand() *cobra.Command {
 
 The flows are read from BPF maps, which needs privileges; without them the rest
 is shown.`,
-		Args: args("NAME"),
+		Args: cli.Args("NAME"),
 	}
-	asJSON := jsonFlag(c)
+	asJSON := cli.JSONFlag(c)
 	c.RunE = func(cmd *cobra.Command, a []string) error {
 		return withSPA(a[0], func(c *uls.Client, s *uls.SPA) error {
 			fl, err := c.Flows(s)
@@ -98,7 +98,7 @@ is shown.`,
 				fl = []uls.Flow{}
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), shown{s, fl})
+				return cli.JSON(cmd.OutOrStdout(), shown{s, fl})
 			}
 			show(cmd, s, fl)
 			return nil
@@ -110,7 +110,7 @@ is shown.`,
 func show(cmd *cobra.Command, s *uls.SPA, fl []uls.Flow) {
 	rows := [][2]string{
 		{"name", s.Name},
-		{"version", or(s.Version)},
+		{"version", cli.Or(s.Version)},
 		{"id", fmt.Sprint(s.ID)},
 		{"state", string(s.State)},
 	}
@@ -128,8 +128,8 @@ func show(cmd *cobra.Command, s *uls.SPA, fl []uls.Flow) {
 		{"reservation", reservation(s)},
 		{"tick", tick},
 		{"isolation", s.Isolation},
-		{"serial", yes(s.Serial)},
-		{"uses FPU", yes(s.FPU)},
+		{"serial", cli.Yes(s.Serial)},
+		{"uses FPU", cli.Yes(s.FPU)},
 		{"slice", s.Base.String()},
 		{"entry", (s.Base + s.Entry).String()},
 		{"stack", size(uint64(s.StackSize)) + " on each CPU"},
@@ -147,5 +147,5 @@ func show(cmd *cobra.Command, s *uls.SPA, fl []uls.Flow) {
 	for _, f := range fl {
 		rows = append(rows, [2]string{"flow", f.String()})
 	}
-	pairs(cmd.OutOrStdout(), rows)
+	cli.Pairs(cmd.OutOrStdout(), rows)
 }

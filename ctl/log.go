@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sandstream/internal/cli"
 	"sandstream/uls"
 )
 
@@ -28,9 +29,9 @@ func logCommand() *cobra.Command {
 		Short: "Print what an SPA has logged",
 		Long: `Print what an SPA has logged, as far as its ring still holds it. Control characters
 are replaced: an SPA is not trusted with the terminal. Needs CAP_NET_ADMIN.`,
-		Args: args("NAME"),
+		Args: cli.Args("NAME"),
 	}
-	asJSON := jsonFlag(c)
+	asJSON := cli.JSONFlag(c)
 	c.Flags().BoolVar(&follow, "follow", false, "wait for more until Ctrl-C")
 	c.Flags().Uint64Var(&cursor, "cursor", 0, "begin at this byte")
 	c.RunE = func(cmd *cobra.Command, a []string) error {
@@ -70,6 +71,6 @@ func printLog(cmd *cobra.Command, chunk uls.LogChunk, asJSON bool) error {
 	if chunk.Lost > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d bytes were lost\n", chunk.Lost)
 	}
-	_, err := fmt.Fprint(cmd.OutOrStdout(), plain(string(chunk.Data)))
+	_, err := fmt.Fprint(cmd.OutOrStdout(), cli.Plain(string(chunk.Data)))
 	return err
 }

@@ -41,7 +41,7 @@ no port: it gets ticks and control messages only.
 ` + flowHelp,
 		Example: `  ulsctl map forward.spa --dev eth0 --flow 'udp dst 10.0.1.1:9000 -> 10.0.2.2:9001'
   ulsctl map echo.spa --dev eth0 --flow 'udp dst 10.0.1.1:7' --reserve 300us/1ms`,
-		Args: args("FILE.spa"),
+		Args: cli.Args("FILE.spa"),
 	}
 	f := c.Flags()
 	f.StringVar(&o.Device, "dev", "", "network device")
@@ -91,7 +91,7 @@ func unmapCommand() *cobra.Command {
 		Short: "Take an SPA away; its traffic goes back to the kernel",
 		Long: `Take an SPA away; its traffic goes back to the kernel. Of an SPA that was aborted
 it drops the record.`,
-		Args: args("NAME"),
+		Args: cli.Args("NAME"),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return withClient(func(c *uls.Client) error {
 				if err := c.Unmap(a[0]); err != nil {
@@ -116,7 +116,7 @@ func replaceCommand() *cobra.Command {
 		Long: `Exchange the code of a running SPA under traffic. Device, frames, name, flows and
 the parameters that both have stay. If the new SPA fails to start, the old one
 goes on.`,
-		Args: args("NAME", "FILE.spa"),
+		Args: cli.Args("NAME", "FILE.spa"),
 	}
 	c.Flags().DurationVar(&o.Budget, "budget", 0, "CPU time of one upcall (default: as it was)")
 	c.Flags().StringVar(&reserve, "reserve", "", "hard reservation, RUNTIME/PERIOD or none (default: as it was)")

@@ -48,22 +48,9 @@ func newRoot() *cobra.Command {
 		statusCommand(), mapCommand(), unmapCommand(), replaceCommand(),
 		listCommand(), showCommand(), statsCommand(), eventsCommand(), logCommand(),
 		setCommand(), flowCommand(), verifyCommand(), benchCommand(), kforwardCommand(),
-		docsCommand(),
+		cli.DocsCommand("User-level sandboxing"),
 	)
 	return root
-}
-
-// args requires the positional arguments that names list, in that order.
-func args(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, have []string) error {
-		switch {
-		case len(have) < len(names):
-			return cli.Usagef("%s: %s is missing (see '%s --help')", cmd.CommandPath(), names[len(have)], cmd.CommandPath())
-		case len(have) > len(names):
-			return cli.Usagef("%s: %q is one argument too many (see '%s --help')", cmd.CommandPath(), have[len(names)], cmd.CommandPath())
-		}
-		return nil
-	}
 }
 
 // withClient connects to the module for the time of f.

@@ -97,7 +97,7 @@ func flowCommand() *cobra.Command {
 	}
 	change := func(use, short string, do func(*uls.Client, *uls.SPA, uls.Flow) error) *cobra.Command {
 		return &cobra.Command{
-			Use: use + " NAME FLOW", Short: short, Args: args("NAME", "FLOW"),
+			Use: use + " NAME FLOW", Short: short, Args: cli.Args("NAME", "FLOW"),
 			RunE: func(_ *cobra.Command, a []string) error {
 				f, err := uls.ParseFlow(a[1])
 				if err != nil {
@@ -107,8 +107,8 @@ func flowCommand() *cobra.Command {
 			},
 		}
 	}
-	list := &cobra.Command{Use: "list NAME", Short: "List the flows of an SPA", Args: args("NAME")}
-	asJSON := jsonFlag(list)
+	list := &cobra.Command{Use: "list NAME", Short: "List the flows of an SPA", Args: cli.Args("NAME")}
+	asJSON := cli.JSONFlag(list)
 	list.RunE = func(cmd *cobra.Command, a []string) error {
 		return withSPA(a[0], func(c *uls.Client, s *uls.SPA) error {
 			fl, err := c.Flows(s)
@@ -116,7 +116,7 @@ func flowCommand() *cobra.Command {
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), append([]uls.Flow{}, fl...))
+				return cli.JSON(cmd.OutOrStdout(), append([]uls.Flow{}, fl...))
 			}
 			for _, f := range fl {
 				fmt.Fprintln(cmd.OutOrStdout(), f)

@@ -28,9 +28,9 @@ func statsCommand() *cobra.Command {
 
 With --watch again and again, with rates, until Ctrl-C; with --json as well, one
 line each time.`,
-		Args: args("NAME"),
+		Args: cli.Args("NAME"),
 	}
-	asJSON := jsonFlag(c)
+	asJSON := cli.JSONFlag(c)
 	c.Flags().BoolVar(&watch, "watch", false, "repeat until Ctrl-C")
 	c.Flags().DurationVar(&interval, "interval", time.Second, "time between two looks")
 	c.RunE = func(cmd *cobra.Command, a []string) error {
@@ -46,7 +46,7 @@ line each time.`,
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), st)
+				return cli.JSON(cmd.OutOrStdout(), st)
 			}
 			printStats(cmd.OutOrStdout(), st)
 			return nil
@@ -81,7 +81,7 @@ func watchStats(cmd *cobra.Command, c *uls.Client, s *uls.SPA, interval time.Dur
 				per := func(now, then uint64) string {
 					return fmt.Sprintf("%.0f/s", float64(now-then)/interval.Seconds())
 				}
-				pairs(out, [][2]string{
+				cli.Pairs(out, [][2]string{
 					{"received", per(st.RXFrames, last.RXFrames)},
 					{"sent", per(st.TXFrames, last.TXFrames)},
 					{"upcalls", per(st.Upcalled(), last.Upcalled())},
@@ -126,7 +126,7 @@ func printStats(w io.Writer, s *uls.Stats) {
 	for _, c := range s.Counters {
 		rows = append(rows, [2]string{"counter " + c.Name, fmt.Sprint(c.Value)})
 	}
-	pairs(w, rows)
+	cli.Pairs(w, rows)
 	chart(w, s.Histogram)
 }
 

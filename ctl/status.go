@@ -21,14 +21,14 @@ func statusCommand() *cobra.Command {
 Exit status 3 if it cannot; the message says why and names the way out.`,
 		Args: cli.NoArgs,
 	}
-	asJSON := jsonFlag(c)
+	asJSON := cli.JSONFlag(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		info, err := status()
 		if *asJSON {
 			if info == nil {
 				info = &uls.Info{Reason: fmt.Sprint(err)}
 			}
-			if jerr := printJSON(cmd.OutOrStdout(), info); jerr != nil {
+			if jerr := cli.JSON(cmd.OutOrStdout(), info); jerr != nil {
 				return errors.Join(err, jerr)
 			}
 			return err
@@ -36,7 +36,7 @@ Exit status 3 if it cannot; the message says why and names the way out.`,
 		if err != nil {
 			return err
 		}
-		pairs(cmd.OutOrStdout(), [][2]string{
+		cli.Pairs(cmd.OutOrStdout(), [][2]string{
 			{"user-level sandboxing", "ready"},
 			{"module", info.Release},
 			{"netlink family", fmt.Sprint("version ", info.Version)},

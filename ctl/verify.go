@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sandstream/internal/cli"
 	"sandstream/uls"
 )
 
@@ -17,24 +18,24 @@ func verifyCommand() *cobra.Command {
 		Short: "Check an SPA's file, on any machine and without privileges",
 		Long: `Check an SPA's file as map would, on any machine and without privileges. Exit
 status 1 if it would be refused.`,
-		Args: args("FILE.spa"),
+		Args: cli.Args("FILE.spa"),
 	}
-	asJSON := jsonFlag(c)
+	asJSON := cli.JSONFlag(c)
 	c.RunE = func(cmd *cobra.Command, a []string) error {
 		f, err := uls.Verify(a[0])
 		if err != nil {
 			return err
 		}
 		if *asJSON {
-			return printJSON(cmd.OutOrStdout(), f)
+			return cli.JSON(cmd.OutOrStdout(), f)
 		}
 		rows := [][2]string{
 			{"file", f.File},
 			{"name", f.Name},
-			{"version", or(f.Version)},
+			{"version", cli.Or(f.Version)},
 			{"interface to SPAs", fmt.Sprint("version ", f.ABI)},
-			{"serial", yes(f.Serial)},
-			{"uses FPU", yes(f.FPU)},
+			{"serial", cli.Yes(f.Serial)},
+			{"uses FPU", cli.Yes(f.FPU)},
 			{"entry", f.Entry.String()},
 			{"stack", size(uint64(f.StackSize))},
 			{"heap", size(f.HeapSize)},
@@ -47,8 +48,8 @@ status 1 if it would be refused.`,
 		for _, p := range f.Params {
 			rows = append(rows, [2]string{"parameter", fmt.Sprintf("%s = %s  (%s; %s)", p.Name, p.Value, p.Type, p.Help)})
 		}
-		rows = append(rows, [2]string{"counters", or(strings.Join(f.Counters, ", "))})
-		pairs(cmd.OutOrStdout(), rows)
+		rows = append(rows, [2]string{"counters", cli.Or(strings.Join(f.Counters, ", "))})
+		cli.Pairs(cmd.OutOrStdout(), rows)
 		return nil
 	}
 	return c

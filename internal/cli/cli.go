@@ -90,3 +90,16 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 	}
 	return Usagef("%s takes no argument, but there is %q", cmd.CommandPath(), args[0])
 }
+
+// Args requires the positional arguments that names list, in that order.
+func Args(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, have []string) error {
+		switch {
+		case len(have) < len(names):
+			return Usagef("%s: %s is missing (see '%s --help')", cmd.CommandPath(), names[len(have)], cmd.CommandPath())
+		case len(have) > len(names):
+			return Usagef("%s: %q is one argument too many (see '%s --help')", cmd.CommandPath(), have[len(names)], cmd.CommandPath())
+		}
+		return nil
+	}
+}

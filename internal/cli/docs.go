@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package cli
 
 import (
 	"fmt"
@@ -12,14 +12,15 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// docsCommand writes what a package of ulsctl installs beside it. It is hidden:
-// 'make ulsctl-docs' and packagers use it.
-func docsCommand() *cobra.Command {
+// DocsCommand writes what a package of the program installs beside it: manual
+// pages of section 8 (manual names the book) and shell completions. It is
+// hidden: make targets and packagers use it.
+func DocsCommand(manual string) *cobra.Command {
 	return &cobra.Command{
 		Use:    "gen-docs FOLDER",
 		Short:  "Write man pages and shell completions",
 		Hidden: true,
-		Args:   args("FOLDER"),
+		Args:   Args("FOLDER"),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			root := cmd.Root()
 			man := filepath.Join(a[0], "man")
@@ -28,7 +29,7 @@ func docsCommand() *cobra.Command {
 			}
 			// A fixed date: the same sources give the same pages.
 			date := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-			header := &doc.GenManHeader{Title: "ULSCTL", Section: "8", Source: "Sandstream", Manual: "User-level sandboxing", Date: &date}
+			header := &doc.GenManHeader{Section: "8", Source: "Sandstream", Manual: manual, Date: &date}
 			if err := doc.GenManTree(root, header, man); err != nil {
 				return fmt.Errorf("write man pages: %w", err)
 			}
@@ -42,9 +43,9 @@ func completions(root *cobra.Command, dir string) error {
 		return err
 	}
 	for name, gen := range map[string]func(string) error{
-		"ulsctl.bash": func(f string) error { return root.GenBashCompletionFileV2(f, true) },
-		"_ulsctl":     root.GenZshCompletionFile,
-		"ulsctl.fish": func(f string) error { return root.GenFishCompletionFile(f, true) },
+		root.Name() + ".bash": func(f string) error { return root.GenBashCompletionFileV2(f, true) },
+		"_" + root.Name():     root.GenZshCompletionFile,
+		root.Name() + ".fish": func(f string) error { return root.GenFishCompletionFile(f, true) },
 	} {
 		if err := gen(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("write completion %s: %w", name, err)
