@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package payload
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os/exec"
+	"testing"
+	"testing/iotest"
+)
+
+// packet is one MPEG-TS packet; flags are those of the adaptation field, -1: none.
+func packet(pid int, flags int) []byte {
+	p := make([]byte, tsPacket)
+	p[0], p[1], p[2], p[3] = tsSync, byte(pid>>8), byte(pid), 0x10
+	if flags >= 0 {
+		p[3], p[4], p[5] = 0x30, 1, byte(flags)
+	}
+	return p
+}
+
+func join(p ...[]byte) []byte { return bytes.Join(p, nil) }
+
+func TestRandomAccess(t *testing.T) {
+	empty := packet(256, 0x40)
+	empty[4] = 0 // a field of length 0 has no flags: what looks like them is payload
+	for name, c := range map[string]struct {
+		p    []byte
+		want bool
+	}{
+		"first":    {join(packet(256, 0x40), packet(256, -1)), true},
+		"last":     {join(packet(256, -1), packet(256, 0), packet(257, 0x50)), true},
+		"none":     {join(packet(256, -1), packet(256, 0xbf)), false},
+		"no field": {empty, false},
+		"cut":      {packet(256, 0x40)[:187], false},
+		"not TS":   {join(packet(256, 0x40), make([]byte, tsPacket)), false},
+		"nothing":  {nil, false},
+	} {
+		if got := RandomAccess(c.p); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if !Null(join(packet(0x1fff, -1), packet(0x1fff, -1))) || Null(join(packet(0x1fff, -1), packet(256, -1))) || Null(nil) {
+		t.Error("Null")
+	}
+}
+
+func TestCutter(t *testing.T) {
+	ts := bytes.Repeat(packet(256, -1), 17)
+	other := bytes.Repeat([]byte("overlay "), 400)
+	for name, c := range map[string]struct {
+		in   []byte
+		ts   bool
+		want []int
+	}{
+		"TS":         {ts, true, []int{1316, 1316, 3 * 188}},
+		"one packet": {packet(1, -1), true, []int{188}},
+		"other":      {other, false, []int{1316, 1316, 568}},
+		"short":      {[]byte("x"), false, []int{1}},
+		"empty":      {nil, false, nil},
+		"a G":        {bytes.Repeat([]byte("G"), 188), true, []int{188}}, // one block of G is taken for TS: harmless
+	} {
+		k := NewCutter(iotest.OneByteReader(bytes.NewReader(c.in)))
+		var p [Max]byte
+		var got []byte
+		var sizes []int
+		for {
+			n, err := k.Next(p[:])
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			got, sizes = append(got, p[:n]...), append(sizes, n)
+		}
+		if !bytes.Equal(got, c.in) || k.TS() != c.ts || len(sizes) != len(c.want) {
+			t.Errorf("%s: sizes %v, TS %v, same %v", name, sizes, k.TS(), bytes.Equal(got, c.in))
+		}
+		for i := range c.want {
+			if i < len(sizes) && sizes[i] != c.want[i] {
+				t.Errorf("%s: sizes %v", name, sizes)
+			}
+		}
+	}
+	bad := join(packet(1, -1), packet(1, -1), make([]byte, 188))
+	if _, err := NewCutter(bytes.NewReader(bad)).Next(make([]byte, Max)); err == nil {
+		t.Error("a damaged transport stream is taken")
+	}
+}
+
+// What ffmpeg marks as key frames is found: one a second, and the first packet of video.
+func TestFFmpeg(t *testing.T) {
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		t.Skip("ffmpeg is missing: apt-get install ffmpeg")
+	}
+	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=128x96:rate=10:duration=3",
+		"-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-f", "mpegts", "-").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := NewCutter(bytes.NewReader(out))
+	var p [Max]byte
+	keys := 0
+	for {
+		n, err := k.Next(p[:])
+		if err != nil {
+			break
+		}
+		if RandomAccess(p[:n]) {
+			keys++
+		}
+	}
+	if !k.TS() || keys != 3 {
+		t.Errorf("TS %v, %d payloads with a key frame, want 3", k.TS(), keys)
+	}
+}
