@@ -8,10 +8,11 @@
 package payload
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // Sizes in bytes.
@@ -65,43 +66,111 @@ func Null(p []byte) bool {
 
 // Cutter reads payloads from a byte stream.
 type Cutter struct {
-	r    *bufio.Reader
-	ts   bool
-	seen bool
+	chunks <-chan chunk
+	flush  time.Duration
+	buf    []byte
+	err    error // how the stream ended
+	ts     bool
+	seen   bool
 }
 
-// NewCutter reads from r.
-func NewCutter(r io.Reader) *Cutter { return &Cutter{r: bufio.NewReaderSize(r, 64<<10)} }
+type chunk struct {
+	b   []byte
+	err error
+}
+
+// NewCutter reads from r, in a goroutine that ends with r or with ctx, once its
+// Read returns. What has come is a payload, though a short one, when nothing
+// more comes for flush: who types, or sends little, is not kept waiting.
+func NewCutter(ctx context.Context, r io.Reader, flush time.Duration) *Cutter {
+	chunks := make(chan chunk)
+	go func() {
+		for {
+			b := make([]byte, 32<<10)
+			n, err := r.Read(b)
+			select {
+			case chunks <- chunk{b[:n], err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return &Cutter{chunks: chunks, flush: flush}
+}
 
 // Next reads the next payload into p, which must hold Max bytes, and gives its
-// length. It waits until a payload is full, except at the end, where the rest
-// is one; then io.EOF follows. What begins as a transport stream (its first
-// byte and the one 188 later are sync bytes) must stay one: a packet that does
-// not begin with 0x47 is an error, since what follows could not be decoded.
-func (c *Cutter) Next(p []byte) (int, error) {
-	if !c.seen {
-		b, err := c.r.Peek(tsPacket + 1)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, err
-		}
-		c.seen = true
-		c.ts = len(b) >= tsPacket && b[0] == tsSync && (len(b) == tsPacket || b[tsPacket] == tsSync)
-	}
-	n, err := io.ReadFull(c.r, p[:Max])
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil
-	}
+// length, io.EOF at the end. What begins as a transport stream (its first byte
+// and the one 188 later are sync bytes) must stay one: a packet that does not
+// begin with 0x47 is an error, since what follows could not be decoded.
+func (c *Cutter) Next(ctx context.Context, p []byte) (int, error) {
+	n, err := c.await(ctx)
 	if err != nil {
 		return 0, err
 	}
 	if c.ts {
 		for i := 0; i < n; i += tsPacket {
-			if p[i] != tsSync {
-				return 0, fmt.Errorf("the input began as MPEG-TS, but a packet begins with %#02x, not 0x47: is it damaged or another format?", p[i])
+			if c.buf[i] != tsSync {
+				return 0, fmt.Errorf("the input began as MPEG-TS, but a packet begins with %#02x, not 0x47: is it damaged or another format?", c.buf[i])
 			}
 		}
 	}
+	n = copy(p, c.buf[:n])
+	c.buf = c.buf[n:]
 	return n, nil
+}
+
+// await waits for a payload, and says how many bytes it has.
+func (c *Cutter) await(ctx context.Context) (int, error) {
+	var quiet <-chan time.Time
+	for len(c.buf) < Max && c.err == nil {
+		if len(c.buf) > 0 {
+			quiet = time.After(c.flush)
+		}
+		select {
+		case k := <-c.chunks:
+			c.buf, c.err = append(c.buf, k.b...), k.err
+		case <-quiet:
+			if n := c.whole(); n > 0 {
+				return n, nil
+			}
+			quiet = nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	c.look()
+	switch {
+	case len(c.buf) >= Max:
+		return Max, nil
+	case len(c.buf) > 0 && (c.err == nil || errors.Is(c.err, io.EOF)):
+		return len(c.buf), nil
+	}
+	return 0, c.err
+}
+
+// look tells a transport stream from anything else, by the first bytes.
+func (c *Cutter) look() {
+	if !c.seen {
+		b := c.buf
+		c.seen = true
+		c.ts = len(b) >= tsPacket && b[0] == tsSync && (len(b) == tsPacket || b[tsPacket] == tsSync)
+	}
+}
+
+// whole is how much of a payload that is not full may leave: a packet of a
+// transport stream is not cut. Too little to tell what it is waits.
+func (c *Cutter) whole() int {
+	if !c.seen && c.buf[0] == tsSync && len(c.buf) <= tsPacket {
+		return 0
+	}
+	c.look()
+	if c.ts {
+		return len(c.buf) / tsPacket * tsPacket
+	}
+	return len(c.buf)
 }
 
 // TS says whether what was read is a transport stream.

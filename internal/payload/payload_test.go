@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 )
 
 // packet is one MPEG-TS packet; flags are those of the adaptation field, -1: none.
@@ -62,12 +64,12 @@ func TestCutter(t *testing.T) {
 		"empty":      {nil, false, nil},
 		"a G":        {bytes.Repeat([]byte("G"), 188), true, []int{188}}, // one block of G is taken for TS: harmless
 	} {
-		k := NewCutter(iotest.OneByteReader(bytes.NewReader(c.in)))
+		k := NewCutter(t.Context(), iotest.OneByteReader(bytes.NewReader(c.in)), time.Hour)
 		var p [Max]byte
 		var got []byte
 		var sizes []int
 		for {
-			n, err := k.Next(p[:])
+			n, err := k.Next(t.Context(), p[:])
 			if errors.Is(err, io.EOF) {
 				break
 			}
@@ -86,9 +88,60 @@ func TestCutter(t *testing.T) {
 		}
 	}
 	bad := join(packet(1, -1), packet(1, -1), make([]byte, 188))
-	if _, err := NewCutter(bytes.NewReader(bad)).Next(make([]byte, Max)); err == nil {
+	if _, err := NewCutter(t.Context(), bytes.NewReader(bad), time.Hour).Next(t.Context(), make([]byte, Max)); err == nil {
 		t.Error("a damaged transport stream is taken")
 	}
+}
+
+// Who sends little is not kept waiting, but no packet of a transport stream is cut.
+func TestFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		read := func(k *Cutter) int {
+			t.Helper()
+			var p [Max]byte
+			n, err := k.Next(t.Context(), p[:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		r, w := io.Pipe()
+		k := NewCutter(t.Context(), r, 50*time.Millisecond)
+		go func() {
+			io.WriteString(w, "a line\n")
+			time.Sleep(time.Second)
+			io.WriteString(w, "and a half")
+			time.Sleep(40 * time.Millisecond)
+			io.WriteString(w, " line\n")
+			w.Close()
+		}()
+		start := time.Now()
+		if n, d := read(k), time.Since(start); n != 7 || d != 50*time.Millisecond {
+			t.Errorf("%d bytes after %v", n, d)
+		}
+		if n := read(k); n != 16 {
+			t.Errorf("%d bytes", n)
+		}
+
+		r, w = io.Pipe()
+		k = NewCutter(t.Context(), r, 50*time.Millisecond)
+		go func() {
+			w.Write(packet(1, -1)[:100])
+			time.Sleep(time.Second)
+			w.Write(packet(1, -1)[100:])
+			w.Write(packet(1, -1))
+			w.Write(packet(1, -1)[:50])
+			time.Sleep(time.Second)
+			w.Write(packet(1, -1)[50:])
+			w.Close()
+		}()
+		if n := read(k); n != 2*188 {
+			t.Errorf("%d bytes", n)
+		}
+		if n := read(k); n != 188 || !k.TS() {
+			t.Errorf("%d bytes, TS %v", n, k.TS())
+		}
+	})
 }
 
 // What ffmpeg marks as key frames is found: one a second, and the first packet of video.
@@ -101,11 +154,11 @@ func TestFFmpeg(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := NewCutter(bytes.NewReader(out))
+	k := NewCutter(t.Context(), bytes.NewReader(out), time.Hour)
 	var p [Max]byte
 	keys := 0
 	for {
-		n, err := k.Next(p[:])
+		n, err := k.Next(t.Context(), p[:])
 		if err != nil {
 			break
 		}
