@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package nettest runs many overlayd on one machine, each in a namespace of an
+// emulated network (package netem), and checks what they do and what they say
+// against observers that do not depend on them:
+//
+//   - Flows counts every datagram between every two hosts as the emulator moved it;
+//   - Arrivals judges a stream of numbered, time-stamped payloads as an application
+//     got it: all processes run on one machine and read one clock;
+//   - Ownership polls who owns which zone and keeps every claim ever made;
+//   - ffmpeg decodes the video that came out, and its frames are compared with the
+//     frames that went in.
+//
+// The test of this package is the scenario: 16 hosts on a transit-stub topology,
+// a video with eight subscribers who want different things, three hosts killed, a
+// partition that heals. It prints its figures, takes about three minutes and ends
+// only the processes it has started. It needs what netem needs (root or a user
+// namespace, /dev/net/tun), and ffmpeg with libx264; 'go test -short' leaves it out.
+package nettest
