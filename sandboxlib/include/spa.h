@@ -220,6 +220,7 @@ _Noreturn void spa_abort(u64 code);
 	const struct spa_note_counter spa_counter_notes[] SPA__NOTE("3counter") = {	\
 		list(SPA__COUNTER_NOTE)							\
 	};										\
+	const u32 spa_counter_count = SPA__COUNTER_END - SPA_LIB_COUNTER_END;		\
 	struct spa_eat_semicolon
 
 #define SPA_COUNT(name, n) ((void)(spa_counters->v[SPA__COUNTER_##name] += (n)))
@@ -284,6 +285,8 @@ enum spa_lib_counter { SPA_LIB_COUNTERS(SPA__LIB_COUNTER_INDEX) SPA_LIB_COUNTER_
 
 extern const struct spa_note_manifest spa_manifest;
 extern const struct spa_note_param spa_param_notes[];
+extern const struct spa_note_counter spa_lib_counter_notes[], spa_counter_notes[];
+extern const u32 spa_counter_count;
 extern u64 spa_param_values[];
 extern const u32 spa_param_count;
 extern struct uls_counters *spa_counters;

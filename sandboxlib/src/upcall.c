@@ -19,11 +19,11 @@ _Noreturn void spa_abort(u64 code)
 
 /* The library's counters come first in the notes, so their numbers are fixed. */
 #define LIB_COUNTER_NOTE(name_) SPA__COUNTER_NOTE(name_)
-static const struct spa_note_counter lib_counter_notes[] SPA__NOTE("2counter") = {
+const struct spa_note_counter spa_lib_counter_notes[] SPA__NOTE("2counter") = {
 	SPA_LIB_COUNTERS(LIB_COUNTER_NOTE)
 };
 
-_Static_assert(sizeof(lib_counter_notes) == SPA_LIB_COUNTER_END * sizeof(struct spa_note_counter),
+_Static_assert(sizeof(spa_lib_counter_notes) == SPA_LIB_COUNTER_END * sizeof(struct spa_note_counter),
 	       "one note for each counter");
 
 static SPA_COLD s64 upcall_init(const struct uls_info *i)

@@ -84,15 +84,32 @@
 /* Memory at an address the compiler knows nothing of. */
 static inline SPA_UNUSED u64 peek(u64 addr)
 {
+#ifdef __wasm__
+	return *(volatile u64 *)(uintptr_t)addr;
+#else
 	u64 v;
 
 	__asm__ volatile("mov (%1), %0" : "=r"(v) : "r"(addr) : "memory");
 	return v;
+#endif
 }
 
 static inline SPA_UNUSED void poke(u64 addr, u64 v)
 {
+#ifdef __wasm__
+	*(volatile u64 *)(uintptr_t)addr = v;
+#else
 	__asm__ volatile("mov %0, (%1)" : : "r"(v), "r"(addr) : "memory");
+#endif
+}
+
+static inline SPA_UNUSED void pause_cpu(void)
+{
+#ifndef __wasm__
+	__asm__ volatile("pause");
+#else
+	__asm__ volatile("");
+#endif
 }
 
 #endif /* FAULT_H */

@@ -5,5 +5,5 @@
 FAULT("spin")
 {
 	for (;;)
-		__asm__ volatile("pause");
+		pause_cpu();
 }

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spa/stream.h - the overlay's data header, for SPAs that work on streams.
+ *
+ * A datagram of a stream is UDP over IPv4; its payload begins with 48 bytes,
+ * big-endian, and the rest is the publisher's:
+ *
+ *	 off size field
+ *	  0   1   version		1
+ *	  1   1   flags			enum stream_flags
+ *	  2   2   path			which of several parallel paths, else 0
+ *	  4   4   budget_us		latency budget left; ~0: none
+ *	  8  16   stream id		random
+ *	 24   8   seq			the publisher's number, from 1
+ *	 32   8   sent_ns		the publisher's clock
+ *	 40   4   elapsed_us		link costs and residence so far; saturates
+ *	 44   2   hops			travelled
+ *	 46   2   reserved		0
+ *
+ * Natively the Ethernet, IPv4 and UDP headers are those of the wire. The
+ * portable engine puts 42 bytes of the same shape in front of each datagram
+ * and takes them off again, so an SPA need not know where it runs.
+ *
+ *	struct stream_pkt p;
+ *
+ *	if (stream_parse(&p, f))
+ *		return SPA_DROP;
+ *	... p.h, p.data, p.len ...
+ *	stream_set_len(&p, f, shorter);
+ *
+ * An SPA that changes payload or header ends with stream_seal(): a UDP
+ * checksum, if the datagram has one, is computed again. stream_parse() has
+ * verified it, so damage on the way here is not made to look right.
+ */
+#ifndef SPA_STREAM_H
+#define SPA_STREAM_H
+
+#include "spa.h"
+
+#define STREAM_VERSION 1
+#define STREAM_HDR 48
+#define STREAM_FRONT 42		/* Ethernet, IPv4 without options, UDP */
+#define STREAM_MTU 1500		/* of the IPv4 datagram, the most an SPA makes */
+#define STREAM_MAX_LEN (STREAM_MTU - 28 - STREAM_HDR)
+
+enum stream_flags {
+	STREAM_KEY = 1,		/* a random access point begins in this packet */
+	STREAM_DISCARDABLE = 2,	/* may be dropped without breaking decoding */
+	STREAM_COMPRESSED = 4,	/* payload as transform.c makes it */
+	STREAM_END = 8,		/* last of the stream */
+	STREAM_BEAT = 16,	/* a sign of life: no payload, seq of the last packet */
+};
+
+#define STREAM_NO_BUDGET 0xffffffffu
+
+struct stream_hdr {
+	u8 version;
+	u8 flags;
+	be16 path;
+	be32 budget_us;
+	u8 id[16];
+	u64 seq_be;
+	u64 sent_ns_be;
+	be32 elapsed_us;
+	be16 hops;
+	be16 reserved;
+} SPA_PACKED;
+_Static_assert(sizeof(struct stream_hdr) == STREAM_HDR, "the data header");
+
+struct stream_pkt {
+	struct spa_ip4 *ip;
+	struct spa_udp *udp;
+	struct stream_hdr *h;
+	u8 *data;		/* the publisher's bytes */
+	u32 len;		/* of them */
+};
+
+static inline u64 stream_seq(const struct stream_hdr *h) { return spa_bswap64(h->seq_be); }
+static inline u64 stream_sent_ns(const struct stream_hdr *h) { return spa_bswap64(h->sent_ns_be); }
+static inline u32 stream_budget_us(const struct stream_hdr *h) { return spa_ntohl(h->budget_us); }
+static inline u32 stream_elapsed_us(const struct stream_hdr *h) { return spa_ntohl(h->elapsed_us); }
+
+/*
+ * A key for spa_table from a stream id; never 0. Two ids may share a key
+ * though `seed` is unknown to senders: compare the ids.
+ */
+static inline u64 stream_key(const struct stream_hdr *h, u64 seed)
+{
+	u64 k = spa_hash64(spa_get64(h->id), seed) ^ spa_get64(h->id + 8);
+
+	return k ? k : 1;
+}
+
+static inline bool stream_same(const u8 *a, const u8 *b)
+{
+	return spa_get64(a) == spa_get64(b) && spa_get64(a + 8) == spa_get64(b + 8);
+}
+
+enum stream_err {
+	STREAM_OK = 0,
+	STREAM_FOREIGN,		/* no UDP over IPv4, or a fragment, options, a VLAN tag */
+	STREAM_BROKEN,		/* lengths disagree, a checksum is wrong */
+	STREAM_UNKNOWN,		/* another version, seq 0, reserved bits set */
+};
+
+/*
+ * Takes a frame apart. All of [h, data + len) lies inside the frame, IPv4's
+ * checksum is right, and UDP's, where there is one. Padding behind the
+ * datagram is cut from the frame. On an error p holds nothing.
+ */
+enum stream_err stream_parse(struct stream_pkt *p, struct spa_frame *f);
+
+/*
+ * The payload's new length, at most spa_frame_room() of p->data and
+ * STREAM_MAX_LEN. Lengths of UDP and IPv4 and the IPv4 checksum follow.
+ */
+void stream_set_len(struct stream_pkt *p, struct spa_frame *f, u32 len);
+
+/* To be called after the last change between UDP header and end of payload. */
+void stream_seal(struct stream_pkt *p);
+
+/* The path field; the UDP checksum follows. */
+static inline void stream_set_path(struct stream_pkt *p, u16 path)
+{
+	be16 v = spa_htons(path);
+
+	p->udp->check = spa_udp_csum_apply(p->udp->check, spa_csum_delta16(p->h->path, v));
+	p->h->path = v;
+}
+
+/*
+ * Adds the time a packet stayed in an SPA to elapsed_us and takes it from the
+ * budget; the one saturates, the other stops at 0, STREAM_NO_BUDGET stays. The
+ * UDP checksum follows.
+ */
+void stream_spend(struct stream_pkt *p, u64 us);
+
+/* Where a datagram goes next; fields that are 0 stay as they are. Network order. */
+struct stream_link {
+	be32 src_ip, dst_ip;
+	be16 src_port, dst_port;
+	u8 dst_mac[6];
+	u8 src_mac[6];
+};
+
+/* Rewrites addresses and ports; the checksums follow incrementally. */
+void stream_redirect(u8 *frame, const struct stream_link *to);
+
+/*
+ * The next hop as parameters, first in an SPA's list, for hosts where nothing
+ * behind the SPA routes: SPA_PARAMS of STREAM_NEXT_PARAMS(P) and its own, then
+ * STREAM_NEXT() is the link as it is set. All 0, the default: frames leave
+ * with the addresses they came with.
+ */
+#define STREAM_NEXT_PARAMS(P)								\
+	P(IPV4, next_src_ip, 0, "source address of what is sent; 0: as it came")	\
+	P(IPV4, next_ip, 0, "destination address of what is sent; 0: as it came")	\
+	P(U64, next_port, 0, "its UDP port; 0: as it came")				\
+	P(MAC, next_mac, 0, "its MAC address; 0: as it came")
+
+#define STREAM_NEXT() stream_next(SPA_PARAM(next_src_ip), SPA_PARAM(next_ip),		\
+				  SPA_PARAM(next_port), SPA_PARAM(next_mac))
+
+/* A link from values of parameters; with a MAC address the port's own becomes the source. */
+struct stream_link stream_next(u64 src_ip, u64 ip, u64 port, u64 mac);
+
+static inline bool stream_link_any(const struct stream_link *l)
+{
+	return l->src_ip | l->dst_ip | l->src_port | l->dst_port || !spa_mac_is_zero(l->dst_mac);
+}
+
+/*
+ * What an SPA remembers of each stream: a table of the SPA's own structures,
+ * which begin with struct stream_state. At most `max` at once; when it is full,
+ * streams unheard of for 10 s make room (looked for once a second at most), so
+ * senders of random ids cost no more than that.
+ */
+struct stream_state {
+	u64 key;
+	u8 id[16];
+	u64 used_ns;		/* spa_now() of the last packet */
+};
+
+struct stream_states {
+	struct spa_table t;
+	u64 seed, swept_ns;
+	u32 max;
+	void (*drop)(void *state);	/* before one is forgotten; NULL: nothing to do */
+};
+
+#define STREAM_IDLE_NS 10000000000ULL
+
+/* 0 or -SPA_ENOMEM. Needs about 2.7 * max * size bytes of heap, size rounded up to a power of two. */
+int stream_states_init(struct stream_states *s, size_t size, u32 max);
+
+/*
+ * The state of a packet's stream, made (zero) when new. NULL: no room. Holds
+ * until the next call.
+ */
+void *stream_states_get(struct stream_states *s, const struct stream_hdr *h);
+
+/*
+ * Which of the last STREAM_WINDOW numbers up to the highest have been seen:
+ * loss, duplicates and reordering of one stream in 144 bytes, in constant
+ * time but for jumps, which cost one step per 64 numbers, at most 16.
+ */
+#define STREAM_WINDOW 1024
+
+struct stream_seen {
+	u64 top;		/* highest number; 0: none yet */
+	u64 first;		/* lowest number that counts as expected */
+	u64 bits[STREAM_WINDOW / 64];
+};
+
+enum stream_order {
+	STREAM_NEXT,		/* one above the highest, or the very first */
+	STREAM_AHEAD,		/* above that: *gap numbers are missing for now */
+	STREAM_BEHIND,		/* below the highest, and missing until now */
+	STREAM_AGAIN,		/* seen before */
+	STREAM_OLD,		/* below the window: it cannot be told */
+};
+
+/* *gap: how many numbers between the highest before and this one were skipped. */
+enum stream_order stream_see(struct stream_seen *s, u64 seq, u64 *gap);
+
+#endif /* SPA_STREAM_H */
