@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+)
+
+// maxDatagram is the greatest UDP payload on the data socket, in bytes: with
+// IPv4 it is 1,424 on the wire.
+const maxDatagram = overhead + maxSealed
+
+// What one system call moves.
+const (
+	rxMessages   = 8       // buffers of a recvmmsg
+	rxBuffer     = 1 << 16 // bytes of each: a train of datagrams put together by GRO
+	rxSmall      = 2048    // without GRO
+	txMessages   = 192     // datagrams or trains of a sendmmsg
+	txArena      = 1 << 18 // bytes of all of them
+	trainBytes   = 65_000  // bytes of a train; with headers below 65,536
+	trainPackets = 64      // datagrams of a train: the limit of kernels before 6.8
+)
+
+// batchConn is what x/net's two packet connections have in common. Their
+// messages are one type.
+type batchConn interface {
+	ReadBatch(ms []ipv4.Message, flags int) (int, error)
+	WriteBatch(ms []ipv4.Message, flags int) (int, error)
+}
+
+// udpBatch is the data socket.
+type udpBatch struct {
+	conn  *net.UDPConn
+	raw   syscall.RawConn
+	batch batchConn
+	gro   bool
+	gso   atomic.Bool // turned off for good by the first EIO
+	// failEIO makes each train fail as on a card without checksum offload: for tests.
+	failEIO atomic.Bool
+}
+
+// listenBatch opens the data socket and finds out what the kernel can do.
+func listenBatch(addr netip.AddrPort, offload bool, buffer int) (*udpBatch, error) {
+	conn, err := net.ListenUDP(networkOf(addr.Addr()), net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, fmt.Errorf("data socket: %w", err)
+	}
+	u := &udpBatch{conn: conn}
+	if u.raw, err = conn.SyscallConn(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("data socket: %w", err)
+	}
+	if addr.Addr().Is6() {
+		u.batch = ipv6.NewPacketConn(conn)
+	} else {
+		u.batch = ipv4.NewPacketConn(conn)
+	}
+	// The kernel gives as much as net.core.[rw]mem_max allows, and root all of it.
+	_, _ = conn.SetReadBuffer(buffer), conn.SetWriteBuffer(buffer)
+	err = u.raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, buffer)
+		if !offload {
+			return
+		}
+		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
+		u.gso.Store(err == nil)
+		u.gro = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) == nil
+	})
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("data socket: %w", err)
+	}
+	return u, nil
+}
+
+func (u *udpBatch) addr() netip.AddrPort { return u.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// wait returns when there is something to read. It needs no buffer: an idle
+// host should have none.
+func (u *udpBatch) wait() error {
+	var b [1]byte
+	var failed error
+	err := u.raw.Read(func(fd uintptr) bool {
+		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			return false
+		}
+		failed = err
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return failed
+}
+
+// rxBatch holds what one recvmmsg fills.
+type rxBatch struct {
+	msgs []ipv4.Message
+}
+
+func newRxBatch(gro bool) *rxBatch {
+	n, size := rxMessages, rxBuffer
+	if !gro {
+		n, size = 64, rxSmall
+	}
+	r := &rxBatch{msgs: make([]ipv4.Message, n)}
+	arena := make([]byte, n*size)
+	oob := make([]byte, n*groSpace)
+	for i := range r.msgs {
+		r.msgs[i].Buffers = [][]byte{arena[i*size : (i+1)*size : (i+1)*size]}
+		r.msgs[i].OOB = oob[i*groSpace : (i+1)*groSpace : (i+1)*groSpace]
+	}
+	return r
+}
+
+// Idle hosts share the buffers of busy ones in the same process.
+var (
+	rxGRO   = sync.Pool{New: func() any { return newRxBatch(true) }}
+	rxPlain = sync.Pool{New: func() any { return newRxBatch(false) }}
+	txPool  = sync.Pool{New: func() any { return newTxBatch() }}
+)
+
+func (u *udpBatch) rxPool() *sync.Pool {
+	if u.gro {
+		return &rxGRO
+	}
+	return &rxPlain
+}
+
+// read fills r with what has come and gives the messages that were filled.
+func (u *udpBatch) read(r *rxBatch) ([]ipv4.Message, error) {
+	n, err := u.batch.ReadBatch(r.msgs, 0)
+	if err != nil {
+		return nil, err
+	}
+	return r.msgs[:n], nil
+}
+
+// train gives the bytes of message m and the size of its datagrams; the last
+// one may be smaller.
+func train(m *ipv4.Message) (b []byte, size int) {
+	b = m.Buffers[0][:m.N]
+	if size = parseGRO(m.OOB[:m.NN]); size == 0 || m.Flags&unix.MSG_CTRUNC != 0 {
+		size = len(b)
+	}
+	return b, size
+}
+
+var groSpace = unix.CmsgSpace(4)
+
+// parseGRO gives the segment size in a control message, 0 if there is none.
+func parseGRO(oob []byte) int {
+	for len(oob) >= unix.SizeofCmsghdr {
+		var h unix.Cmsghdr
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(&h)), unix.SizeofCmsghdr), oob)
+		if uint64(h.Len) < uint64(unix.CmsgLen(0)) || uint64(h.Len) > uint64(len(oob)) {
+			return 0
+		}
+		data := oob[unix.CmsgLen(0):h.Len]
+		if h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && len(data) >= 4 {
+			if size := int(int32(binary.NativeEndian.Uint32(data))); size > 0 && size <= rxBuffer {
+				return size
+			}
+			return 0
+		}
+		oob = oob[min(len(oob), unix.CmsgSpace(len(data))):]
+	}
+	return 0
+}
+
+// putGSO writes the control message that asks for segments of size bytes.
+func putGSO(oob []byte, size int) []byte {
+	oob = oob[:unix.CmsgSpace(2)]
+	clear(oob)
+	h := unix.Cmsghdr{Level: unix.SOL_UDP, Type: unix.UDP_SEGMENT}
+	h.SetLen(unix.CmsgLen(2))
+	copy(oob, unsafe.Slice((*byte)(unsafe.Pointer(&h)), unix.SizeofCmsghdr))
+	binary.NativeEndian.PutUint16(oob[unix.CmsgLen(0):], uint16(size))
+	return oob
+}
+
+// txBatch collects sealed datagrams for one sendmmsg. Those of one size to one
+// host in a row make a train.
+type txBatch struct {
+	arena []byte
+	used  int
+	n     int // messages
+	msgs  []ipv4.Message
+	size  []int // of a message's datagrams
+	count []int // datagrams of a message
+	owner []*peer
+	oob   []byte
+}
+
+func newTxBatch() *txBatch {
+	space := unix.CmsgSpace(2)
+	t := &txBatch{
+		arena: make([]byte, txArena), msgs: make([]ipv4.Message, txMessages), size: make([]int, txMessages),
+		count: make([]int, txMessages), owner: make([]*peer, txMessages), oob: make([]byte, txMessages*space),
+	}
+	for i := range t.msgs {
+		t.msgs[i].Buffers = make([][]byte, 1)
+	}
+	return t
+}
+
+// room says how many datagrams surely still fit.
+func (t *txBatch) room() int { return min((len(t.arena)-t.used)/maxDatagram, txMessages-t.n) }
+
+// next gives the place of the next datagram.
+func (t *txBatch) next() []byte { return t.arena[t.used : t.used+maxDatagram] }
+
+// add takes the datagram of size bytes that next's buffer now holds.
+func (t *txBatch) add(p *peer, to *net.UDPAddr, size int, gso bool) {
+	b := t.arena[t.used : t.used+size]
+	t.used += size
+	if i := t.n - 1; gso && i >= 0 && t.owner[i] == p && t.count[i] < trainPackets && size <= t.size[i] &&
+		len(t.msgs[i].Buffers[0]) == t.size[i]*t.count[i] && len(t.msgs[i].Buffers[0])+size <= trainBytes && t.msgs[i].Addr == to {
+		whole := t.msgs[i].Buffers[0]
+		t.msgs[i].Buffers[0] = whole[:len(whole)+size]
+		t.count[i]++
+		return
+	}
+	m := &t.msgs[t.n]
+	m.Buffers[0] = b[:size:cap(b)]
+	m.Addr = to
+	t.size[t.n], t.count[t.n], t.owner[t.n] = size, 1, p
+	t.n++
+}
+
+func (t *txBatch) reset() {
+	for i := range t.n {
+		t.msgs[i].Addr, t.msgs[i].Buffers[0], t.msgs[i].OOB, t.owner[i] = nil, nil, nil, nil
+	}
+	t.used, t.n = 0, 0
+}
+
+// write sends the batch. A datagram that the kernel refuses is counted with its
+// peer, and the rest goes on: one unreachable host must not stop the others.
+func (u *udpBatch) write(t *txBatch) {
+	space := unix.CmsgSpace(2)
+	for i := range t.n {
+		t.msgs[i].OOB = nil
+		if t.count[i] > 1 {
+			t.msgs[i].OOB = putGSO(t.oob[i*space:(i+1)*space], t.size[i])
+		}
+	}
+	for i := 0; i < t.n; {
+		if t.count[i] > 1 && (!u.gso.Load() || u.failEIO.Load()) {
+			u.gso.Store(false)
+			u.writeSingly(t, i)
+			i++
+			continue
+		}
+		end := t.n
+		if u.failEIO.Load() {
+			end = i + 1
+		}
+		n, err := u.batch.WriteBatch(t.msgs[i:end], 0)
+		if n > 0 {
+			i += n
+			continue
+		}
+		switch {
+		case t.count[i] > 1 && (errors.Is(err, unix.EIO) || errors.Is(err, unix.EINVAL)):
+			// The device can not cut trains, as WireGuard's users learned; some
+			// say EINVAL. From now on none are made.
+			u.gso.Store(false)
+			u.writeSingly(t, i)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			t.owner[i].stats.txErrors.Add(uint64(t.count[i]))
+		}
+		i++
+	}
+}
+
+// writeSingly sends the train of message i as datagrams.
+func (u *udpBatch) writeSingly(t *txBatch, i int) {
+	b, to := t.msgs[i].Buffers[0], t.msgs[i].Addr.(*net.UDPAddr).AddrPort()
+	for len(b) > 0 {
+		n := min(len(b), t.size[i])
+		if _, err := u.conn.WriteToUDPAddrPort(b[:n], to); err != nil {
+			t.owner[i].stats.txErrors.Add(1)
+		}
+		b = b[n:]
+	}
+}
+
+// wake makes a blocked read return, so that the reader can give its buffers
+// back; rested ends that.
+func (u *udpBatch) wake() { _ = u.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+func (u *udpBatch) rested() { _ = u.conn.SetReadDeadline(time.Time{}) }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package transport carries control messages and streams between the hosts of
+// an overlay. It knows hosts by their keys, and nothing of the overlay's
+// protocol, which is pure (package overlay): it is all that is between sockets
+// and the protocol.
+//
+// # Two sockets
+//
+// QUIC runs on the control socket, for handshakes and for control messages too
+// long for a datagram. A handshake proves both hosts' keys (TLS 1.3), that they
+// know the join token or that a CA signed them, and gives both the keys of a
+// session. QUIC connections are closed after 3 s without use.
+//
+// The data socket carries sealed datagrams: control messages and packets of
+// streams (package frame). A datagram is
+//
+//	 0  1  type: 1 control, 2 data
+//	 1  3  0
+//	 4  4  the receiver's index for the session
+//	 8  8  counter: the nonce
+//	16  n  payload sealed with AES-256-GCM, or ChaCha20-Poly1305 if a host has no AES in hardware
+//	 +  16 tag
+//
+// What does not parse, names no session, does not open or came before is
+// counted and dropped; it changes no other state. A session costs about 600
+// bytes and no goroutine, so that an idle host with many neighbours is small.
+//
+// Datagrams are sent and received in batches (sendmmsg, recvmmsg), and where the
+// kernel can, as trains that it cuts (UDP_SEGMENT) and puts together (UDP_GRO).
+// EIO turns trains off.
+//
+// # Use
+//
+//	id, err := transport.LoadOrCreateIdentity(dir)
+//	t, err := transport.New(transport.Config{Identity: id, Listen: addr, Token: token})
+//	err = t.Start(handler) // handler.Control(from, bytes), handler.Unreachable(to, err)
+//	defer t.Close()
+//
+//	contact, err := t.Connect(ctx, addr)    // who is there? for joining
+//	err = t.SendControl(peer, bytes)        // never waits; connects in the background
+//
+//	t.SetForward(stream, transport.Entry{Upstream: ..., Children: ..., Process: spa})
+//	seq, err := t.Publish(stream, payloads) // of a stream without upstream
+//	sink := t.AddSink(stream, transport.SinkConfig{Deliver: f, Ordered: true})
+//
+// Stats, Peers and Streams give the counters.
+//
+// # A stream's packets
+//
+// An Entry says from whom packets may come and to whom copies go. A packet is
+// accepted from an upstream of its path only, and once. On its way out, a packet's
+// budget and elapsed time are charged with its residence here and the cost of
+// the link that follows. Each peer has its own bounded queue, each local reader
+// too; whoever does not keep up loses the oldest packets of his own.
+//
+// # Bounds
+//
+// Peers, sessions of a peer (3), queues, handshakes a second and at once, the
+// rate of control messages and of data from and to a peer: all are bounded by
+// Config. Above half the bound of handshakes, QUIC makes diallers prove their
+// address before any state is kept.
+package transport

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sandstream/internal/overlay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var testToken = Token("a token for tests, 32 characters or more")
+
+// host is a transport with a handler that keeps what it is told.
+type host struct {
+	*Transport
+	mu      sync.Mutex
+	control []string // "from: message"
+	failed  []error
+}
+
+func (h *host) Control(from overlay.Peer, b []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.control = append(h.control, fmt.Sprintf("%s: %s", from.ID, b))
+}
+
+func (h *host) Unreachable(_ overlay.Peer, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed = append(h.failed, err)
+}
+
+func (h *host) got() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]string(nil), h.control...)
+}
+
+func (h *host) failures() []error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]error(nil), h.failed...)
+}
+
+func (h *host) clear() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.control, h.failed = nil, nil
+}
+
+// newHost starts a host on the loopback interface; change may be nil.
+func newHost(t testing.TB, change func(*Config)) *host {
+	t.Helper()
+	id, err := NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Identity: id, Listen: netip.MustParseAddrPort("127.0.0.1:0"), Token: testToken, SocketBuffer: 4 << 20}
+	if change != nil {
+		change(&cfg)
+	}
+	tr, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{Transport: tr}
+	if err := tr.Start(h); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := tr.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return h
+}
+
+// connect makes a session from a to b.
+func connect(t testing.TB, a, b *host) {
+	t.Helper()
+	p, err := a.Connect(context.Background(), b.Self().Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p != b.Self() {
+		t.Fatalf("connected to %v, want %v", p, b.Self())
+	}
+	eventually(t, "the listener has the session", func() bool { return b.up(a.Self().ID) })
+}
+
+func (h *host) up(id overlay.HostID) bool {
+	for _, p := range h.Peers() {
+		if p.Peer.ID == id {
+			return p.Up
+		}
+	}
+	return false
+}
+
+// stat gives the counters for one peer.
+func (h *host) stat(id overlay.HostID) PeerStats {
+	for _, p := range h.Peers() {
+		if p.Peer.ID == id {
+			return p
+		}
+	}
+	return PeerStats{}
+}
+
+// eventually waits for a condition, at most 10 s.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"context"
+	"crypto/hmac"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"sandstream/internal/overlay"
+)
+
+// MaxMessage is the longest control message, in bytes.
+const MaxMessage = 64 << 10
+
+const (
+	idleConn     = 3 * time.Second // QUIC connections are closed after so long: sessions outlive them
+	streamWait   = 3 * time.Second // for a step of the handshake or a message
+	dialsAtOnce  = 16
+	exporterName = "EXPERIMENTAL sandstream v1"
+)
+
+func quicConfig() *quic.Config {
+	return &quic.Config{
+		HandshakeIdleTimeout:           streamWait,
+		MaxIdleTimeout:                 idleConn,
+		InitialStreamReceiveWindow:     MaxMessage,
+		MaxStreamReceiveWindow:         MaxMessage,
+		InitialConnectionReceiveWindow: 2 * MaxMessage,
+		MaxConnectionReceiveWindow:     2 * MaxMessage,
+		MaxIncomingStreams:             1, // the hello
+		MaxIncomingUniStreams:          4, // long control messages
+		DisablePathMTUDiscovery:        true,
+	}
+}
+
+// quicSocket hides from the QUIC library that this is a UDP socket: its batch
+// buffers would be most of what an idle host needs, for a few packets a minute.
+type quicSocket struct{ *net.UDPConn }
+
+func (quicSocket) SyscallConn()            {} // not the method that the library looks for
+func (quicSocket) ReadMsgUDP()             {} // nor this
+func (quicSocket) SetReadBuffer(int) error { return nil }
+
+// dial connects to the peer in the background unless that is already under
+// way or was just tried in vain. p.mu is held.
+func (p *peer) dial() {
+	if p.dialling || p.t.now() < p.refuseTo {
+		return
+	}
+	p.dialling = p.t.spawn(p.work)
+}
+
+// work makes a session, and sends the messages that wait for one or are too
+// long for a datagram, until none is left.
+func (p *peer) work() {
+	t := p.t
+	select {
+	case t.dials <- struct{}{}:
+	case <-t.ctx.Done():
+		return
+	}
+	defer func() { <-t.dials }()
+	p.mu.Lock()
+	first := p.sendSession() == nil || p.renew
+	p.renew = false
+	p.mu.Unlock()
+	for {
+		if first {
+			if _, err := t.connect(p.address(), p.id); err != nil {
+				p.failed(err)
+				return
+			}
+			first = false
+		}
+		conn, msg, done := p.nextLong()
+		if done {
+			return
+		}
+		if conn == nil {
+			first = true
+			p.requeue(msg)
+			continue
+		}
+		if err := sendLong(t.ctx, conn, msg); err != nil {
+			p.mu.Lock()
+			if p.conn == conn {
+				p.conn = nil
+			}
+			p.mu.Unlock()
+			p.stats.txErrors.Add(1)
+			continue // the core sends again what matters
+		}
+		p.stats.txControl.Add(1)
+		p.stats.txBytes.Add(uint64(len(msg)))
+	}
+}
+
+func (p *peer) address() netip.AddrPort {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.addr
+}
+
+// nextLong gives the next long message and the connection for it, nil if there
+// is none. done: nothing is left, and the worker must end.
+func (p *peer) nextLong() (conn *quic.Conn, msg []byte, done bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.releaseShort()
+	if len(p.pending) == 0 {
+		p.pending, p.dialling = nil, false
+		return nil, nil, true
+	}
+	msg = p.pending[0]
+	p.pending = p.pending[1:]
+	p.waiting -= len(msg)
+	if p.conn != nil && p.conn.Context().Err() != nil {
+		p.conn = nil
+	}
+	return p.conn, msg, false
+}
+
+func (p *peer) requeue(msg []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pending = append([][]byte{msg}, p.pending...)
+	p.waiting += len(msg)
+}
+
+// releaseShort moves the messages that waited for a session only to the
+// datagrams. p.mu is held; the sender is told by a goroutine of its own.
+func (p *peer) releaseShort() {
+	if p.sendSession() == nil {
+		return
+	}
+	kept := p.pending[:0]
+	for _, m := range p.pending {
+		if len(m) > maxSealed {
+			kept = append(kept, m)
+			continue
+		}
+		p.waiting -= len(m)
+		if len(p.control) < controlQueue {
+			p.control = append(p.control, m)
+		}
+	}
+	p.pending = kept
+	if len(p.control) > 0 && p.needTurn() {
+		p.t.enqueue(p)
+		p.t.spawn(p.t.kick)
+	}
+}
+
+// failed drops what waited and lets some time pass before the next attempt.
+func (p *peer) failed(err error) {
+	p.mu.Lock()
+	p.dialling = false
+	p.stats.txNoSession.Add(uint64(len(p.pending)))
+	p.pending, p.waiting = nil, 0
+	p.backoff = min(max(2*p.backoff, firstBackoff), longestBackoff)
+	p.refuseTo = p.t.now() + p.backoff
+	to := overlay.Peer{ID: p.id, Addr: p.addr}
+	p.mu.Unlock()
+	p.t.stats.handshakesFailed.Add(1)
+	if p.t.closed.Load() {
+		return
+	}
+	p.t.cfg.Log.Debug("handshake failed", "host", to.String(), "err", err)
+	p.t.handler.Unreachable(to, err)
+}
+
+func sendLong(ctx context.Context, conn *quic.Conn, msg []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, streamWait)
+	defer cancel()
+	s, err := conn.OpenUniStreamSync(ctx)
+	if err != nil {
+		return err
+	}
+	_ = s.SetWriteDeadline(time.Now().Add(streamWait))
+	if _, err := s.Write(msg); err != nil {
+		s.CancelWrite(0)
+		return err
+	}
+	return s.Close()
+}
+
+// exported is what both sides derive from the TLS session.
+type exported struct {
+	bind               [32]byte // what the proof of the token is bound to
+	dialKey, listenKey [32]byte // for datagrams from the dialler, from the listener
+}
+
+func export(conn *quic.Conn) (*exported, error) {
+	cs := conn.ConnectionState().TLS
+	b, err := cs.ExportKeyingMaterial(exporterName, nil, 96)
+	if err != nil {
+		return nil, fmt.Errorf("derive keys: %w", err)
+	}
+	return &exported{bind: [32]byte(b[:32]), dialKey: [32]byte(b[32:64]), listenKey: [32]byte(b[64:])}, nil
+}
+
+// connect does the handshake with the host at addr, whose id must be want
+// unless that is zero.
+func (t *Transport) connect(addr netip.AddrPort, want overlay.HostID) (*peer, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.cfg.HandshakeTimeout)
+	defer cancel()
+	conn, err := t.quic.Dial(ctx, net.UDPAddrFromAddrPort(addr), t.tls, t.quicConf)
+	if err != nil {
+		return nil, explain(addr.String(), err)
+	}
+	p, err := t.greet(ctx, conn, addr, want)
+	if err != nil {
+		_ = conn.CloseWithError(codeDone, "")
+		return nil, explain(addr.String(), err)
+	}
+	if !t.spawn(func() { t.longMessages(p, conn) }) {
+		_ = conn.CloseWithError(codeDone, "")
+		return nil, ErrClosed
+	}
+	return p, nil
+}
+
+// greet is the dialler's side of the handshake.
+func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrPort, want overlay.HostID) (*peer, error) {
+	id, err := verifyPeer(conn.ConnectionState().TLS, t.cfg.CA)
+	if err != nil {
+		return nil, err
+	}
+	if id == t.self.ID {
+		return nil, ErrSelf
+	}
+	if !want.IsZero() && id != want {
+		return nil, fmt.Errorf("%w: it is host %s, not %s (which lost its key, or left)", ErrOtherID, id.Hex(), want.Hex())
+	}
+	keys, err := export(conn)
+	if err != nil {
+		return nil, err
+	}
+	p := t.peerFor(overlay.Peer{ID: id, Addr: addr})
+	if p == nil {
+		return nil, fmt.Errorf("%w here (%d)", ErrFull, t.cfg.MaxPeers)
+	}
+	s, err := t.newSession(p)
+	if err != nil {
+		return nil, err
+	}
+	installed := false
+	defer func() {
+		if !installed {
+			t.dropSession(s)
+		}
+	}()
+	str, err := conn.OpenStreamSync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	_ = str.SetDeadline(deadline)
+	h := hello{
+		aes: t.aes, dataPort: t.dataAddr.Port(), index: s.local,
+		proof: t.cfg.Token.proof(dialler, keys.bind[:], t.self.ID, id),
+	}
+	if _, err := str.Write(h.encode()); err != nil {
+		return nil, err
+	}
+	b := make([]byte, helloSize)
+	if _, err := io.ReadFull(str, b); err != nil {
+		return nil, err
+	}
+	var theirs hello
+	if err := theirs.decode(b); err != nil {
+		return nil, err
+	}
+	proof := t.cfg.Token.proof(listener, keys.bind[:], t.self.ID, id)
+	if !hmac.Equal(proof[:], theirs.proof[:]) {
+		return nil, fmt.Errorf("%w: the host does not know this overlay's token", ErrToken)
+	}
+	s.remote, s.useAES = theirs.index, t.aes && theirs.aes
+	s.sendKey, s.recvKey = keys.dialKey, keys.listenKey
+	installed = true
+	t.establish(s, conn, addr, theirs.dataPort, true)
+	return p, str.Close() // its end tells the listener that we have the session
+}
+
+// establish puts a session whose keys are complete into use.
+func (t *Transport) establish(s *session, conn *quic.Conn, addr netip.AddrPort, dataPort uint16, confirmed bool) {
+	p := s.peer
+	s.confirmed.Store(confirmed)
+	t.smu.Lock()
+	t.sessions[s.local] = s
+	t.smu.Unlock()
+	p.mu.Lock()
+	p.addr = addr
+	p.data = net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr.Addr(), dataPort))
+	p.seen.Store(nil)
+	gone := p.install(s)
+	p.conn = conn
+	p.backoff, p.refuseTo, p.asked = 0, 0, 0
+	p.used.Store(true)
+	p.mu.Unlock()
+	if gone != nil {
+		t.dropSession(gone)
+	}
+	t.stats.handshakes.Add(1)
+	p.stats.handshakes.Add(1)
+}
+
+// accept takes connections until the listener is closed.
+func (t *Transport) accept() {
+	for {
+		conn, err := t.listener.Accept(t.ctx)
+		if err != nil {
+			return
+		}
+		if !t.spawn(func() { t.serve(conn) }) {
+			return
+		}
+	}
+}
+
+// admit bounds the connections that hosts not known yet can make us keep.
+func (t *Transport) admit(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
+	t.admitMu.Lock()
+	ok := t.inbound < t.cfg.MaxInbound && t.admission.take(t.now(), 1, float64(t.cfg.Handshakes), float64(t.cfg.Handshakes))
+	if ok {
+		t.inbound++
+	}
+	t.admitMu.Unlock()
+	if !ok {
+		t.stats.handshakesRefused.Add(1)
+		return nil, errors.New("too many handshakes")
+	}
+	context.AfterFunc(ctx, func() {
+		t.admitMu.Lock()
+		t.inbound--
+		t.admitMu.Unlock()
+	})
+	return ctx, nil
+}
+
+// busy asks diallers to prove their address first (QUIC's Retry) once half of
+// what admit allows is in use: a flood from forged addresses then costs us no
+// state.
+func (t *Transport) busy(net.Addr) bool {
+	t.admitMu.Lock()
+	defer t.admitMu.Unlock()
+	return t.inbound > t.cfg.MaxInbound/2 || t.admission.last != 0 && t.admission.tokens < float64(t.cfg.Handshakes)/2
+}
+
+// serve is the listener's side of a connection.
+func (t *Transport) serve(conn *quic.Conn) {
+	p, code, err := t.welcome(conn)
+	if err != nil {
+		t.stats.handshakesFailed.Add(1)
+		t.cfg.Log.Warn("refused a host", "addr", conn.RemoteAddr().String(), "err", err)
+		_ = conn.CloseWithError(code, "")
+		return
+	}
+	t.longMessages(p, conn)
+}
+
+func (t *Transport) welcome(conn *quic.Conn) (*peer, quic.ApplicationErrorCode, error) {
+	id, err := verifyPeer(conn.ConnectionState().TLS, t.cfg.CA)
+	if err != nil {
+		return nil, codeMalformed, err
+	}
+	if id == t.self.ID {
+		return nil, codeSelf, ErrSelf
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, streamWait)
+	defer cancel()
+	str, err := conn.AcceptStream(ctx)
+	if err != nil {
+		return nil, codeMalformed, fmt.Errorf("no hello: %w", err)
+	}
+	_ = str.SetDeadline(time.Now().Add(streamWait))
+	b := make([]byte, helloSize)
+	if _, err := io.ReadFull(str, b); err != nil {
+		return nil, codeMalformed, fmt.Errorf("no hello: %w", err)
+	}
+	var theirs hello
+	if err := theirs.decode(b); errors.Is(err, ErrVersion) {
+		return nil, codeVersion, err
+	} else if err != nil {
+		return nil, codeMalformed, err
+	}
+	keys, err := export(conn)
+	if err != nil {
+		return nil, codeMalformed, err
+	}
+	proof := t.cfg.Token.proof(dialler, keys.bind[:], id, t.self.ID)
+	if !hmac.Equal(proof[:], theirs.proof[:]) {
+		return nil, codeToken, fmt.Errorf("host %s: %w: it belongs to another overlay", id.Hex(), ErrToken)
+	}
+	addr := conn.RemoteAddr().(*net.UDPAddr).AddrPort()
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	p := t.peerFor(overlay.Peer{ID: id, Addr: addr})
+	if p == nil {
+		return nil, codeFull, ErrFull
+	}
+	s, err := t.newSession(p)
+	if err != nil {
+		return nil, codeFull, err
+	}
+	s.remote, s.useAES = theirs.index, t.aes && theirs.aes
+	s.sendKey, s.recvKey = keys.listenKey, keys.dialKey
+	t.establish(s, conn, addr, theirs.dataPort, false)
+	h := hello{
+		aes: t.aes, dataPort: t.dataAddr.Port(), index: s.local,
+		proof: t.cfg.Token.proof(listener, keys.bind[:], id, t.self.ID),
+	}
+	if _, err = str.Write(h.encode()); err == nil {
+		// The dialler ends the stream when it has the session.
+		if _, err = io.ReadFull(str, b[:1]); errors.Is(err, io.EOF) {
+			err = str.Close()
+		} else if err == nil {
+			err = errHello
+		}
+	}
+	if err != nil {
+		t.removeSession(s)
+		return nil, codeMalformed, fmt.Errorf("host %s: %w", id.Hex(), err)
+	}
+	s.confirmed.Store(true)
+	p.mu.Lock()
+	p.releaseShort()
+	if len(p.pending) > 0 {
+		p.dial()
+	}
+	p.mu.Unlock()
+	return p, 0, nil
+}
+
+// longMessages reads the messages that do not fit a datagram until the
+// connection ends.
+func (t *Transport) longMessages(p *peer, conn *quic.Conn) {
+	defer func() {
+		p.mu.Lock()
+		if p.conn == conn {
+			p.conn = nil
+		}
+		p.mu.Unlock()
+		_ = conn.CloseWithError(codeDone, "")
+	}()
+	for {
+		str, err := conn.AcceptUniStream(t.ctx)
+		if err != nil {
+			return
+		}
+		_ = str.SetReadDeadline(time.Now().Add(streamWait))
+		b, err := io.ReadAll(io.LimitReader(str, MaxMessage+1))
+		if err != nil || len(b) > MaxMessage || len(b) == 0 {
+			t.stats.malformed.Add(1)
+			_ = conn.CloseWithError(codeMalformed, "")
+			return
+		}
+		if !p.mayControl(t.now(), 1+len(b)/maxSealed) {
+			p.stats.rxRateLimited.Add(1)
+			continue
+		}
+		p.stats.rxControl.Add(1)
+		p.stats.rxBytes.Add(uint64(len(b)))
+		p.heard()
+		t.handler.Control(p.who(), b)
+	}
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/sys/cpu"
+)
+
+// A sealed datagram: 16 bytes of header, which are authenticated, then the
+// sealed payload, then 16 bytes of tag. Big-endian.
+//
+//	0  1  type: 1 control, 2 data
+//	1  3  reserved, 0
+//	4  4  the receiver's index for the session
+//	8  8  counter, from 0, the nonce
+const (
+	outerSize = 16
+	tagSize   = 16
+	overhead  = outerSize + tagSize
+)
+
+type datagramType uint8
+
+const (
+	typeControl datagramType = 1
+	typeData    datagramType = 2
+)
+
+type outer struct {
+	typ     datagramType
+	index   uint32
+	counter uint64
+}
+
+func (o *outer) encode(b []byte) {
+	_ = b[outerSize-1]
+	binary.BigEndian.PutUint32(b, uint32(o.typ)<<24)
+	binary.BigEndian.PutUint32(b[4:], o.index)
+	binary.BigEndian.PutUint64(b[8:], o.counter)
+}
+
+// decode says whether b can be a sealed datagram.
+func (o *outer) decode(b []byte) bool {
+	if len(b) < overhead || len(b) > maxDatagram {
+		return false
+	}
+	word := binary.BigEndian.Uint32(b)
+	if word&0xffffff != 0 {
+		return false
+	}
+	o.typ = datagramType(word >> 24)
+	o.index = binary.BigEndian.Uint32(b[4:])
+	o.counter = binary.BigEndian.Uint64(b[8:])
+	return o.typ == typeControl || o.typ == typeData
+}
+
+// Limits of one session's keys. A new session is made well before.
+const (
+	rekeyPackets  = 1 << 32
+	rejectPackets = 1 << 33
+)
+
+// session is a pair of keys, one a direction, agreed on by one handshake.
+// Sealing is done by one goroutine at a time (the sender), opening by the
+// reader only.
+type session struct {
+	peer    *peer
+	local   uint32 // index in datagrams to us
+	remote  uint32 // index in datagrams to the peer
+	useAES  bool
+	sendKey [32]byte
+	recvKey [32]byte
+	created time.Duration // on the transport's clock
+	// confirmed: the other side has the session as well, so we may send.
+	confirmed atomic.Bool
+	sent      atomic.Uint64 // the next counter
+	replay    window        // the reader's
+
+	// The expanded keys take 800 bytes each, so that they are kept only while
+	// the session is busy: see quiet.
+	sealer, opener atomic.Pointer[cipher.AEAD]
+	uses           atomic.Uint32
+}
+
+// hasAES: without AES in hardware ChaCha20-Poly1305 is several times faster,
+// and free of timing leaks.
+func hasAES() bool {
+	return cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL
+}
+
+func newAEAD(useAES bool, key *[32]byte) (cipher.AEAD, error) {
+	if !useAES {
+		return chacha20poly1305.New(key[:])
+	}
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func (s *session) aead(slot *atomic.Pointer[cipher.AEAD], key *[32]byte) cipher.AEAD {
+	s.uses.Add(1)
+	if a := slot.Load(); a != nil {
+		return *a
+	}
+	a, err := newAEAD(s.useAES, key)
+	if err != nil {
+		panic(fmt.Sprintf("transport: a key of 32 bytes: %v", err)) // the only error there is
+	}
+	slot.Store(&a)
+	return a
+}
+
+// quiet drops the expanded keys if the session had fewer than least datagrams
+// since it was last called.
+func (s *session) quiet(least uint32) {
+	if s.uses.Swap(0) < least {
+		s.sealer.Store(nil)
+		s.opener.Store(nil)
+	}
+}
+
+// seal seals b[outerSize:n] in place and writes the header before it and the
+// tag behind it. It gives the datagram's size, or 0 if the session's keys are
+// used up.
+func (s *session) seal(typ datagramType, b []byte, n int) int {
+	counter := s.sent.Load()
+	if counter >= rejectPackets {
+		return 0
+	}
+	s.sent.Store(counter + 1)
+	o := outer{typ: typ, index: s.remote, counter: counter}
+	o.encode(b)
+	var nonce [12]byte
+	binary.BigEndian.PutUint64(nonce[4:], counter)
+	sealed := s.aead(&s.sealer, &s.sendKey).Seal(b[outerSize:outerSize], nonce[:], b[outerSize:n], b[:outerSize])
+	return outerSize + len(sealed)
+}
+
+// open opens datagram b, whose header is o, in place.
+func (s *session) open(o *outer, b []byte) ([]byte, error) {
+	var nonce [12]byte
+	binary.BigEndian.PutUint64(nonce[4:], o.counter)
+	return s.aead(&s.opener, &s.recvKey).Open(b[outerSize:outerSize], nonce[:], b[outerSize:], b[:outerSize])
+}
+
+// window remembers which of the last 2,048 numbers have been seen. (The
+// sliding window of RFC 6479: words are reused, bits are not shifted.)
+type window struct {
+	top  uint64 // one more than the greatest number seen
+	bits [windowWords]uint64
+}
+
+const (
+	windowWords = 33 // one word is being cleared while 32 count
+	windowSize  = (windowWords - 1) * 64
+)
+
+// fresh says whether n is neither seen nor too old.
+func (w *window) fresh(n uint64) bool {
+	if n >= w.top {
+		return n != math.MaxUint64 // top could not stand above it
+	}
+	if w.top-n > windowSize {
+		return false
+	}
+	return w.bits[n/64%windowWords]&(1<<(n%64)) == 0
+}
+
+// add marks n as seen; n must be fresh.
+func (w *window) add(n uint64) {
+	if n >= w.top {
+		if w.top == 0 {
+			w.bits[n/64%windowWords] = 0
+		} else if from, to := (w.top-1)/64, n/64; to-from >= windowWords {
+			clear(w.bits[:])
+		} else {
+			for i := from + 1; i <= to; i++ {
+				w.bits[i%windowWords] = 0
+			}
+		}
+		w.top = n + 1
+	}
+	w.bits[n/64%windowWords] |= 1 << (n % 64)
+}

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"sandstream/internal/overlay"
+)
+
+// Config says who the host is, where it listens and what it bounds. Zero
+// fields get the defaults that are named.
+type Config struct {
+	Identity *Identity      // required
+	Listen   netip.AddrPort // UDP address of QUIC; port 0: any
+	DataPort uint16         // UDP port of sealed datagrams at the same address; 0: any
+	Token    Token          // the overlay's join token
+	CA       *x509.CertPool // if not nil, hosts must show certificates it signed. One of Token and CA is required
+	Log      *slog.Logger   // default: none
+
+	NoOffload bool // neither GSO nor GRO
+
+	SendQueue        int           // stream packets that wait for one peer: 1,024
+	SendRate         int64         // bytes a second to one peer: 125,000,000 (1 Gbit/s); negative: no bound
+	RecvRate         int64         // bytes of streams a second from one peer: the same
+	ControlRate      int           // control messages a second from one peer: 2,000
+	Handshakes       int           // connections accepted a second: 200
+	MaxInbound       int           // accepted connections at once: 256
+	MaxPeers         int           // peers: 1,024
+	SocketBuffer     int           // bytes of the data socket's buffers: 4 MiB
+	HandshakeTimeout time.Duration // to give up connecting: 3 s
+	KeepPeer         time.Duration // a peer without traffic is forgotten: 5 min
+	Rekey            time.Duration // age of a session's keys at which new ones are made: 1 h
+}
+
+func (c *Config) defaults() {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&c.SendQueue, 1024)
+	set(&c.ControlRate, 2000)
+	set(&c.Handshakes, 200)
+	set(&c.MaxInbound, 256)
+	set(&c.MaxPeers, 1024)
+	set(&c.SocketBuffer, 4<<20)
+	for _, v := range []*int64{&c.SendRate, &c.RecvRate} {
+		if *v == 0 {
+			*v = 125_000_000
+		}
+	}
+	for _, v := range []struct {
+		v *time.Duration
+		d time.Duration
+	}{{&c.HandshakeTimeout, 3 * time.Second}, {&c.KeepPeer, 5 * time.Minute}, {&c.Rekey, time.Hour}} {
+		if *v.v <= 0 {
+			*v.v = v.d
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Handler is told what comes from other hosts. Its methods are called by
+// several goroutines, must not block, and may call the transport.
+type Handler interface {
+	// Control gets a control message from a host whose key was checked. b is valid
+	// during the call only.
+	Control(from overlay.Peer, b []byte)
+	// Unreachable says that a handshake has failed, and why; control messages that
+	// waited for it are lost.
+	Unreachable(to overlay.Peer, err error)
+}
+
+// Transport connects a host with others. Its methods may be called by any
+// goroutine.
+type Transport struct {
+	cfg      Config
+	self     overlay.Peer
+	aes      bool
+	handler  Handler
+	data     *udpBatch
+	dataAddr netip.AddrPort
+	udp      *net.UDPConn // of QUIC
+	quic     *quic.Transport
+	listener *quic.Listener
+	tls      *tls.Config
+	quicConf *quic.Config
+	start    time.Time
+	wall     uint64 // of start, ns
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	closed atomic.Bool
+	wgMu   sync.Mutex
+	wg     sync.WaitGroup
+	ticker *time.Timer
+	dials  chan struct{}
+
+	peerMu sync.Mutex
+	peers  map[overlay.HostID]*peer
+
+	smu      sync.RWMutex
+	sessions map[uint32]*session
+
+	streamMu sync.RWMutex
+	streams  map[overlay.StreamID]*stream
+
+	send  sender
+	hot   atomic.Bool // much traffic: the reader keeps its buffers
+	calls uint64      // rxCalls at the last tick
+
+	admitMu   sync.Mutex
+	inbound   int
+	admission bucket
+
+	stats counters
+}
+
+// New opens the sockets. Nothing is received before Start.
+func New(cfg Config) (*Transport, error) {
+	cfg.defaults()
+	if cfg.Identity == nil {
+		return nil, errors.New("transport: no identity: make one with LoadOrCreateIdentity")
+	}
+	if len(cfg.Token) == 0 && cfg.CA == nil {
+		return nil, errors.New("transport: neither a join token nor a CA: without one anybody could join")
+	}
+	if !cfg.Listen.IsValid() {
+		return nil, errors.New("transport: no address to listen on")
+	}
+	udp, err := net.ListenUDP(networkOf(cfg.Listen.Addr()), net.UDPAddrFromAddrPort(cfg.Listen))
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w: is another overlayd running? choose another address", err)
+	}
+	data, err := listenBatch(netip.AddrPortFrom(cfg.Listen.Addr(), cfg.DataPort), !cfg.NoOffload, cfg.SocketBuffer)
+	if err != nil {
+		udp.Close()
+		return nil, err
+	}
+	t := &Transport{
+		cfg: cfg, aes: hasAES(), udp: udp, data: data, dataAddr: data.addr(),
+		tls: tlsConfig(cfg.Identity, cfg.CA), quicConf: quicConfig(),
+		start: time.Now(), dials: make(chan struct{}, dialsAtOnce),
+		peers: map[overlay.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[overlay.StreamID]*stream{},
+	}
+	addr := udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	t.self = overlay.Peer{ID: cfg.Identity.ID, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}
+	t.wall = uint64(t.start.UnixNano())
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.quic = &quic.Transport{Conn: quicSocket{udp}, ConnContext: t.admit, VerifySourceAddress: t.busy}
+	return t, nil
+}
+
+func networkOf(a netip.Addr) string {
+	switch {
+	case a.Is4():
+		return "udp4"
+	case a.IsUnspecified():
+		return "udp"
+	}
+	return "udp6"
+}
+
+// Start begins to receive.
+func (t *Transport) Start(h Handler) error {
+	t.handler = h
+	l, err := t.quic.Listen(t.tls, t.quicConf)
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	t.listener = l
+	t.spawn(t.accept)
+	t.spawn(t.read)
+	t.wgMu.Lock()
+	t.ticker = time.AfterFunc(time.Second, t.tick)
+	t.wgMu.Unlock()
+	return nil
+}
+
+// Close ends everything and returns when no goroutine is left. The peers are
+// not told: they find out as for a host that dies.
+func (t *Transport) Close() error {
+	t.wgMu.Lock()
+	if t.closed.Swap(true) {
+		t.wgMu.Unlock()
+		return nil
+	}
+	if t.ticker != nil {
+		t.ticker.Stop()
+	}
+	t.wgMu.Unlock()
+	t.streamMu.RLock()
+	for _, s := range t.streams {
+		s.mu.Lock()
+		for _, k := range s.sinks {
+			k.stop()
+		}
+		s.mu.Unlock()
+	}
+	t.streamMu.RUnlock()
+	t.cancel()
+	t.peerMu.Lock()
+	for _, p := range t.peers {
+		p.mu.Lock()
+		if p.conn != nil {
+			_ = p.conn.CloseWithError(codeDone, "")
+		}
+		p.mu.Unlock()
+	}
+	t.peerMu.Unlock()
+	err := errors.Join(t.quic.Close(), t.udp.Close(), t.data.conn.Close())
+	t.wg.Wait()
+	return err
+}
+
+// spawn runs f in a goroutine that Close waits for, unless it is too late.
+func (t *Transport) spawn(f func()) bool {
+	t.wgMu.Lock()
+	defer t.wgMu.Unlock()
+	if t.closed.Load() {
+		return false
+	}
+	t.wg.Go(f)
+	return true
+}
+
+// Self is this host: its id and the address it listens on.
+func (t *Transport) Self() overlay.Peer { return t.self }
+
+// DataAddr is the address of the socket for sealed datagrams.
+func (t *Transport) DataAddr() netip.AddrPort { return t.dataAddr }
+
+// now is the transport's clock: time since it was made, never 0.
+func (t *Transport) now() time.Duration { return time.Since(t.start) + 1 }
+
+// WallNs turns a time of the transport's clock into ns since 1970. It is the
+// clock of Header.SentNs; it does not jump when the system's clock is set.
+func (t *Transport) WallNs(now time.Duration) uint64 { return t.wall + uint64(now) }
+
+// Now is the present on the clock of Header.SentNs, in ns.
+func (t *Transport) Now() uint64 { return t.WallNs(t.now()) }
+
+// Connect does a handshake with the host at addr and tells who it is: for
+// joining through a member of which only the address is known.
+func (t *Transport) Connect(ctx context.Context, addr netip.AddrPort) (overlay.Peer, error) {
+	type result struct {
+		p   *peer
+		err error
+	}
+	c := make(chan result, 1)
+	if !t.spawn(func() {
+		p, err := t.connect(addr, overlay.HostID{})
+		c <- result{p, err}
+	}) {
+		return overlay.Peer{}, ErrClosed
+	}
+	select {
+	case r := <-c:
+		if r.err != nil {
+			return overlay.Peer{}, r.err
+		}
+		return r.p.who(), nil
+	case <-ctx.Done():
+		return overlay.Peer{}, fmt.Errorf("connect to %s: %w", addr, ctx.Err())
+	}
+}
+
+// SendControl sends a control message to a host. It never waits: without a
+// session the message is kept, up to a bound, while a handshake is tried. An
+// error says that it is certainly lost; no error promises nothing.
+func (t *Transport) SendControl(to overlay.Peer, b []byte) error {
+	if t.closed.Load() {
+		return ErrClosed
+	}
+	if len(b) > MaxMessage {
+		return fmt.Errorf("send to %s: %w: %d bytes, at most %d", to, ErrTooLong, len(b), MaxMessage)
+	}
+	if to.ID.IsZero() || to.ID == t.self.ID {
+		return fmt.Errorf("send to %s: not another host's id: Connect finds the id at an address", to)
+	}
+	p := t.peerFor(to)
+	if p == nil {
+		return fmt.Errorf("send to %s: %w (%d)", to, ErrFull, t.cfg.MaxPeers)
+	}
+	msg := append([]byte(nil), b...)
+	p.mu.Lock()
+	p.used.Store(true)
+	s := p.sendSession()
+	if s == nil || len(msg) > maxSealed {
+		defer p.mu.Unlock()
+		return p.keep(msg)
+	}
+	now := t.now()
+	if p.answered.Swap(false) || p.asked == 0 {
+		p.asked = now
+	} else if now-p.asked > silence {
+		// It may have started anew and lost the session.
+		p.asked = now
+		p.redial()
+	}
+	if len(p.control) >= controlQueue {
+		p.mu.Unlock()
+		p.stats.txQueueFull.Add(1)
+		return fmt.Errorf("send to %s: %d control messages wait already", to, controlQueue)
+	}
+	p.control = append(p.control, msg)
+	tell := p.needTurn()
+	p.mu.Unlock()
+	if tell {
+		t.enqueue(p)
+	}
+	t.kick()
+	return nil
+}
+
+// keep stores a message until there is a session or a connection. p.mu is held.
+func (p *peer) keep(msg []byte) error {
+	if !p.dialling && p.t.now() < p.refuseTo {
+		p.stats.txNoSession.Add(1)
+		return fmt.Errorf("send to %s: %w lately", p.id, ErrNoAnswer)
+	}
+	if len(p.pending) >= maxPending || p.waiting+len(msg) > pendingBytes {
+		p.stats.txNoSession.Add(1)
+		return fmt.Errorf("send to %s: %d messages wait for the handshake already", p.id, len(p.pending))
+	}
+	p.pending = append(p.pending, msg)
+	p.waiting += len(msg)
+	p.dial()
+	return nil
+}
+
+// redial makes a new session although there is one. p.mu is held.
+func (p *peer) redial() {
+	p.renew = true
+	p.dial()
+}
+
+// peerFor gives the state of a peer, new if need be; nil if there is no place.
+func (t *Transport) peerFor(who overlay.Peer) *peer {
+	t.peerMu.Lock()
+	defer t.peerMu.Unlock()
+	p := t.peers[who.ID]
+	if p == nil {
+		if len(t.peers) >= t.cfg.MaxPeers && !t.evict() {
+			return nil
+		}
+		p = &peer{t: t, id: who.ID, addr: who.Addr, lastUsed: t.now()}
+		t.peers[who.ID] = p
+		return p
+	}
+	p.mu.Lock()
+	if p.sendSession() == nil && who.Addr.IsValid() && who.Addr != p.addr {
+		p.addr, p.refuseTo = who.Addr, 0
+	}
+	p.mu.Unlock()
+	return p
+}
+
+// evict forgets the peer that was used least lately, if it is not in use.
+// t.peerMu is held.
+func (t *Transport) evict() bool {
+	var least *peer
+	for _, p := range t.peers {
+		p.mu.Lock()
+		if p.idle(t.now(), 10*time.Second) && (least == nil || p.lastUsed < least.lastUsed) {
+			least = p
+		}
+		p.mu.Unlock()
+	}
+	if least == nil {
+		return false
+	}
+	t.forget(least)
+	return true
+}
+
+// idle says whether the peer had no use for so long. p.mu is held.
+func (p *peer) idle(now, d time.Duration) bool {
+	return p.forwards.Load() == 0 && !p.used.Load() && !p.dialling && !p.ready && p.conn == nil && now-p.lastUsed >= d
+}
+
+// forget drops all state of a peer. t.peerMu is held.
+func (t *Transport) forget(p *peer) {
+	delete(t.peers, p.id)
+	p.mu.Lock()
+	gone := p.sessions
+	p.sessions = [keptSessions]*session{}
+	p.mu.Unlock()
+	for _, s := range gone {
+		if s != nil {
+			t.dropSession(s)
+		}
+	}
+}
+
+// newSession reserves an index for a session whose keys are to follow.
+func (t *Transport) newSession(p *peer) (*session, error) {
+	s := &session{peer: p, created: t.now()}
+	t.smu.Lock()
+	defer t.smu.Unlock()
+	for range 16 {
+		var b [4]byte
+		_, _ = rand.Read(b[:]) // never fails
+		s.local = binary.BigEndian.Uint32(b[:])
+		if _, taken := t.sessions[s.local]; !taken {
+			return s, nil
+		}
+	}
+	return nil, errors.New("no free session index") // fewer than 2^13 are in use: this does not happen
+}
+
+func (t *Transport) dropSession(s *session) {
+	t.smu.Lock()
+	defer t.smu.Unlock()
+	if t.sessions[s.local] == s {
+		delete(t.sessions, s.local)
+	}
+}
+
+// removeSession takes back a session that the peer does not have after all.
+func (t *Transport) removeSession(s *session) {
+	p := s.peer
+	p.mu.Lock()
+	for i := range p.sessions {
+		if p.sessions[i] == s {
+			p.sessions[i] = nil
+		}
+	}
+	p.mu.Unlock()
+	t.dropSession(s)
+}
+
+// busySession is how many datagrams a second make it worth keeping expanded
+// keys and the reader's buffers.
+const busySession = 64
+
+// tick does, once a second, what nobody waits for.
+func (t *Transport) tick() {
+	now := t.now()
+	calls := t.stats.rxCalls.Load()
+	if hot := calls-t.calls >= 4*busySession; hot != t.hot.Load() {
+		t.hot.Store(hot)
+		if !hot {
+			t.data.wake()
+		}
+	}
+	t.calls = calls
+	t.peerMu.Lock()
+	for _, p := range t.peers {
+		p.mu.Lock()
+		if p.used.Swap(false) {
+			p.lastUsed = now
+		}
+		if p.n == 0 && !p.ready {
+			p.ring, p.head = nil, 0
+		}
+		for i, s := range p.sessions {
+			if s == nil {
+				continue
+			}
+			s.quiet(busySession)
+			if i == 0 && p.lastUsed == now && (now-s.created > t.cfg.Rekey || s.sent.Load() > rekeyPackets) {
+				p.redial()
+			}
+		}
+		idle := p.idle(now, t.cfg.KeepPeer)
+		p.mu.Unlock()
+		if idle {
+			t.forget(p)
+		}
+	}
+	t.peerMu.Unlock()
+	t.wgMu.Lock()
+	defer t.wgMu.Unlock()
+	if !t.closed.Load() {
+		t.ticker.Reset(time.Second)
+	}
+}
