@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import "slices"
+
+// xfer is a hand-over under way. Its number is the giver's.
+type xfer struct {
+	id      uint64
+	peer    Peer
+	give    []Record // as they will be
+	back    []Record // a swap's other half, as they will be
+	table   []Record // neighbours of what the taker gets
+	backTab []Record
+	infos   []StreamInfo
+	swap    bool
+	stream  StreamID
+	phase   phase
+	msg     Message // sent again until answered
+	started Time
+	wait    Time
+	merged  []Record // our zones as they were before the commit, to take back
+}
+
+type phase uint8
+
+const (
+	offered   phase = iota // giver: we own; taker may accept
+	committed              // giver: we do not own; taker will
+	accepted               // taker: waits for the commit
+)
+
+// doneXfer is a hand-over that was taken: the giver may not know yet.
+type doneXfer struct {
+	giver HostID
+	id    uint64
+	at    Time
+}
+
+func (x *xfer) covers(z Zone) bool {
+	return slices.ContainsFunc(x.give, func(r Record) bool { return r.Zone.Overlaps(z) })
+}
+
+// offer starts a hand-over of zones, each one of ours or the child of one.
+func (n *Node) offer(to Peer, zones []Zone, swap bool, stream StreamID) {
+	n.reqs++
+	x := &xfer{id: n.reqs, peer: to, swap: swap, stream: stream, started: n.now, wait: n.cfg.RetryInterval}
+	for _, z := range zones {
+		o := n.owned(z.Path)
+		x.give = append(x.give, Record{Zone: z, Counter: o.Counter + 1, Owner: to})
+		x.infos = append(x.infos, n.storedIn(z)...)
+	}
+	x.table = n.tableFor(zones, to)
+	x.msg = &Offer{Xfer: x.id, Give: x.give, Table: x.table, Infos: x.infos, Swap: swap, Stream: stream, Region: n.region}
+	n.out = x
+	n.peer(to)
+	n.send(to, x.msg)
+	n.after(x.wait, timer{what: tXfer, key: x.id})
+}
+
+// tableFor lists the owners of the zones next to zones, ourselves included.
+func (n *Node) tableFor(zones []Zone, to Peer) []Record {
+	var t []Record
+	for _, rs := range [][]Record{n.zones, n.table} {
+		for i := range rs {
+			r := &rs[i]
+			if r.Owner.ID != to.ID && slices.ContainsFunc(zones, func(z Zone) bool { return z.Adjacent(r.Zone) || r.Zone.Contains(z) && r.Zone != z }) {
+				t = append(t, *r)
+			}
+		}
+	}
+	return t[:min(len(t), MaxRecords)]
+}
+
+func (n *Node) onOffer(from Peer, m *Offer) {
+	n.learnRegion(m.Region)
+	if x := n.in[m.Xfer]; x != nil && x.peer.ID == from.ID {
+		n.send(from, x.msg)
+		return
+	}
+	no := func(why string) { n.send(from, &Accept{Xfer: m.Xfer, Reason: why}) }
+	asked := false
+	for id, r := range n.pending {
+		if r.what == reqAsk && r.to.ID == from.ID {
+			delete(n.pending, id)
+			asked = true
+		}
+	}
+	switch {
+	case n.state != Joining && n.state != Member:
+		no("not a member")
+		return
+	case n.state == Joining && !asked && !m.Swap:
+		no("did not ask") // the answer to a request that was given up
+		n.joinLater(2 * n.cfg.RetryInterval)
+		return
+	case len(n.in) > 0 || n.out != nil:
+		no("busy")
+		return
+	case m.Swap && !n.maySwap(from, m.Stream):
+		no("keeps its ids")
+		return
+	}
+	for i := range m.Give {
+		r := &m.Give[i]
+		if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID != n.self.ID || slices.ContainsFunc(n.zones, func(o Record) bool { return o.Zone.Overlaps(r.Zone) }) {
+			no("not to give")
+			return
+		}
+	}
+	x := &xfer{
+		id: m.Xfer, peer: from, phase: accepted, swap: m.Swap, stream: m.Stream, started: n.now,
+		give: m.Give, table: m.Table, infos: m.Infos, wait: n.cfg.RetryInterval,
+	}
+	acc := &Accept{Xfer: m.Xfer, OK: true}
+	if m.Swap {
+		var mine []Zone
+		for i := range n.zones {
+			z := &n.zones[i]
+			mine = append(mine, z.Zone)
+			x.back = append(x.back, Record{Zone: z.Zone, Counter: z.Counter + 1, Owner: from})
+		}
+		acc.Give, acc.Table = x.back, n.tableFor(mine, from)
+	}
+	x.msg = acc
+	n.in[x.id] = x
+	n.peer(from)
+	n.send(from, acc)
+	n.after(n.cfg.HandoverTimeout, timer{what: tXfer, key: x.id})
+}
+
+// onAccept is the point of no return: we stop owning before the other starts.
+func (n *Node) onAccept(from Peer, m *Accept) {
+	x := n.out
+	if x == nil || x.id != m.Xfer || x.peer.ID != from.ID {
+		n.send(from, &Cancel{Xfer: m.Xfer})
+		return
+	}
+	if x.phase != offered {
+		return // the commit is on its way
+	}
+	if !m.OK {
+		n.endOut(false, m.Reason)
+		return
+	}
+	for i := range x.give {
+		if o := n.owned(x.give[i].Zone.Path); o == nil || o.Counter+1 != x.give[i].Counter {
+			n.send(from, &Cancel{Xfer: x.id})
+			n.endOut(false, "our zones have changed")
+			return
+		}
+	}
+	x.back, x.backTab = m.Give, m.Table
+	near := slices.Clone(n.table)
+	for i := range x.give {
+		n.cut(x.give[i])
+	}
+	x.phase, x.msg, x.started, x.wait = committed, &Commit{Xfer: x.id}, n.now, n.cfg.RetryInterval
+	n.send(from, x.msg)
+	n.after(x.wait, timer{what: tXfer, key: x.id})
+	if !x.swap {
+		// The taker is our neighbour from now on, and the others' too.
+		n.table = append(n.table, x.give...)
+		n.changed(false)
+		n.tellMoved(near, x.give, from)
+	} else {
+		x.merged = near
+		n.digest = digestOf(n.zones)
+	}
+}
+
+// cut takes the zone of r out of the one of ours that holds it.
+func (n *Node) cut(r Record) {
+	o := n.lose(n.owned(r.Zone.Path).Zone)
+	for z := o.Zone; z != r.Zone; {
+		var next Zone
+		for v := range n.cfg.Radix {
+			if c := z.Child(v); c.Overlaps(r.Zone) {
+				next = c
+			} else {
+				n.gain(Record{Zone: c, Counter: o.Counter + 1})
+			}
+		}
+		z = next
+	}
+}
+
+// tellMoved tells the neighbours of zones who owns them now.
+func (n *Node) tellMoved(near, moved []Record, taker Peer) {
+	m := &Moved{Records: moved}
+	told := map[HostID]bool{taker.ID: true}
+	for i := range near {
+		o := near[i].Owner
+		if !told[o.ID] && slices.ContainsFunc(moved, func(r Record) bool { return r.Zone.Adjacent(near[i].Zone) }) {
+			told[o.ID] = true
+			n.send(o, m)
+		}
+	}
+}
+
+func (n *Node) onCommit(from Peer, m *Commit) {
+	if slices.ContainsFunc(n.done, func(d doneXfer) bool { return d.id == m.Xfer && d.giver == from.ID }) {
+		n.send(from, &Done{Xfer: m.Xfer, OK: true})
+		return
+	}
+	x := n.in[m.Xfer]
+	if x == nil || x.peer.ID != from.ID {
+		n.send(from, &Done{Xfer: m.Xfer})
+		return
+	}
+	delete(n.in, m.Xfer)
+	if len(n.done) >= maxDone {
+		n.done = slices.Delete(n.done, 0, 1)
+	}
+	n.done = append(n.done, doneXfer{giver: from.ID, id: x.id, at: n.now})
+	near := slices.Clone(n.table)
+	if x.swap {
+		for i := range x.back {
+			if n.owns(x.back[i].Zone) {
+				n.lose(x.back[i].Zone)
+			}
+		}
+		n.table = nil
+	}
+	for i := range x.give {
+		n.gain(x.give[i])
+	}
+	for i := range x.infos {
+		n.keep(&x.infos[i])
+	}
+	n.send(from, &Done{Xfer: x.id, OK: true})
+	n.adopt(x.table, x.peer)
+	if x.swap {
+		for i := range x.back {
+			n.learn(x.back[i], true)
+		}
+		n.changed(true)
+		n.tellMoved(near, x.back, from)
+		n.swapDone(x)
+	} else {
+		n.changed(true)
+	}
+	n.joined()
+	n.fillGaps()
+}
+
+// adopt takes a table that came with zones.
+func (n *Node) adopt(t []Record, giver Peer) {
+	for i := range t {
+		if t[i].Owner.ID == n.self.ID {
+			continue
+		}
+		if t[i].Owner.ID == giver.ID && n.overlapsOwn(t[i].Zone) {
+			continue // the giver's zone before it was cut: it announces the rest
+		}
+		n.learn(t[i], true)
+	}
+	n.dirty = true
+}
+
+func (n *Node) overlapsOwn(z Zone) bool {
+	return slices.ContainsFunc(n.zones, func(o Record) bool { return o.Zone.Overlaps(z) })
+}
+
+func (n *Node) onDone(from Peer, m *Done) {
+	x := n.out
+	if x == nil || x.id != m.Xfer || x.peer.ID != from.ID || x.phase != committed {
+		return
+	}
+	if !m.OK {
+		n.takeBack("the taker had given up")
+		return
+	}
+	if x.swap {
+		for i := range x.back {
+			if !n.overlapsOwn(x.back[i].Zone) && x.back[i].Owner.ID == n.self.ID && x.back[i].Zone.Valid(n.cfg.Radix) {
+				n.gain(x.back[i])
+			}
+		}
+		n.table = nil
+		n.out = nil
+		n.adopt(x.backTab, from)
+		for i := range x.give {
+			n.learn(x.give[i], true)
+		}
+		n.changed(true)
+		n.tellMoved(x.merged, x.give, from)
+		n.swapDone(x)
+		n.fillGaps()
+		return
+	}
+	n.endOut(true, "")
+}
+
+// takeBack makes committed zones ours again under a higher epoch: the taker
+// died or lost them. Should it own them after all, the two will meet.
+func (n *Node) takeBack(why string) {
+	x := n.out
+	n.out = nil
+	n.event("handover-taken-back", x.peer, why)
+	for i := range x.give {
+		r := x.give[i]
+		n.table = slices.DeleteFunc(n.table, func(e Record) bool { return e.Zone.Overlaps(r.Zone) && e.Owner.ID == x.peer.ID })
+		if n.overlapsOwn(r.Zone) || slices.ContainsFunc(n.table, func(e Record) bool { return e.Zone.Overlaps(r.Zone) }) {
+			continue
+		}
+		n.addGrave(r)
+		n.gain(Record{Zone: r.Zone, Counter: r.Counter + 1})
+	}
+	n.changed(true)
+	n.afterOut(false, why)
+}
+
+func (n *Node) abortOut(why string) {
+	if x := n.out; x != nil && x.phase == offered {
+		n.send(x.peer, &Cancel{Xfer: x.id})
+		n.endOut(false, why)
+	}
+}
+
+func (n *Node) endOut(ok bool, why string) {
+	x := n.out
+	n.out = nil
+	if !ok && n.state == Leaving {
+		if n.refused == nil {
+			n.refused = map[HostID]bool{}
+		}
+		n.refused[x.peer.ID] = true
+	}
+	if x.swap && !ok {
+		n.swapFailed(x.stream, why)
+	}
+	n.afterOut(ok, why)
+}
+
+func (n *Node) afterOut(bool, string) {
+	if n.state == Leaving {
+		n.after(n.cfg.RetryInterval/4, timer{what: tXfer})
+	}
+}
+
+func (n *Node) onCancel(from Peer, m *Cancel) {
+	if x := n.in[m.Xfer]; x != nil && x.peer.ID == from.ID {
+		delete(n.in, m.Xfer)
+		if n.state == Joining {
+			n.joinLater(n.cfg.RetryInterval)
+		}
+	}
+}
+
+// xferDue sends again what was not answered, and ends what took too long.
+func (n *Node) xferDue(id uint64) {
+	if id == 0 {
+		n.leaveStep()
+		return
+	}
+	if x := n.in[id]; x != nil {
+		// Never committed: without a commit we own nothing.
+		if n.now-x.started >= n.cfg.HandoverTimeout {
+			delete(n.in, id)
+			if n.state == Joining {
+				n.joinLater(n.cfg.RetryInterval)
+			}
+		}
+		return
+	}
+	x := n.out
+	if x == nil || x.id != id {
+		return
+	}
+	if n.now-x.started >= n.cfg.HandoverTimeout {
+		if x.phase == offered {
+			n.abortOut("no answer")
+		} else {
+			n.takeBack("no answer")
+		}
+		return
+	}
+	n.send(x.peer, x.msg)
+	x.wait *= 2
+	n.after(x.wait, timer{what: tXfer, key: id})
+}
+
+// xferPeerDead ends hand-overs with a host that died.
+func (n *Node) xferPeerDead(h HostID) {
+	for id, x := range n.in {
+		if x.peer.ID == h {
+			delete(n.in, id)
+			if n.state == Joining {
+				n.joinLater(n.cfg.RetryInterval)
+			}
+		}
+	}
+	if x := n.out; x != nil && x.peer.ID == h {
+		if x.phase == offered {
+			n.endOut(false, "the other host died")
+		} else {
+			n.takeBack("the other host died")
+		}
+	}
+}
+
+func (n *Node) expireDone() {
+	n.done = slices.DeleteFunc(n.done, func(d doneXfer) bool { return n.now-d.at > 8*n.cfg.HandoverTimeout })
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import "slices"
+
+const joinProbes = 3
+
+// joinState is a host looking for ids.
+type joinState struct {
+	wait  int // lookups in flight
+	best  *Found
+	asked map[HostID]bool
+	tries int
+	sleep bool // a joinStep timer is set
+}
+
+// Join enters the overlay over any of its hosts. It goes on until it succeeds;
+// a Joined effect tells.
+func (n *Node) Join(now Time, seeds []Peer) {
+	n.advance(now)
+	if n.state != Idle || len(seeds) == 0 {
+		return
+	}
+	n.seeds = slices.Clone(seeds)
+	n.start()
+	n.joinStep()
+}
+
+// rejoin looks for new ids: ours went to hosts with a higher epoch.
+func (n *Node) rejoin(via []Peer) {
+	if n.state != Member {
+		return
+	}
+	n.event("rejoin", Peer{}, "")
+	n.state = Joining
+	n.seeds = append(via[:min(len(via), 8)], n.seeds[:min(len(n.seeds), 8)]...)
+	n.join = joinState{}
+	n.joinLater(n.cfg.RetryInterval)
+}
+
+func (n *Node) joinLater(d Time) {
+	if !n.join.sleep {
+		n.join.sleep = true
+		n.after(n.jitter(d), timer{what: tJoin})
+	}
+}
+
+// joinStep looks up random ids over a random seed: of the owners, the one with
+// the most ids is asked for some.
+func (n *Node) joinStep() {
+	n.join.sleep = false
+	if n.state != Joining || len(n.in) > 0 || n.join.wait > 0 {
+		return
+	}
+	if n.join.asked == nil {
+		n.join.asked = map[HostID]bool{}
+	}
+	n.join.best = nil
+	n.join.tries++
+	if n.join.tries%8 == 0 {
+		clear(n.join.asked)
+	}
+	for range joinProbes {
+		seed := n.seeds[n.rand(len(n.seeds))]
+		m := &Lookup{Kind: Find, Target: PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self, BudgetUs: noBudget}
+		if n.request(&request{what: reqJoin, to: seed, msg: m, tries: 2, wait: 2 * n.cfg.RetryInterval}) {
+			n.join.wait++
+		}
+	}
+}
+
+func (n *Node) joinFound(from Peer, f *Found) {
+	if n.state != Joining {
+		return
+	}
+	if !slices.ContainsFunc(n.seeds, func(p Peer) bool { return p.ID == from.ID }) && len(n.seeds) < 16 {
+		n.seeds = append(n.seeds, from)
+	}
+	if f.Record.Owner.ID == from.ID && (n.join.best == nil || f.Volume > n.join.best.Volume) {
+		n.join.best = f
+	}
+	n.joinProbed()
+}
+
+// joinProbed asks the best owner when the last lookup has ended.
+func (n *Node) joinProbed() {
+	n.join.wait--
+	if n.join.wait > 0 {
+		return
+	}
+	n.join.wait = 0
+	b := n.join.best
+	if b == nil {
+		n.joinLater(4 * n.cfg.RetryInterval)
+		return
+	}
+	to := b.Record.Owner
+	// The largest zone it knows of may be larger than its own: ids even out.
+	if l := b.Largest; l.Zone.Len < b.Record.Zone.Len && !l.Owner.ID.IsZero() && !n.join.asked[l.Owner.ID] {
+		to = l.Owner
+	}
+	n.ask(to)
+}
+
+func (n *Node) ask(to Peer) {
+	if to.ID == n.self.ID {
+		n.joinLater(4 * n.cfg.RetryInterval)
+		return
+	}
+	n.join.asked[to.ID] = true
+	n.request(&request{what: reqAsk, to: to, msg: &JoinAsk{}, tries: 3, wait: 2 * n.cfg.RetryInterval})
+}
+
+func (n *Node) joinFailed(r *request) {
+	if n.state != Joining {
+		return
+	}
+	if r.what == reqJoin {
+		n.joinProbed()
+		return
+	}
+	n.joinLater(2 * n.cfg.RetryInterval)
+}
+
+func (n *Node) onJoinNo(m *JoinNo) {
+	r := n.answered(m.Req, reqAsk)
+	if r == nil || n.state != Joining {
+		return
+	}
+	if !m.Try.ID.IsZero() && !n.join.asked[m.Try.ID] {
+		n.ask(m.Try)
+		return
+	}
+	n.joinLater(2 * n.cfg.RetryInterval)
+}
+
+// onJoinAsk gives some of our ids away.
+func (n *Node) onJoinAsk(from Peer, m *JoinAsk) {
+	no := func(reason string, try Peer) { n.send(from, &JoinNo{Req: m.Req, Reason: reason, Try: try}) }
+	switch {
+	case n.out != nil && n.out.peer.ID == from.ID:
+		return // the offer is on its way, and will be sent again
+	case n.state != Member || n.out != nil || len(n.zones) == 0:
+		no("busy", n.other(from))
+		return
+	}
+	z, ok := n.gift()
+	if !ok {
+		n.counts["join-full"]++
+		lk := &Lookup{Kind: GrowAsk, Target: 0, Origin: n.self, BudgetUs: noBudget}
+		n.request(&request{what: reqPut, msg: lk, tries: 2, wait: 2 * n.cfg.RetryInterval})
+		no("no id to spare until the region grows", n.other(from))
+		return
+	}
+	n.offer(from, []Zone{z}, false, StreamID{})
+}
+
+// other is a neighbour to try instead, the one with the largest zone.
+func (n *Node) other(but Peer) Peer {
+	var best *Record
+	for i := range n.table {
+		if r := &n.table[i]; r.Owner.ID != but.ID && (best == nil || r.Zone.Len < best.Zone.Len) {
+			best = r
+		}
+	}
+	if best == nil {
+		return Peer{}
+	}
+	return best.Owner
+}
+
+// gift picks what to give to a joining host: a whole zone if no zone is more
+// than two thirds of all we own, else a child of the largest.
+func (n *Node) gift() (Zone, bool) {
+	best := 0
+	for i := range n.zones {
+		if n.zones[i].Zone.Len < n.zones[best].Zone.Len {
+			best = i
+		}
+	}
+	z := n.zones[best].Zone
+	if len(n.zones) > 1 && 3*z.Volume(n.cfg.Radix) <= 2*n.volume() {
+		return z, true
+	}
+	if z.Len >= min(n.region.N, MaxDigits) {
+		if len(n.zones) > 1 {
+			return z, true
+		}
+		return Zone{}, false
+	}
+	return z.Child(n.cfg.Radix - 1), true
+}
+
+// Leave hands all ids over and ends with a Left effect.
+func (n *Node) Leave(now Time) {
+	n.advance(now)
+	switch n.state {
+	case Idle, Gone:
+		return
+	case Joining:
+		n.gone()
+		return
+	case Member, Leaving:
+	}
+	n.state = Leaving
+	n.leaveStreams()
+	n.leaveStep()
+}
+
+// leaveStep offers all zones to the first neighbour that takes them.
+func (n *Node) leaveStep() {
+	if n.state != Leaving || n.out != nil {
+		return
+	}
+	if len(n.zones) == 0 || len(n.table) == 0 {
+		n.gone()
+		return
+	}
+	var to Peer
+	for _, h := range n.zones[0].Heirs {
+		if p := n.peers[h.ID]; p != nil && !n.refused[h.ID] {
+			to = h
+			break
+		}
+	}
+	for i := 0; to.ID.IsZero() && i < len(n.table); i++ {
+		if o := n.table[i].Owner; n.peers[o.ID] != nil && !n.refused[o.ID] {
+			to = o
+		}
+	}
+	if to.ID.IsZero() {
+		clear(n.refused)
+		n.after(n.cfg.RetryInterval, timer{what: tXfer})
+		return
+	}
+	var all []Zone
+	for i := range n.zones {
+		all = append(all, n.zones[i].Zone)
+	}
+	n.offer(to, all, false, StreamID{})
+}
+
+func (n *Node) gone() {
+	for len(n.zones) > 0 {
+		n.lose(n.zones[0].Zone)
+	}
+	n.state = Gone
+	n.timers = nil
+	n.emit(Left{})
+}

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"slices"
+	"time"
+)
+
+// peer is what we know of a host that we have to do with: the owners of the
+// zones next to ours, parents and children in streams, and wards.
+type peer struct {
+	Peer
+	heard   Time // when a message last came from it
+	pingAt  Time // of the probe under way
+	pingSeq uint32
+	probing bool
+
+	digest uint64  // of its zones, as we last saw them
+	askers []asker // hosts for which we probe it
+
+	// The link: round trips smoothed as in RFC 6298.
+	srtt, rttvar Time
+	loss         float32 // share of probes without answer, smoothed
+	samples      uint32
+	costUs       uint32 // published: follows srtt/2 with hysteresis
+	lossPpm      uint32
+	over         int8 // samples in a row that disagree with costUs
+}
+
+type asker struct {
+	Peer
+	seq uint32
+	at  Time
+}
+
+// peer finds or makes the entry of p. A new host is measured at once.
+func (n *Node) peer(p Peer) *peer {
+	e := n.peers[p.ID]
+	if e == nil {
+		e = &peer{Peer: p, heard: n.now, costUs: n.cfg.DefaultCostUs}
+		n.peers[p.ID] = e
+		n.ring = append(n.ring, p.ID)
+		n.ping(e)
+	}
+	return e
+}
+
+// costTo is the published one-way cost of the link to a host, in microseconds.
+func (n *Node) costTo(h HostID) uint32 {
+	if p := n.peers[h]; p != nil {
+		return p.costUs
+	}
+	return n.cfg.DefaultCostUs
+}
+
+// ping starts a probe; one is under way at a time for each peer.
+func (n *Node) ping(p *peer) {
+	if p.probing {
+		return
+	}
+	n.seq++
+	p.probing, p.pingSeq, p.pingAt = true, n.seq, n.now
+	n.send(p.Peer, &Ping{Seq: n.seq, Digest: n.digest, Region: n.region})
+	n.after(n.ackTimeout(p), timer{what: tAck, host: p.ID, key: uint64(n.seq)})
+}
+
+func (n *Node) ackTimeout(p *peer) Time {
+	if p.samples < 4 {
+		return n.cfg.AckTimeout
+	}
+	return min(n.cfg.AckTimeout, max(p.srtt+4*p.rttvar, n.cfg.AckTimeout/4))
+}
+
+// probe is the turn of failure detection: one Ping, whatever the number of
+// peers. Every other turn goes to a host whose first heir we are, so that a
+// crash is found within a bounded number of turns.
+func (n *Node) probe() {
+	n.turn++
+	if n.turn%2 == 0 && len(n.wards) > 0 {
+		w := n.wards[int(n.turn/2)%len(n.wards)].owner
+		if p := n.peers[w.ID]; p != nil {
+			n.ping(p)
+			return
+		}
+	}
+	for range len(n.ring) {
+		if n.ringPos >= len(n.ring) {
+			n.shuffle()
+		}
+		id := n.ring[n.ringPos]
+		n.ringPos++
+		if p := n.peers[id]; p != nil && !p.probing {
+			n.ping(p)
+			return
+		}
+	}
+}
+
+// shuffle starts a new round over the peers in a new order.
+func (n *Node) shuffle() {
+	n.ringPos = 0
+	n.ring = slices.DeleteFunc(n.ring, func(h HostID) bool { return n.peers[h] == nil })
+	for i := len(n.ring) - 1; i > 0; i-- {
+		j := n.rand(i + 1)
+		n.ring[i], n.ring[j] = n.ring[j], n.ring[i]
+	}
+}
+
+func (n *Node) onPing(from Peer, m *Ping) {
+	n.send(from, &Ack{Seq: m.Seq, Digest: n.digest, Region: n.region})
+	n.compare(from, m.Digest, m.Region)
+}
+
+func (n *Node) onAck(from Peer, m *Ack) {
+	p := n.peers[from.ID]
+	if p != nil {
+		for _, a := range p.askers {
+			if n.now-a.at < 2*n.cfg.IndirectTimeout {
+				n.send(a.Peer, &PingRes{Seq: a.seq, Target: p.ID})
+			}
+		}
+		p.askers = nil
+	}
+	if p != nil && p.probing && p.pingSeq == m.Seq {
+		p.probing = false
+		p.measure(n.now-p.pingAt, n.cfg.HystPercent, n.cfg.HystSamples)
+	}
+	n.compare(from, m.Digest, m.Region)
+}
+
+// compare asks for the zones of a host whose digest is not the one we saw last.
+func (n *Node) compare(from Peer, digest uint64, r Region) {
+	n.learnRegion(r)
+	if n.buried(from.ID) {
+		n.resurrect(from)
+		return
+	}
+	if p := n.peers[from.ID]; p == nil {
+		// A host that has us in its table and that we do not know.
+		if n.state == Member && digest != 0 {
+			n.send(from, &Pull{})
+		}
+	} else if p.digest != digest {
+		n.send(from, &Pull{})
+	}
+}
+
+// measure takes a round trip. The published cost changes only after samples
+// that agree on a change, so that routes do not flap.
+func (p *peer) measure(rtt Time, percent, samples int) {
+	if p.samples == 0 {
+		p.srtt, p.rttvar = rtt, rtt/2
+	} else {
+		d := p.srtt - rtt
+		p.rttvar += (max(d, -d) - p.rttvar) / 4
+		p.srtt += (rtt - p.srtt) / 8
+	}
+	p.samples++
+	p.lossSample(0)
+	us := uint32(min(p.srtt/2/time.Microsecond, 1<<31))
+	diff := int64(us) - int64(p.costUs)
+	if max(diff, -diff)*100 > int64(p.costUs)*int64(percent) {
+		p.over++
+	} else {
+		p.over = 0
+	}
+	if p.samples == 1 || int(p.over) >= samples {
+		p.costUs, p.over = max(us, 1), 0
+	}
+}
+
+// lossSample smooths the loss of probes. A probe crosses the link twice, so one
+// way loses half of it.
+func (p *peer) lossSample(lost float32) {
+	p.loss += (lost - p.loss) / 32
+	ppm := uint32(p.loss / 2 * 1e6)
+	if d := int64(ppm) - int64(p.lossPpm); max(d, -d) > 10_000 {
+		p.lossPpm = ppm
+	}
+}
+
+// ackLate asks others to probe a peer that did not answer, and asks it again.
+func (n *Node) ackLate(h HostID, seq uint32) {
+	p := n.peers[h]
+	if p == nil || !p.probing || p.pingSeq != seq {
+		return
+	}
+	p.lossSample(1)
+	if p.heard > p.pingAt {
+		p.probing = false // it spoke in the meantime: it lives
+		return
+	}
+	n.send(p.Peer, &Ping{Seq: seq, Digest: n.digest, Region: n.region})
+	req := &PingReq{Seq: seq, Target: p.Peer}
+	asked := 0
+	for i := range n.ring {
+		if asked == 3 {
+			break
+		}
+		if q := n.peers[n.ring[(i+int(seq))%len(n.ring)]]; q != nil && q.ID != h && !q.probing {
+			n.send(q.Peer, req)
+			asked++
+		}
+	}
+	n.after(n.cfg.IndirectTimeout, timer{what: tIndirect, host: h, key: uint64(seq)})
+}
+
+func (n *Node) onPingReq(from Peer, m *PingReq) {
+	p := n.peers[m.Target.ID]
+	if p == nil {
+		return // we vouch only for hosts we know
+	}
+	if n.now-p.heard < n.cfg.AckTimeout/2 {
+		n.send(from, &PingRes{Seq: m.Seq, Target: p.ID})
+		return
+	}
+	if len(p.askers) < 4 {
+		p.askers = append(p.askers, asker{from, m.Seq, n.now})
+	}
+	n.ping(p)
+}
+
+func (n *Node) onPingRes(m *PingRes) {
+	if p := n.peers[m.Target]; p != nil && p.probing && p.pingSeq == m.Seq {
+		p.probing = false
+		p.heard = n.now
+	}
+}
+
+// probeFailed ends a probe that neither the peer nor others have answered.
+func (n *Node) probeFailed(h HostID, seq uint32) {
+	p := n.peers[h]
+	if p == nil || !p.probing || p.pingSeq != seq {
+		return
+	}
+	p.probing = false
+	if p.heard > p.pingAt {
+		return
+	}
+	n.die(p)
+}
+
+// die gives a peer up: its zones go to the heirs, its streams elsewhere.
+func (n *Node) die(p *peer) {
+	n.event("peer-dead", p.Peer, "")
+	delete(n.peers, p.ID)
+	var left []Record
+	n.table = slices.DeleteFunc(n.table, func(r Record) bool {
+		if r.Owner.ID != p.ID {
+			return false
+		}
+		left = append(left, r)
+		return true
+	})
+	n.dirty = true
+	n.bury(left)
+	n.wards = slices.DeleteFunc(n.wards, func(w ward) bool {
+		if w.owner.ID != p.ID {
+			return false
+		}
+		n.inherit(w)
+		return true
+	})
+	n.xferPeerDead(p.ID)
+	n.streamPeerDead(p.ID)
+}
+
+// referenced says whether a peer is still of use.
+func (n *Node) referenced() map[HostID]bool {
+	ref := make(map[HostID]bool, len(n.peers))
+	for i := range n.table {
+		ref[n.table[i].Owner.ID] = true
+	}
+	for _, w := range n.wards {
+		ref[w.owner.ID] = true
+	}
+	for _, s := range n.streams {
+		ref[s.parent.ID] = true
+		for _, c := range s.children {
+			ref[c.ID] = true
+		}
+	}
+	if n.out != nil {
+		ref[n.out.peer.ID] = true
+	}
+	for _, x := range n.in {
+		ref[x.peer.ID] = true
+	}
+	return ref
+}
+
+// forget drops peers that nothing refers to.
+func (n *Node) forget() {
+	ref := n.referenced()
+	for id, p := range n.peers {
+		if !ref[id] && !p.probing {
+			delete(n.peers, id)
+		}
+	}
+}

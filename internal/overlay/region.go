@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"math"
+
+	"sandstream/internal/cube"
+)
+
+// regionState is the owner of id 0 estimating the number of hosts.
+type regionState struct {
+	sum    float64
+	n      int
+	asked  int
+	small  int // estimates in a row that call for a smaller cube
+	growBy Time
+}
+
+const regionSamples = 12
+
+// regionFor is the number of digits for m hosts: the paper's M-region for m,
+// kept in this overlay's radix so that every change appends or drops digits
+// (the few regions of another radix are rounded up to as many ids).
+func (n *Node) regionFor(m int) uint8 {
+	c, err := cube.Authors.Choose(max(1, m))
+	if err != nil {
+		return MaxDigits
+	}
+	if c.K == n.cfg.Radix {
+		return uint8(c.N)
+	}
+	d := math.Log(float64(c.IDs())) / math.Log(float64(n.cfg.Radix))
+	return uint8(min(MaxDigits, max(1, math.Ceil(d-1e-9))))
+}
+
+// learnRegion takes the newest region. Hosts that differ for a while still
+// understand one another: a zone is a prefix whatever the length of ids.
+func (n *Node) learnRegion(r Region) {
+	if r.N > 0 && r.N <= MaxDigits && (r.Version > n.region.Version || r.Version == n.region.Version && r.N > n.region.N) {
+		if n.region.N != 0 && n.region.N != r.N {
+			n.event("region", Peer{}, regionText(n.region.N, r.N))
+		}
+		n.region = r
+	}
+}
+
+func regionText(a, b uint8) string {
+	if b > a {
+		return "grown"
+	}
+	return "shrunk"
+}
+
+// estimateHosts asks the owners of random ids for the share of ids they own. An
+// id falls to a host with a probability of that share v, so that the mean of
+// 1/v over random ids is the number of hosts, whatever the shares.
+func (n *Node) estimateHosts() {
+	if n.state != Member || !n.covers(0) {
+		n.estimate = regionState{}
+		return
+	}
+	n.conclude()
+	n.estimate.sum, n.estimate.n, n.estimate.asked = 0, 0, regionSamples
+	for range regionSamples {
+		m := &Lookup{Kind: Find, Target: PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self, BudgetUs: noBudget}
+		n.request(&request{what: reqCount, msg: m, tries: 2, wait: 2 * n.cfg.RetryInterval})
+	}
+}
+
+func (n *Node) counted(f *Found) {
+	if f.Volume > 0 && f.Volume <= 1 {
+		n.estimate.sum += 1 / f.Volume
+		n.estimate.n++
+	}
+}
+
+// conclude changes the region by the last estimate: at once to grow, after
+// three in a row to shrink.
+func (n *Node) conclude() {
+	e := &n.estimate
+	if e.n < regionSamples/2 {
+		return
+	}
+	m := int(math.Round(e.sum / float64(e.n)))
+	want := n.regionFor(m)
+	switch {
+	case want > n.region.N:
+		e.small = 0
+		n.setRegion(want, m)
+	case want < n.region.N && n.regionFor(m+m/4) < n.region.N:
+		e.small++
+		if e.small >= 3 {
+			e.small = 0
+			n.setRegion(n.region.N-1, m)
+		}
+	default:
+		e.small = 0
+		n.region.Hosts = uint32(m)
+	}
+}
+
+func (n *Node) setRegion(digits uint8, hosts int) {
+	n.event("region", Peer{}, regionText(n.region.N, digits))
+	n.region = Region{N: digits, Version: n.region.Version + 1, Hosts: uint32(min(hosts, math.MaxUint32))}
+}
+
+// grow is a joining host that found its owner with one id only.
+func (n *Node) grow() {
+	if n.covers(0) && n.region.N < MaxDigits && n.now >= n.estimate.growBy {
+		n.estimate.growBy = n.now + n.cfg.RegionInterval/4
+		n.setRegion(n.region.N+1, int(n.region.Hosts))
+	}
+}
+
+// shrinkZones gives up zones with more digits than the region has: to the owner
+// of the first sibling, who then owns all siblings and joins them.
+func (n *Node) shrinkZones() {
+	if n.out != nil || n.region.N == 0 {
+		return
+	}
+	for i := range n.zones {
+		z := n.zones[i].Zone
+		if z.Len <= n.region.N || z.Last() == 0 {
+			continue
+		}
+		first := z.Parent().Child(0)
+		for j := range n.table {
+			if r := &n.table[j]; r.Zone == first && n.peers[r.Owner.ID] != nil {
+				n.counts["shrink"]++
+				n.offer(r.Owner, []Zone{z}, false, StreamID{})
+				return
+			}
+		}
+		if n.owns(first) {
+			continue
+		}
+		n.dirty = true
+	}
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Status is a snapshot for the user. It shares nothing with the node.
+func (n *Node) Status(now Time) Status {
+	n.advance(now)
+	st := Status{
+		Self: n.self, State: n.state, Radix: n.cfg.Radix, Region: n.region, Zones: slices.Clone(n.zones),
+		Sent: map[string]uint64{}, Recv: map[string]uint64{}, Counts: maps.Clone(n.counts),
+	}
+	for k := range kEnd {
+		if n.sent[k] > 0 {
+			st.Sent[kindNames[k]] = n.sent[k]
+		}
+		if n.recv[k] > 0 {
+			st.Recv[kindNames[k]] = n.recv[k]
+		}
+	}
+	for _, id := range sortedHosts(n.peers) {
+		p := n.peers[id]
+		ps := PeerStatus{
+			Peer: p.Peer, CostUs: p.costUs, RTTUs: uint32(p.srtt / time.Microsecond), VarUs: uint32(p.rttvar / time.Microsecond),
+			LossPpm: p.lossPpm, LastHeard: now - p.heard, Suspect: p.probing && now-p.pingAt > n.cfg.AckTimeout,
+		}
+		for i := range n.table {
+			if n.table[i].Owner.ID == id {
+				ps.Zones = append(ps.Zones, n.table[i])
+			}
+		}
+		st.Peers = append(st.Peers, ps)
+	}
+	for _, s := range n.sortedStreams() {
+		ss := StreamStatus{Info: s.info, Publisher: s.publisher, Path: slices.Clone(s.path), Local: n.locals(s)}
+		for _, c := range s.children {
+			ss.Children = append(ss.Children, Child{Host: c.Peer, OutUs: n.costTo(c.ID), SPA: c.spa})
+		}
+		st.Streams = append(st.Streams, ss)
+	}
+	for _, u := range n.subs {
+		st.Subs = append(st.Subs, n.subStatus(u))
+	}
+	return st
+}
+
+func (n *Node) subStatus(u *sub) SubStatus {
+	st := SubStatus{
+		ID: u.id, Stream: u.stream, Name: u.name, Contract: u.contract, State: u.state, Reason: u.reason,
+		PredictedUs: u.predictedUs, PredictedPpm: u.predictedPpm, Measured: u.window(), Swaps: u.swaps, Repairs: u.repairs,
+	}
+	if s := n.streams[u.stream]; s != nil {
+		st.Path, st.Degraded = slices.Clone(s.path), s.degraded
+		if st.Name == "" {
+			st.Name = s.info.Name
+		}
+	}
+	return st
+}
+
+func sortedHosts[V any](m map[HostID]V) []HostID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b HostID) int {
+		if a.Less(b) {
+			return -1
+		}
+		return 1
+	})
+}
+
+// sortedStreams lists the streams in an order that does not depend on chance:
+// the same inputs must give the same outputs.
+func (n *Node) sortedStreams() []*stream {
+	ids := slices.SortedFunc(maps.Keys(n.streams), func(a, b StreamID) int { return slices.Compare(a[:], b[:]) })
+	v := make([]*stream, len(ids))
+	for i, id := range ids {
+		v[i] = n.streams[id]
+	}
+	return v
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+type reqKind uint8
+
+const (
+	reqJoin  reqKind = iota // a lookup for a place to join
+	reqAsk                  // JoinAsk
+	reqGap                  // a lookup for the owner of a gap
+	reqClaim                // a lookup before claiming without being an heir
+	reqPut                  // storing a directory entry
+	reqGet                  // reading one
+	reqCount                // estimating the number of hosts
+	reqSub                  // SubReq
+	reqSwap                 // SwapFind
+)
+
+// request is a message that is sent again until it is answered or given up.
+// Answers carry its number.
+type request struct {
+	id    uint64
+	what  reqKind
+	to    Peer
+	msg   Message
+	tries int  // sendings left, this one included
+	wait  Time // until the next; doubled each time
+
+	zone Zone  // reqGap, reqClaim
+	sub  SubID // reqGet
+	strm StreamID
+}
+
+// request sends r.msg and remembers it. It reports whether there was room.
+func (n *Node) request(r *request) bool {
+	if len(n.pending) >= maxPending {
+		n.counts["request-refused"]++
+		return false
+	}
+	n.reqs++
+	r.id = n.reqs
+	switch m := r.msg.(type) {
+	case *Lookup:
+		m.Req = r.id
+	case *JoinAsk:
+		m.Req = r.id
+	case *SubReq:
+		m.Req = r.id
+	case *SwapFind:
+		m.Req = r.id
+	}
+	n.pending[r.id] = r
+	n.sendRequest(r)
+	return true
+}
+
+func (n *Node) sendRequest(r *request) {
+	r.tries--
+	n.after(r.wait, timer{what: tRequest, key: r.id})
+	r.wait *= 2
+	if m, ok := r.msg.(*Lookup); ok && r.to.ID.IsZero() && !r.to.Addr.IsValid() {
+		again := *m // the node that routes it counts its hops
+		n.route(n.self, &again)
+		return
+	}
+	n.send(r.to, r.msg)
+}
+
+// answered takes a request out.
+func (n *Node) answered(id uint64, what reqKind) *request {
+	r := n.pending[id]
+	if r == nil || r.what != what {
+		return nil
+	}
+	delete(n.pending, id)
+	return r
+}
+
+// retry sends again, or gives up.
+func (n *Node) retry(id uint64) {
+	r := n.pending[id]
+	if r == nil {
+		return
+	}
+	if r.tries > 0 {
+		n.sendRequest(r)
+		return
+	}
+	delete(n.pending, id)
+	switch r.what {
+	case reqJoin, reqAsk:
+		n.joinFailed(r)
+	case reqGap:
+		n.gapFailed(r.zone)
+	case reqClaim:
+		n.claim(r.zone)
+	case reqGet:
+		n.getFailed(r)
+	case reqSub:
+		n.subReqFailed(r)
+	case reqSwap:
+		n.swapFailed(r.strm, "no answer")
+	case reqPut, reqCount:
+	}
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"math"
+	"slices"
+)
+
+// noBudget is a latency budget without bound.
+const noBudget = math.MaxUint32
+
+// weight is what a link costs for routing: its latency, raised by what it
+// loses, since a lost packet costs at least one more crossing.
+func (p *peer) weight() uint64 {
+	return uint64(p.costUs) * 1_000_000 / uint64(1_000_000-min(p.lossPpm, 900_000))
+}
+
+// distance is the least number of hops from one of our zones to the id.
+func (n *Node) distance(to Point) int {
+	best := math.MaxInt
+	for i := range n.zones {
+		best = min(best, n.zones[i].Zone.Distance(to))
+	}
+	return best
+}
+
+// nextHop is greedy proximity routing (paper, section 3.2): of the neighbours
+// nearer to the id, the one whose link costs least. Hosts in avoid are not
+// taken. If none is nearer (the table has gaps) a detour is taken over some
+// other neighbour, marked by detour.
+func (n *Node) nextHop(to Point, avoid func(HostID) bool) (next *peer, detour bool) {
+	have := n.distance(to)
+	var bestW uint64
+	bestD := 0
+	for i := range n.table {
+		r := &n.table[i]
+		d := r.Zone.Distance(to)
+		if d >= have {
+			continue
+		}
+		p := n.peers[r.Owner.ID]
+		if p == nil || avoid(p.ID) {
+			continue
+		}
+		w := p.weight()
+		if p.probing && n.now-p.pingAt > n.cfg.AckTimeout && p.heard < p.pingAt {
+			w *= 16 // it has not answered in time
+		}
+		if next == nil || w < bestW || w == bestW && d < bestD {
+			next, bestW, bestD = p, w, d
+		}
+	}
+	if next != nil || len(n.table) == 0 {
+		return next, false
+	}
+	start := n.rand(len(n.table))
+	for i := range n.table {
+		r := &n.table[(start+i)%len(n.table)]
+		if p := n.peers[r.Owner.ID]; p != nil && !avoid(p.ID) {
+			return p, true
+		}
+	}
+	return nil, false
+}
+
+// route sends a lookup on, or answers it.
+func (n *Node) route(from Peer, m *Lookup) {
+	if n.covers(m.Target) {
+		n.answer(m)
+		return
+	}
+	if m.Hops >= n.cfg.MaxLookupHops {
+		n.counts["lookup-too-long"]++
+		return
+	}
+	next, detour := n.nextHop(m.Target, func(h HostID) bool {
+		return h == from.ID || slices.Contains(m.Avoid, h)
+	})
+	if next == nil {
+		n.counts["lookup-stuck"]++
+		return
+	}
+	out := *m
+	out.Hops++
+	if m.BudgetUs != noBudget {
+		out.BudgetUs = m.BudgetUs - min(m.BudgetUs, next.costUs)
+	}
+	if detour {
+		n.counts["lookup-detour"]++
+		out.Avoid = append(slices.Clone(m.Avoid), n.self.ID)
+		if len(out.Avoid) > maxAvoid {
+			out.Avoid = out.Avoid[1:]
+		}
+	}
+	n.send(next.Peer, &out)
+}
+
+func (n *Node) onLookup(from Peer, m *Lookup) {
+	if n.state != Member && n.state != Leaving || m.Origin.ID.IsZero() {
+		return
+	}
+	n.route(from, m)
+}
+
+// answer does what a lookup asks of the owner of its target.
+func (n *Node) answer(m *Lookup) {
+	f := &Found{Req: m.Req, Record: *n.owned(m.Target), Volume: n.volume(), Hops: m.Hops, Region: n.region}
+	f.Largest = n.largest()
+	if m.BudgetUs != noBudget {
+		f.SpentUs = lookupBudgetUs - m.BudgetUs
+	}
+	switch m.Kind {
+	case Put:
+		if m.Info != nil {
+			n.keep(m.Info)
+		}
+	case Get:
+		f.Infos = n.storedAt(m.Target)
+	case GrowAsk:
+		n.grow()
+	case Find:
+	}
+	if m.Origin.ID == n.self.ID {
+		n.onFound(n.self, f)
+		return
+	}
+	n.send(m.Origin, f)
+}
+
+// lookupBudgetUs is the budget a lookup starts with; what is left at the end
+// tells what the way cost.
+const lookupBudgetUs = 10_000_000
+
+// largest is the largest zone we know: ours or a neighbour's.
+func (n *Node) largest() Record {
+	var best Record
+	for _, rs := range [][]Record{n.zones, n.table} {
+		for i := range rs {
+			if best.Owner.ID.IsZero() || rs[i].Zone.Len < best.Zone.Len {
+				best = rs[i]
+			}
+		}
+	}
+	return best
+}
+
+func (n *Node) onFound(from Peer, m *Found) {
+	n.learnRegion(m.Region)
+	r := n.pending[m.Req]
+	if r == nil {
+		return
+	}
+	if _, ok := r.msg.(*Lookup); !ok {
+		return
+	}
+	delete(n.pending, m.Req)
+	switch r.what {
+	case reqJoin:
+		n.joinFound(from, m)
+	case reqGap:
+		n.gapReq = max(0, n.gapReq-1)
+		delete(n.gaps, r.zone)
+		n.learn(m.Record, false)
+		n.send(m.Record.Owner, &Announce{Records: n.records(), Reply: true})
+	case reqClaim:
+		n.learn(m.Record, true)
+		if n.takenOver(r.zone) {
+			n.unclaim(func(z Zone) bool { return z == r.zone })
+		}
+	case reqGet:
+		n.getFound(r, m)
+	case reqCount:
+		n.counted(m)
+	default:
+	}
+}

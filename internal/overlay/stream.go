@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"slices"
+)
+
+// stream is our part of a stream's tree.
+type stream struct {
+	info      StreamInfo
+	gen       uint64 // tells timers of this entry from those of an earlier one
+	publisher bool
+	parent    Peer  // zero: none, or we publish
+	path      []Hop // from the publisher to us, as the last beat or graft said
+	degraded  string
+	todo      []Stage // stages not run before us
+	ingress   []Stage // stages that we run
+	children  []child
+	heard     Time // beat of the parent
+	since     Time
+	seq       uint64
+	stayUs    uint32
+
+	broken bool // the parent is gone; a new path is sought
+	tries  int
+	avoid  []HostID
+	req    uint64
+}
+
+type child struct {
+	Peer
+	until Time
+	spa   string // degrades this branch
+}
+
+func (n *Node) addStream(info StreamInfo) *stream {
+	n.reqs++
+	s := &stream{info: info, gen: n.reqs, heard: n.now, since: n.now, todo: info.Pipeline}
+	if n.streams == nil {
+		n.streams = map[StreamID]*stream{}
+	}
+	n.streams[info.ID] = s
+	n.after(n.cfg.BeatTimeout/4, timer{what: tStream, host: HostID(info.ID), key: s.gen})
+	return s
+}
+
+// share is the part of the stream's rate that is left behind the SPA.
+func (n *Node) share(spa string) float64 {
+	if spa == "" {
+		return 1
+	}
+	return n.cfg.DegradedShare
+}
+
+// load is what this host sends for all streams, in bits per second.
+func (n *Node) load() float64 {
+	var sum float64
+	for _, s := range n.sortedStreams() {
+		for _, c := range s.children {
+			spa := c.spa
+			if spa == "" {
+				spa = s.degraded
+			}
+			sum += float64(s.info.RateBps) * n.share(spa)
+		}
+	}
+	return sum
+}
+
+// locals are our own subscriptions to s.
+func (n *Node) locals(s *stream) []SubID {
+	var v []SubID
+	for _, u := range n.subs {
+		if u.stream == s.info.ID && u.wants() {
+			v = append(v, u.id)
+		}
+	}
+	return v
+}
+
+// forward tells the data plane.
+func (n *Node) forward(s *stream) {
+	e := &ForwardEntry{
+		Publisher: s.publisher, Upstream: s.parent, Ingress: slices.Clone(s.ingress), Local: n.locals(s),
+		Path: slices.Clone(s.path), RateBps: s.info.RateBps, Info: s.info,
+	}
+	if !s.publisher && !s.parent.ID.IsZero() {
+		e.InUs = n.costTo(s.parent.ID)
+	}
+	for _, c := range s.children {
+		e.Children = append(e.Children, Child{Host: c.Peer, OutUs: n.costTo(c.ID), SPA: c.spa})
+	}
+	n.emit(Forward{Stream: s.info.ID, Entry: e})
+}
+
+// drop takes our part of a stream away.
+func (n *Node) drop(s *stream) {
+	if !s.parent.ID.IsZero() {
+		n.send(s.parent, &Detach{Stream: s.info.ID})
+	}
+	delete(n.streams, s.info.ID)
+	n.emit(Forward{Stream: s.info.ID})
+}
+
+// endStream tells all below that there will be nothing more.
+func (n *Node) endStream(s *stream, why string) {
+	for _, c := range s.children {
+		n.send(c.Peer, &Beat{Stream: s.info.ID, Path: s.path, Info: s.info, End: true})
+	}
+	for _, u := range n.subs {
+		if u.stream == s.info.ID {
+			n.setSub(u, Withdrawn, why)
+		}
+	}
+	n.drop(s)
+}
+
+// setParent makes a host our parent in a stream.
+func (n *Node) setParent(s *stream, p Peer, degrade string) {
+	if s.parent.ID != p.ID && !s.parent.ID.IsZero() {
+		n.send(s.parent, &Detach{Stream: s.info.ID})
+	}
+	s.parent, s.degraded = p, degrade
+	s.broken, s.tries, s.heard = false, 0, n.now
+	n.peer(p)
+	n.send(p, &Attach{Stream: s.info.ID, Degrade: degrade})
+}
+
+func (n *Node) onAttach(from Peer, m *Attach) {
+	s := n.streams[m.Stream]
+	if s == nil || s.onPath(from.ID) {
+		n.send(from, &NoStream{Stream: m.Stream})
+		return
+	}
+	i := slices.IndexFunc(s.children, func(c child) bool { return c.ID == from.ID })
+	fresh := i < 0
+	if fresh {
+		if len(s.children) >= MaxChildren {
+			n.send(from, &NoStream{Stream: m.Stream})
+			return
+		}
+		s.children = append(s.children, child{Peer: from})
+		i = len(s.children) - 1
+		n.peer(from)
+	}
+	c := &s.children[i]
+	c.until = n.now + n.cfg.LeaseTime
+	if fresh || c.spa != m.Degrade || c.Addr != from.Addr {
+		c.Peer, c.spa = from, m.Degrade
+		n.forward(s)
+	}
+	if fresh && !s.broken && len(s.path) > 0 {
+		n.beatTo(s, *c)
+	}
+}
+
+func (n *Node) onDetach(from Peer, m *Detach) {
+	if s := n.streams[m.Stream]; s != nil {
+		n.removeChild(s, from.ID)
+	}
+}
+
+func (n *Node) removeChild(s *stream, h HostID) {
+	before := len(s.children)
+	s.children = slices.DeleteFunc(s.children, func(c child) bool { return c.ID == h })
+	if len(s.children) != before {
+		n.forward(s)
+	}
+}
+
+// onPath says whether a host is on the way from the publisher to us.
+func (s *stream) onPath(h HostID) bool {
+	return slices.ContainsFunc(s.path, func(p Hop) bool { return p.Host.ID == h })
+}
+
+// beatDue is the publisher's heartbeat.
+func (n *Node) beatDue(t timer) {
+	s := n.streams[StreamID(t.host)]
+	if s == nil || s.gen != t.key || !s.publisher {
+		return
+	}
+	n.place(s)
+	s.seq++
+	for _, c := range s.children {
+		n.beatTo(s, c)
+	}
+	n.after(n.cfg.BeatInterval, t)
+}
+
+func (n *Node) beatTo(s *stream, c child) {
+	spa := c.spa
+	if spa == "" {
+		spa = s.degraded
+	}
+	n.send(c.Peer, &Beat{Stream: s.info.ID, Seq: s.seq, Path: s.path, Info: s.info, Todo: s.todo, Degrade: spa})
+}
+
+// place decides which stages of the pipeline run here: those for the source at
+// the publisher, those for anywhere at the first host that has capacity left.
+func (n *Node) place(s *stream) {
+	pipeline := s.todo
+	if s.publisher {
+		pipeline = s.info.Pipeline
+	}
+	var here, rest []Stage
+	busy := n.cfg.CapacityBps > 0 && n.load() > 0.8*float64(n.cfg.CapacityBps)
+	sink := len(s.children) == 0
+	for _, st := range pipeline {
+		switch {
+		case st.Place == AtSource && s.publisher,
+			st.Place == Anywhere && len(rest) == 0 && (!busy || sink):
+			here = append(here, st)
+		default:
+			rest = append(rest, st)
+		}
+	}
+	changed := len(here) != len(s.ingress)
+	s.ingress, s.todo = here, rest
+	if changed {
+		n.forward(s)
+	}
+}
+
+func (n *Node) onBeat(from Peer, m *Beat) {
+	s := n.streams[m.Stream]
+	if s == nil || s.publisher {
+		n.send(from, &Detach{Stream: m.Stream})
+		return
+	}
+	if s.parent.ID != from.ID {
+		n.send(from, &Detach{Stream: m.Stream})
+		return
+	}
+	if m.End {
+		n.endStream(s, "the publisher has withdrawn the stream")
+		return
+	}
+	if m.Leave {
+		n.lostParent(s, "the host above leaves")
+		return
+	}
+	if len(m.Path) == 0 || len(m.Path) >= MaxPath || m.Path[len(m.Path)-1].Host.ID != from.ID ||
+		slices.ContainsFunc(m.Path, func(h Hop) bool { return h.Host.ID == n.self.ID }) {
+		n.counts["stream-loop"]++
+		s.parent = Peer{}
+		n.send(from, &Detach{Stream: m.Stream})
+		n.lostParent(s, "the path above is a loop")
+		return
+	}
+	p := n.peer(from)
+	hop := Hop{Host: n.self, CostUs: p.costUs, LossPpm: p.lossPpm, StayUs: s.stayUs}
+	s.heard, s.broken = n.now, false
+	if len(m.Path) > 0 {
+		hop.SPA = m.Degrade
+	}
+	same := len(s.path) == len(m.Path)+1
+	for i := 0; same && i < len(m.Path); i++ {
+		same = s.path[i].Host.ID == m.Path[i].Host.ID
+	}
+	s.path = append(slices.Clone(m.Path), hop)
+	s.info, s.todo, s.seq, s.degraded = m.Info, m.Todo, m.Seq, m.Degrade
+	n.place(s)
+	if !same {
+		n.forward(s)
+	}
+	for _, c := range s.children {
+		n.beatTo(s, c)
+	}
+	n.pathKnown(s)
+}
+
+// streamDue watches one stream: the parent's beats, our lease there, and the
+// children's leases here.
+func (n *Node) streamDue(t timer) {
+	s := n.streams[StreamID(t.host)]
+	if s == nil || s.gen != t.key {
+		return
+	}
+	n.after(n.cfg.BeatTimeout/4, t)
+	gone := len(s.children)
+	s.children = slices.DeleteFunc(s.children, func(c child) bool { return c.until < n.now })
+	if gone != len(s.children) {
+		n.forward(s)
+	}
+	if s.publisher {
+		return
+	}
+	if len(s.children) == 0 && len(n.locals(s)) == 0 && n.now-s.since > n.cfg.LeaseTime {
+		n.drop(s)
+		return
+	}
+	switch {
+	case s.parent.ID.IsZero() && !s.broken && n.now-s.since > n.cfg.BeatTimeout:
+		n.lostParent(s, "no host above")
+	case s.broken:
+		n.repair(s)
+	case n.now-s.heard > n.cfg.BeatTimeout:
+		n.lostParent(s, "the host above is silent")
+	case uint64(n.now/(n.cfg.LeaseTime/4)) != uint64((n.now-n.cfg.BeatTimeout/4)/(n.cfg.LeaseTime/4)):
+		n.send(s.parent, &Attach{Stream: s.info.ID, Degrade: n.wantDegrade(s)})
+	}
+}
+
+// wantDegrade is the SPA that our parent runs for us, not one further up.
+func (n *Node) wantDegrade(s *stream) string {
+	if len(s.path) >= 2 && s.path[len(s.path)-2].SPA == s.degraded {
+		return ""
+	}
+	return s.degraded
+}
+
+// lostParent starts to look for a new path.
+func (n *Node) lostParent(s *stream, why string) {
+	if s.broken {
+		return
+	}
+	n.event("path-lost", s.parent, s.info.ID.String()+": "+why)
+	s.broken, s.tries, s.since = true, 0, n.now
+	s.avoid = nil
+	if !s.parent.ID.IsZero() {
+		s.avoid = []HostID{s.parent.ID}
+		s.parent = Peer{}
+	}
+	for _, u := range n.subs {
+		if u.stream == s.info.ID && u.wants() {
+			n.setSub(u, Interrupted, why)
+		}
+	}
+	n.repair(s)
+}
+
+// repair asks the hosts of the old path for a new one, the nearest first: they
+// are on the publisher's side of the break. After them, the directory.
+func (n *Node) repair(s *stream) {
+	if r := n.pending[s.req]; r != nil && r.what == reqSub {
+		return
+	}
+	s.tries++
+	up := len(s.path) - 2 - s.tries // the parent is at len-2: start above it
+	if up < -2 {
+		if s.tries > len(s.path)+8 {
+			n.giveUp(s)
+			return
+		}
+		up = -1
+	}
+	to := s.info.Publisher
+	if up > 0 {
+		to = s.path[up].Host
+	}
+	c := Contract{BestEffort: true}
+	for _, u := range n.subs {
+		if u.stream == s.info.ID && u.wants() {
+			c.Degrade = u.contract.Degrade
+		}
+	}
+	m := &SubReq{Stream: s.info.ID, Subscriber: n.self, Point: n.ownPoint(), Contract: c, Exclude: s.avoid}
+	r := &request{what: reqSub, to: to, msg: m, tries: 1, wait: n.cfg.RepairTimeout, strm: s.info.ID}
+	if n.request(r) {
+		s.req = r.id
+	}
+}
+
+// giveUp lets a stream go that no host knows a path for: our subscriptions start
+// over at the directory.
+func (n *Node) giveUp(s *stream) {
+	n.event("path-given-up", s.info.Publisher, s.info.ID.String())
+	n.drop(s)
+	for _, u := range n.subs {
+		if u.stream == s.info.ID && u.wants() {
+			u.req = 0
+			n.setSub(u, Resolving, "the path broke and no host of it answers")
+			n.after(n.cfg.RepairTimeout, timer{what: tSub, key: uint64(u.id)})
+		}
+	}
+}
+
+// ownPoint is an id of ours, to be found by.
+func (n *Node) ownPoint() Point {
+	if len(n.zones) == 0 {
+		return 0
+	}
+	return n.zones[0].Zone.Path
+}
+
+func (n *Node) onNoStream(from Peer, m *NoStream) {
+	if r := n.pending[m.Req]; m.Req != 0 && r != nil && r.what == reqSub && r.to.ID == from.ID {
+		delete(n.pending, m.Req)
+		n.subReqFailed(r)
+		return
+	}
+	if s := n.streams[m.Stream]; s != nil && s.parent.ID == from.ID {
+		s.parent = Peer{}
+		n.lostParent(s, "the host above does not have the stream")
+	}
+}
+
+func (n *Node) streamPeerDead(h HostID) {
+	for _, s := range n.sortedStreams() {
+		n.removeChild(s, h)
+		if s.parent.ID == h {
+			n.lostParent(s, "the host above died")
+		}
+	}
+}
+
+// leaveStreams tells children and parents that we go.
+func (n *Node) leaveStreams() {
+	for _, s := range n.sortedStreams() {
+		if s.publisher {
+			n.endStream(s, "the publisher has left")
+			continue
+		}
+		for _, c := range s.children {
+			n.send(c.Peer, &Beat{Stream: s.info.ID, Path: s.path, Info: s.info, Leave: true})
+		}
+		n.drop(s)
+	}
+	for _, u := range n.subs {
+		n.emit(SubChanged{Sub: n.subStatus(u), Ended: true})
+	}
+	n.subs = nil
+}
+
+// Residence takes the time that packets of a stream spend in this host.
+func (n *Node) Residence(now Time, id StreamID, us uint32) {
+	n.advance(now)
+	if s := n.streams[id]; s != nil {
+		s.stayUs = us
+	}
+}

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package overlay
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+)
+
+// grave is a zone whose owner we think dead, and when to ask that host again.
+type grave struct {
+	Record
+	since, next, every Time
+}
+
+// tentative is a claim to a zone whose known owner may still live: it has been
+// asked.
+type tentative struct {
+	Record
+	from  Peer // the owner that was asked
+	asked Time
+}
+
+// digestOf is a hash over zones, counters and heirs; 0 only for none.
+func digestOf(rs []Record) uint64 {
+	var sum uint64
+	for i := range rs {
+		h := fnv.New64a()
+		var b [17]byte
+		binary.BigEndian.PutUint64(b[:], uint64(rs[i].Zone.Path))
+		b[8] = rs[i].Zone.Len
+		binary.BigEndian.PutUint64(b[9:], rs[i].Counter)
+		h.Write(b[:])
+		for _, p := range rs[i].Heirs {
+			h.Write(p.ID[:])
+		}
+		sum += h.Sum64() | 1
+	}
+	return sum
+}
+
+// gain makes a zone ours.
+func (n *Node) gain(r Record) {
+	r.Owner = n.self
+	n.zones = append(n.zones, r)
+	n.emit(Owned{r})
+	n.dirty = true
+}
+
+// lose makes a zone not ours and returns it.
+func (n *Node) lose(z Zone) Record {
+	i := slices.IndexFunc(n.zones, func(r Record) bool { return r.Zone == z })
+	r := n.zones[i]
+	n.zones = slices.Delete(n.zones, i, i+1)
+	n.emit(Released{r})
+	return r
+}
+
+// owns says whether exactly z is one of our zones.
+func (n *Node) owns(z Zone) bool {
+	return slices.ContainsFunc(n.zones, func(r Record) bool { return r.Zone == z })
+}
+
+// adjacent says whether z is next to one of our zones.
+func (n *Node) adjacent(z Zone) bool {
+	for i := range n.zones {
+		if n.zones[i].Zone.Adjacent(z) {
+			return true
+		}
+	}
+	return false
+}
+
+// changed follows every change of our zones: joins what can be joined, drops
+// what is no longer next to us, names heirs, and tells the neighbours.
+func (n *Node) changed(reply bool) {
+	n.mergeZones()
+	n.table = slices.DeleteFunc(n.table, func(r Record) bool { return !n.adjacent(r.Zone) })
+	n.nameHeirs()
+	n.announce(reply)
+}
+
+// announce tells all neighbours what we own.
+func (n *Node) announce(reply bool) {
+	m := &Announce{Records: n.records(), Reply: reply}
+	told := map[HostID]bool{}
+	for i := range n.table {
+		if o := n.table[i].Owner; !told[o.ID] {
+			told[o.ID] = true
+			n.send(o, m)
+		}
+	}
+	n.bequeath()
+}
+
+// nameHeirs picks for each zone the two hosts that claim it if we die: the
+// owners of the sibling zones first, since they then own zones that join, then
+// other neighbours; the same for all who know the table.
+func (n *Node) nameHeirs() {
+	for i := range n.zones {
+		z := &n.zones[i]
+		var best [2]Peer
+		var rank [2]int
+		for j := range n.table {
+			r := &n.table[j]
+			if !z.Zone.Adjacent(r.Zone) {
+				continue
+			}
+			// Distance in the trie: small for siblings.
+			score := 64
+			if z.Zone.Len > 0 && r.Zone.Len > 0 {
+				score = 64 - commonPrefix(z.Zone, r.Zone)
+			}
+			switch o := r.Owner; {
+			case o.ID == best[0].ID || o.ID == best[1].ID:
+			case best[0].ID.IsZero() || score < rank[0]:
+				best[1], rank[1] = best[0], rank[0]
+				best[0], rank[0] = o, score
+			case best[1].ID.IsZero() || score < rank[1]:
+				best[1], rank[1] = o, score
+			}
+		}
+		z.Heirs = best
+	}
+	n.digest = digestOf(n.zones)
+}
+
+func commonPrefix(a, b Zone) int {
+	i := 0
+	for i < int(min(a.Len, b.Len)) && a.Path.Digit(i) == b.Path.Digit(i) {
+		i++
+	}
+	return i
+}
+
+// mergeZones joins k sibling zones into their parent.
+func (n *Node) mergeZones() {
+	for again := true; again; {
+		again = false
+		for i := range n.zones {
+			z := n.zones[i].Zone
+			if z.Len == 0 || n.out != nil && n.out.covers(z) {
+				continue
+			}
+			parent, top, whole := z.Parent(), uint64(0), true
+			for v := range n.cfg.Radix {
+				j := slices.IndexFunc(n.zones, func(r Record) bool { return r.Zone == parent.Child(v) })
+				if j < 0 {
+					whole = false
+					break
+				}
+				top = max(top, n.zones[j].Counter)
+			}
+			if !whole {
+				continue
+			}
+			for v := range n.cfg.Radix {
+				n.lose(parent.Child(v))
+			}
+			n.gain(Record{Zone: parent, Counter: top + 1})
+			again = true
+			break
+		}
+	}
+}
+
+func (n *Node) onAnnounce(from Peer, m *Announce) {
+	before := n.digest
+	for i := range m.Records {
+		if m.Records[i].Owner.ID == from.ID {
+			n.learn(m.Records[i], false)
+		} else {
+			n.counts["announce-for-another"]++
+		}
+	}
+	// What it owned before and does not list is no longer its own.
+	n.table = slices.DeleteFunc(n.table, func(r Record) bool {
+		gone := r.Owner.ID == from.ID && !slices.ContainsFunc(m.Records, func(q Record) bool { return q.Zone == r.Zone })
+		if gone {
+			n.dirty = true
+		}
+		return gone
+	})
+	n.confirmTentative(from, m.Records)
+	if p := n.peers[from.ID]; p != nil {
+		p.digest = digestOf(m.Records)
+	}
+	if m.Reply && before == n.digest {
+		n.send(from, &Announce{Records: n.records()})
+	}
+}
+
+// onMoved takes what a former owner says of its zones as certain, and what
+// others say as a hint.
+func (n *Node) onMoved(from Peer, m *Moved) {
+	for i := range m.Records {
+		r := m.Records[i]
+		if r.Owner.ID == n.self.ID {
+			continue
+		}
+		sure := slices.ContainsFunc(n.table, func(e Record) bool {
+			return e.Owner.ID == from.ID && e.Zone.Overlaps(r.Zone)
+		}) || slices.ContainsFunc(n.tentative, func(t tentative) bool {
+			return t.from.ID == from.ID && t.Zone.Overlaps(r.Zone)
+		})
+		if sure {
+			n.tentative = slices.DeleteFunc(n.tentative, func(t tentative) bool {
+				return t.from.ID == from.ID && t.Zone.Overlaps(r.Zone)
+			})
+		}
+		n.learn(r, sure)
+	}
+}
+
+// onQuery tells what we own, or who owns what was ours.
+func (n *Node) onQuery(from Peer, m *Query) {
+	for i := range n.zones {
+		if n.zones[i].Zone.Overlaps(m.Zone) {
+			n.send(from, &Announce{Records: n.records()})
+			return
+		}
+	}
+	var hint []Record
+	for i := range n.table {
+		if n.table[i].Zone.Overlaps(m.Zone) {
+			hint = append(hint, n.table[i])
+		}
+	}
+	n.send(from, &Moved{Records: hint})
+	n.send(from, &Announce{Records: n.records()})
+}
+
+// learn takes one record. sure: the former owner says so, or is dead.
+func (n *Node) learn(r Record, sure bool) {
+	if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID.IsZero() || r.Owner.ID == n.self.ID {
+		return
+	}
+	for i := range n.zones {
+		if n.zones[i].Zone.Overlaps(r.Zone) {
+			n.conflict(r, n.zones[i])
+			return
+		}
+	}
+	if len(n.zones) == 0 || !n.adjacent(r.Zone) {
+		return
+	}
+	// Against what we know of the same ids.
+	for i := 0; i < len(n.table); i++ {
+		e := &n.table[i]
+		if !e.Zone.Overlaps(r.Zone) {
+			continue
+		}
+		if e.Owner.ID == r.Owner.ID {
+			if e.Counter > r.Counter {
+				return // old news
+			}
+			if e.Zone == r.Zone {
+				*e = r
+				n.peer(r.Owner)
+				return
+			}
+			n.table = slices.Delete(n.table, i, i+1)
+			n.dirty = true
+			i--
+			continue
+		}
+		if !r.Newer(e) {
+			// The sender does not know of the newer owner: they should meet.
+			n.send(r.Owner, &Moved{Records: []Record{*e}})
+			return
+		}
+		if p := n.peers[e.Owner.ID]; !sure && p != nil {
+			n.doubt(r, e.Owner)
+			return
+		}
+		old := e.Owner
+		n.table = slices.Delete(n.table, i, i+1)
+		n.dirty = true
+		i--
+		// It may have kept a part: it will say so.
+		n.send(old, &Pull{})
+	}
+	// Against what the dead owned.
+	for i := range n.graves {
+		if g := &n.graves[i]; g.Zone.Overlaps(r.Zone) && !r.Newer(&g.Record) && g.Owner.ID != r.Owner.ID {
+			return
+		}
+	}
+	n.unclaim(r.Zone.Contains)
+	if len(n.table) >= maxTable {
+		n.counts["table-full"]++
+		return
+	}
+	n.table = append(n.table, r)
+	delete(n.gaps, r.Zone)
+	n.peer(r.Owner)
+	if n.newNeighbour(r) {
+		n.send(r.Owner, &Announce{Records: n.records()})
+	}
+}
+
+// newNeighbour says whether the owner of r may not know us yet: this is the only
+// zone of it that we have.
+func (n *Node) newNeighbour(r Record) bool {
+	count := 0
+	for i := range n.table {
+		if n.table[i].Owner.ID == r.Owner.ID {
+			count++
+		}
+	}
+	return count == 1
+}
+
+// doubt asks the known owner of a zone whether a claim to it is right.
+func (n *Node) doubt(r Record, owner Peer) {
+	for i := range n.tentative {
+		if n.tentative[i].Zone == r.Zone && n.tentative[i].Owner.ID == r.Owner.ID {
+			n.tentative[i].Record = r
+			return
+		}
+	}
+	if len(n.tentative) >= maxTentative {
+		n.counts["claim-dropped"]++
+		return
+	}
+	n.tentative = append(n.tentative, tentative{Record: r, from: owner, asked: n.now})
+	n.send(owner, &Query{Zone: r.Zone})
+	n.after(n.cfg.AckTimeout+n.cfg.IndirectTimeout, timer{what: tTentative})
+}
+
+// confirmTentative drops claims to zones that their owner says it still owns,
+// and takes those that it no longer lists.
+func (n *Node) confirmTentative(from Peer, own []Record) {
+	var sure []Record
+	n.tentative = slices.DeleteFunc(n.tentative, func(t tentative) bool {
+		if t.from.ID != from.ID {
+			return false
+		}
+		if slices.ContainsFunc(own, func(r Record) bool { return r.Zone.Overlaps(t.Zone) }) {
+			n.counts["claim-denied"]++
+		} else {
+			sure = append(sure, t.Record)
+		}
+		return true
+	})
+	for _, r := range sure {
+		n.learn(r, true)
+	}
+}
+
+// tentativeDue takes the claims whose old owners did not answer.
+func (n *Node) tentativeDue() {
+	var sure []Record
+	wait := n.cfg.AckTimeout + n.cfg.IndirectTimeout
+	n.tentative = slices.DeleteFunc(n.tentative, func(t tentative) bool {
+		if n.now-t.asked < wait {
+			return false
+		}
+		if p := n.peers[t.from.ID]; p == nil || p.heard < t.asked {
+			sure = append(sure, t.Record)
+		}
+		return true
+	})
+	for _, r := range sure {
+		n.learn(r, true)
+	}
+}
+
+// conflict settles that r claims ids of our zone o.
+//
+// The higher epoch wins, but a claim by a host that we have been in touch with
+// is contested first: it must know that we live, so it is mistaken (lost
+// messages) or lies. A claim by a host we think dead, or never knew, is how a
+// healed partition looks, and is honoured.
+func (n *Node) conflict(r, o Record) {
+	if !r.Newer(&o) {
+		n.send(r.Owner, &Announce{Records: n.records()})
+		return
+	}
+	if p := n.peers[r.Owner.ID]; p != nil && !n.buried(r.Owner.ID) && p.samples > 0 && n.now-p.heard < 2*Time(len(n.ring)+4)*n.cfg.ProbeInterval {
+		if n.counts["claim-contested"] < 1<<32 {
+			n.counts["claim-contested"]++
+		}
+		n.lose(o.Zone)
+		n.gain(Record{Zone: o.Zone, Counter: r.Counter + 1})
+		n.changed(false)
+		n.send(r.Owner, &Announce{Records: n.records()})
+		return
+	}
+	if n.out != nil && n.out.covers(o.Zone) {
+		n.abortOut("the zone has another owner")
+	}
+	n.event("zone-yielded", r.Owner, o.Zone.String())
+	n.yield(r, o)
+}
+
+// yield gives up the ids of our zone o that r claims, and keeps the rest.
+func (n *Node) yield(r, o Record) {
+	n.lose(o.Zone)
+	for z := o.Zone; z != r.Zone && z.Contains(r.Zone); {
+		next := Zone{}
+		for v := range n.cfg.Radix {
+			if c := z.Child(v); c.Overlaps(r.Zone) {
+				next = c
+			} else {
+				n.gain(Record{Zone: c, Counter: o.Counter + 1})
+			}
+		}
+		z = next
+	}
+	near := slices.Clone(n.table)
+	n.changed(false)
+	moved := &Moved{Records: []Record{r}}
+	told := map[HostID]bool{r.Owner.ID: true}
+	for i := range near {
+		if id := near[i].Owner.ID; !told[id] {
+			told[id] = true
+			n.send(near[i].Owner, moved)
+		}
+	}
+	n.send(r.Owner, &Announce{Records: n.records(), Reply: true})
+	if len(n.zones) == 0 {
+		n.rejoin(append([]Peer{r.Owner}, owners(near)...))
+		return
+	}
+	n.learn(r, true)
+}
+
+func owners(rs []Record) []Peer {
+	var ps []Peer
+	for i := range rs {
+		if !slices.Contains(ps, rs[i].Owner) {
+			ps = append(ps, rs[i].Owner)
+		}
+	}
+	return ps
+}
