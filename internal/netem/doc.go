@@ -3,11 +3,11 @@
 // Package netem puts real programs on an emulated network, on one Linux machine
 // and without the kernel's own emulation.
 //
-// Each host is a network namespace with one TUN device, 10.77.x.y/16. The other
-// ends of all devices are held by this process, where one thread moves IPv4
-// packets between them: after a delay with jitter, at a rate, with loss and
-// duplicates, all per ordered pair of hosts (Link). TransitStub draws the delays
-// from an Internet-like graph. At run time links change (SetLink), the hosts fall
+// Each host is a network namespace with one device, 10.77.x.y/16: a TUN device, or
+// where the machine has none a virtual Ethernet pair. The other ends of all devices are
+// held by this process, where one thread moves IPv4 packets between them: after a
+// delay with jitter, at a rate, with loss and duplicates, all per ordered pair of hosts
+// (Link). TransitStub draws the delays from an Internet-like graph. At run time links change (SetLink), the hosts fall
 // into parts that cannot reach one another (Partition, Heal) and single hosts
 // drop off the network (Cut, Restore).
 //
@@ -30,5 +30,6 @@
 // whatever way it ends.
 //
 // Open needs root, or a user namespace where the caller is root (InUserNamespace),
-// and /dev/net/tun. Otherwise its error is ErrNotSupported or ErrPermission.
+// and /dev/net/tun or the kernel's veth and packet sockets. Otherwise its error is
+// ErrNotSupported or ErrPermission, and says what is missing.
 package netem

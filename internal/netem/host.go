@@ -32,8 +32,24 @@ const device = "ow0"
 
 // host is a namespace and the far end of its device.
 type host struct {
+	ns  netns.NsHandle
+	far farEnd
+}
+
+// farEnd is what packets of a host are read from and written to, behind a header of
+// the device's kind. Reads and writes do not block.
+type farEnd struct {
+	fd     int
+	header []byte // of what is written
+	// The peer of a VETH device and its socket live in a namespace of their own.
 	ns netns.NsHandle
-	fd int // of the TUN device; reads and writes do not block
+}
+
+func (f farEnd) close() {
+	unix.Close(f.fd)
+	if f.ns > 0 {
+		f.ns.Close()
+	}
 }
 
 // inNamespace runs f in ns on a thread of its own; in the namespace with ns < 0 it
@@ -71,17 +87,19 @@ func inNamespace(ns netns.NsHandle, f func() error) error {
 }
 
 // openHost makes a namespace with a device of address addr.
-func openHost(addr netip.Prefix, mtu int) (h host, err error) {
+func openHost(kind Device, addr netip.Prefix, mtu int) (h host, err error) {
 	err = inNamespace(-1, func() error {
-		h.ns, err = netns.Get()
-		if err != nil {
+		if h.ns, err = netns.Get(); err != nil {
 			return fmt.Errorf("netem: new network namespace: %w", err)
 		}
-		h.fd, err = openTUN()
+		if kind == VETH {
+			h.far, err = openVETH()
+		} else {
+			h.far, err = openTUN()
+		}
 		if err == nil {
-			err = configure(addr, mtu)
-			if err != nil {
-				unix.Close(h.fd)
+			if err = configure(addr, mtu); err != nil {
+				h.far.close()
 			}
 		}
 		if err != nil {
@@ -95,15 +113,15 @@ func openHost(addr netip.Prefix, mtu int) (h host, err error) {
 // openTUN opens a TUN device in the calling thread's namespace. The kernel may leave
 // checksums to us (without that it refuses UDP segmentation offload on some versions)
 // but must cut large packets itself: each packet is lost or delayed on its own.
-func openTUN() (int, error) {
+func openTUN() (farEnd, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		return -1, fmt.Errorf("%w: /dev/net/tun: %w; load the module: modprobe tun (kernel option CONFIG_TUN)", ErrNotSupported, err)
+		return farEnd{}, fmt.Errorf("%w: /dev/net/tun: %w; load the module: modprobe tun (kernel option CONFIG_TUN)", ErrNotSupported, err)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return -1, fmt.Errorf("%w: /dev/net/tun: %w; run as root or chmod 666 /dev/net/tun", ErrPermission, err)
+		return farEnd{}, fmt.Errorf("%w: /dev/net/tun: %w; run as root or chmod 666 /dev/net/tun", ErrPermission, err)
 	case err != nil:
-		return -1, fmt.Errorf("netem: /dev/net/tun: %w", err)
+		return farEnd{}, fmt.Errorf("netem: /dev/net/tun: %w", err)
 	}
 	req, err := unix.NewIfreq(device)
 	if err == nil {
@@ -115,9 +133,9 @@ func openTUN() (int, error) {
 	}
 	if err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("netem: TUN device: %w", err)
+		return farEnd{}, fmt.Errorf("netem: TUN device: %w", err)
 	}
-	return fd, nil
+	return farEnd{fd: fd, header: make([]byte, vnetHeaderLen)}, nil
 }
 
 // configure brings up loopback and the device in the calling thread's namespace.
@@ -154,6 +172,6 @@ func configure(addr netip.Prefix, mtu int) error {
 }
 
 func (h host) close() {
-	unix.Close(h.fd)
+	h.far.close()
 	h.ns.Close()
 }

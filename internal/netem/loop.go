@@ -31,7 +31,7 @@ func (n *Net) loop() {
 
 	fds := make([]unix.PollFd, len(n.hosts)+1)
 	for i, h := range n.hosts {
-		fds[i] = unix.PollFd{Fd: int32(h.fd), Events: unix.POLLIN}
+		fds[i] = unix.PollFd{Fd: int32(h.far.fd), Events: unix.POLLIN}
 	}
 	fds[len(n.hosts)] = unix.PollFd{Fd: int32(n.wake), Events: unix.POLLIN}
 	for {
@@ -71,7 +71,7 @@ func (n *Net) buffer() []byte {
 		n.spare = n.spare[:l-1]
 		return b
 	}
-	return make([]byte, vnetHeaderLen+n.mtu)
+	return make([]byte, n.header+n.mtu)
 }
 
 func (n *Net) free(b []byte) {
@@ -84,7 +84,7 @@ func (n *Net) free(b []byte) {
 func (n *Net) read(i int) error {
 	for range readBatch {
 		b := n.buffer()
-		l, err := unix.Read(n.hosts[i].fd, b)
+		l, err := unix.Read(n.hosts[i].far.fd, b)
 		if err != nil {
 			n.free(b)
 			if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
@@ -108,7 +108,7 @@ func (n *Net) enter(i int, b []byte) {
 		n.free(b)
 		return
 	}
-	b = b[:vnetHeaderLen+p.total]
+	b = b[:n.header+p.total]
 	j, known := n.HostOf(p.Dst)
 	if !known {
 		j = -1
@@ -116,7 +116,7 @@ func (n *Net) enter(i int, b []byte) {
 	f := flight{sent: now, from: i, to: j, buf: b}
 	n.event(Sent, now, &f)
 	if n.cap != nil {
-		n.cap.packet(2*i, time.Duration(now), b[vnetHeaderLen:])
+		n.cap.packet(2*i, time.Duration(now), b[n.header:])
 	}
 	if !known {
 		n.event(NoRoute, now, &f)
@@ -159,22 +159,21 @@ func (n *Net) push(f flight) {
 
 // parse reads a packet behind its device header and completes its checksum.
 func (n *Net) parse(b []byte) (Packet, error) {
-	if len(b) < vnetHeaderLen {
+	if len(b) < n.header {
 		return Packet{}, ErrTruncated
 	}
-	ip := b[vnetHeaderLen:]
+	ip := b[n.header:]
 	p, err := Parse(ip)
 	if err != nil {
 		return Packet{}, err
 	}
-	if b[0]&vnetNeedsCsum != 0 {
+	if n.header == vnetHeaderLen && b[0]&vnetNeedsCsum != 0 {
 		start := int(binary.NativeEndian.Uint16(b[6:]))
 		offset := int(binary.NativeEndian.Uint16(b[8:]))
 		if err := finishChecksum(ip[:p.total], start, offset); err != nil {
 			return Packet{}, err
 		}
 	}
-	clear(b[:vnetHeaderLen]) // the receiver's kernel is to verify the checksum
 	return p, nil
 }
 
@@ -194,9 +193,10 @@ func (n *Net) deliver(f *flight) {
 	kind := Cut
 	if !n.severed(f.from, f.to) {
 		kind = Delivered
-		_, err := unix.Write(n.hosts[f.to].fd, f.buf)
+		copy(f.buf, n.hosts[f.to].far.header)
+		_, err := unix.Write(n.hosts[f.to].far.fd, f.buf)
 		for errors.Is(err, unix.EINTR) {
-			_, err = unix.Write(n.hosts[f.to].fd, f.buf)
+			_, err = unix.Write(n.hosts[f.to].far.fd, f.buf)
 		}
 		if err != nil { // the device is down, or the kernel short of memory
 			kind = Refused
@@ -206,7 +206,7 @@ func (n *Net) deliver(f *flight) {
 	n.mu.Unlock()
 	n.tell(kind, at, f)
 	if kind == Delivered && n.cap != nil {
-		n.cap.packet(2*f.to+1, time.Duration(at), f.buf[vnetHeaderLen:])
+		n.cap.packet(2*f.to+1, time.Duration(at), f.buf[n.header:])
 	}
 }
 
@@ -233,7 +233,7 @@ func (n *Net) tell(k Kind, at int64, f *flight) {
 	if n.watch != nil {
 		n.watch(Event{
 			Kind: k, At: time.Duration(at), Sent: time.Duration(f.sent), Due: time.Duration(f.due),
-			From: f.from, To: f.to, Data: f.buf[vnetHeaderLen:],
+			From: f.from, To: f.to, Data: f.buf[n.header:],
 		})
 	}
 }

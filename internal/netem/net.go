@@ -27,11 +27,23 @@ const MaxHosts = 1024
 // prefix is the network all hosts are in; host i has the address prefix+i+1.
 var prefix = netip.MustParsePrefix("10.77.0.0/16")
 
+// Device is a kind of network device.
+type Device uint8
+
+// Devices.
+const (
+	Auto Device = iota // TUN if there is /dev/net/tun, else VETH
+	TUN
+	VETH // a virtual Ethernet pair and a packet socket
+)
+
 // Options of a network.
 type Options struct {
 	Hosts int
 	Seed  uint64
 	MTU   int // of all devices; 0 is 1500
+	// Device is what hosts send through: TUN, VETH where a machine has no TUN, or Auto.
+	Device Device
 	// Watch, if set, gets every event, on the one thread that moves the packets: it
 	// must be quick and must not keep Event.Data.
 	Watch func(Event)
@@ -82,11 +94,12 @@ func (s Stats) Of(k Kind) uint64 { return s.Packets[k] }
 
 // Net is a running network.
 type Net struct {
-	hosts []host
-	start time.Time
-	mtu   int
-	watch func(Event)
-	cap   *capture
+	hosts  []host
+	start  time.Time
+	mtu    int
+	header int // length of the devices' header
+	watch  func(Event)
+	cap    *capture
 
 	wake     int // eventfd that ends the loop's poll
 	done     chan struct{}
@@ -120,6 +133,9 @@ func Open(o Options) (*Net, error) {
 	if o.MTU < 576 || o.MTU > 65000 {
 		return nil, fmt.Errorf("netem: MTU %d: must be 576 to 65000", o.MTU)
 	}
+	if _, err := os.Stat("/dev/net/tun"); o.Device == Auto && errors.Is(err, os.ErrNotExist) {
+		o.Device = VETH
+	}
 	n := &Net{
 		mtu: o.MTU, watch: o.Watch, wake: -1, start: time.Now(), done: make(chan struct{}),
 		group: make([]int, o.Hosts), cut: make([]bool, o.Hosts), pairs: make([][]pair, o.Hosts),
@@ -137,12 +153,13 @@ func Open(o Options) (*Net, error) {
 		}
 	}
 	for i := range o.Hosts {
-		h, err := openHost(netip.PrefixFrom(n.Addr(i), prefix.Bits()), o.MTU)
+		h, err := openHost(o.Device, netip.PrefixFrom(n.Addr(i), prefix.Bits()), o.MTU)
 		if err != nil {
 			n.release()
 			return nil, err
 		}
 		n.hosts = append(n.hosts, h)
+		n.header = len(h.far.header)
 	}
 	if n.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		n.release()

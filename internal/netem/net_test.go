@@ -53,6 +53,12 @@ func open(t *testing.T, o Options) *Net {
 	return n
 }
 
+// onBoth tests with both kinds of devices.
+func onBoth(t *testing.T, f func(*testing.T, Device)) {
+	t.Run("tun", func(t *testing.T) { f(t, TUN) })
+	t.Run("veth", func(t *testing.T) { f(t, VETH) })
+}
+
 // socket opens a UDP socket on host i.
 func socket(t *testing.T, n *Net, i int) *net.UDPConn {
 	t.Helper()
@@ -120,25 +126,27 @@ func set(t *testing.T, n *Net, i, j int, l Link) {
 	}
 }
 
-func TestDelayOfEachDirection(t *testing.T) {
-	n := open(t, Options{Hosts: 3, Seed: 1})
+func TestDelayOfEachDirection(t *testing.T) { onBoth(t, delayOfEachDirection) }
+
+func delayOfEachDirection(t *testing.T, d Device) {
+	n := open(t, Options{Device: d, Hosts: 3, Seed: 1})
 	a, b, c := socket(t, n, 0), socket(t, n, 1), socket(t, n, 2)
 	set(t, n, 0, 1, Link{Delay: 10 * time.Millisecond})
 	set(t, n, 1, 0, Link{Delay: 25 * time.Millisecond})
 	base := time.Now()
 	const count = 200
-	for _, d := range []struct {
+	for _, way := range []struct {
 		from, to *net.UDPConn
 		dst      int
 		want     time.Duration
 	}{{a, b, 1, 10 * time.Millisecond}, {b, a, 0, 25 * time.Millisecond}, {a, c, 2, 0}} {
 		go func() {
 			for i := range count {
-				stamped(t, d.from, to(n, d.dst), base, uint64(i), 100)
+				stamped(t, way.from, to(n, way.dst), base, uint64(i), 100)
 				time.Sleep(time.Millisecond)
 			}
 		}()
-		got := receive(t, d.to, base, count, time.Second)
+		got := receive(t, way.to, base, count, time.Second)
 		if len(got) != count {
 			t.Fatalf("%d of %d arrived", len(got), count)
 		}
@@ -148,8 +156,8 @@ func TestDelayOfEachDirection(t *testing.T) {
 		}
 		slices.Sort(trips)
 		// Never too early, at whatever load; the median is not moved by a busy machine's stalls.
-		if median := trips[count/2]; trips[0] < d.want || median > d.want+2*time.Millisecond {
-			t.Errorf("to host %d: minimum %v, median %v, want %v", d.dst, trips[0], median, d.want)
+		if median := trips[count/2]; trips[0] < way.want || median > way.want+2*time.Millisecond {
+			t.Errorf("to host %d: minimum %v, median %v, want %v", way.dst, trips[0], median, way.want)
 		}
 	}
 	s := n.Stats()
@@ -159,12 +167,14 @@ func TestDelayOfEachDirection(t *testing.T) {
 	}
 }
 
-func TestLossIsBinomialAndCaptured(t *testing.T) {
+func TestLossIsBinomialAndCaptured(t *testing.T) { onBoth(t, lossIsBinomialAndCaptured) }
+
+func lossIsBinomialAndCaptured(t *testing.T, d Device) {
 	const count, loss = 20000, .1
 	var file bytes.Buffer
 	var mu sync.Mutex
 	events := map[Kind]int{}
-	n := open(t, Options{Hosts: 2, Seed: 2, Capture: &file, Watch: func(e Event) {
+	n := open(t, Options{Device: d, Hosts: 2, Seed: 2, Capture: &file, Watch: func(e Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		events[e.Kind]++
@@ -343,8 +353,10 @@ func TestJitterReordersOnlyWhenAsked(t *testing.T) {
 }
 
 // A send that the kernel is to cut into segments crosses the network as these.
-func TestSegmentationOffload(t *testing.T) {
-	n := open(t, Options{Hosts: 2, Seed: 6})
+func TestSegmentationOffload(t *testing.T) { onBoth(t, segmentationOffload) }
+
+func segmentationOffload(t *testing.T, d Device) {
+	n := open(t, Options{Device: d, Hosts: 2, Seed: 6})
 	a, b := socket(t, n, 0), socket(t, n, 1)
 	raw, err := a.SyscallConn()
 	if err != nil {
@@ -381,8 +393,10 @@ func TestSegmentationOffload(t *testing.T) {
 	}
 }
 
-func TestTCPOverALossyLink(t *testing.T) {
-	n := open(t, Options{Hosts: 2, Seed: 7})
+func TestTCPOverALossyLink(t *testing.T) { onBoth(t, tCPOverALossyLink) }
+
+func tCPOverALossyLink(t *testing.T, d Device) {
+	n := open(t, Options{Device: d, Hosts: 2, Seed: 7})
 	l := Link{Delay: 2 * time.Millisecond, Jitter: time.Millisecond, Loss: .01, Reorder: true, Rate: 200e6}
 	if err := n.SetLinks(NewMatrix(2, l)); err != nil {
 		t.Fatal(err)
@@ -465,7 +479,9 @@ func TestNoRouteIsCounted(t *testing.T) {
 	}
 }
 
-func TestCloseLeavesNothing(t *testing.T) {
+func TestCloseLeavesNothing(t *testing.T) { onBoth(t, closeLeavesNothing) }
+
+func closeLeavesNothing(t *testing.T, d Device) {
 	count := func() int {
 		fds, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -473,10 +489,10 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 		return len(fds)
 	}
-	open(t, Options{Hosts: 1}) // what is opened once stays
+	open(t, Options{Device: d, Hosts: 1}) // what is opened once stays
 	before := count()
 	for range 3 {
-		n := open(t, Options{Hosts: 4})
+		n := open(t, Options{Device: d, Hosts: 4})
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}

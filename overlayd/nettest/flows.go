@@ -97,3 +97,15 @@ func (f *Flows) Between(from, to, minSize, maxSize int, t0, t1 time.Duration) (s
 	}
 	return sum
 }
+
+// All sums everything that was sent at times t0..t1.
+func (f *Flows) All(t0, t1 time.Duration) (sum Count) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.bins {
+		for i := int(t0 / binWidth); i < min(len(s), int(t1/binWidth)); i++ {
+			sum.add(s[i])
+		}
+	}
+	return sum
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nettest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"sandstream/internal/netem"
+	"sandstream/overlayapi"
+	"sandstream/overlayapi/overlayv1"
+)
+
+func TestMain(m *testing.M) {
+	code, ran, err := netem.InUserNamespace()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tests that need a namespace will be skipped:", err)
+	}
+	if !ran {
+		code = m.Run()
+	}
+	os.Exit(code)
+}
+
+// lab is a cluster under observation.
+type lab struct {
+	*Cluster
+	t       *testing.T
+	ctx     context.Context
+	flows   *Flows
+	owners  *Ownership
+	figures *Figures
+	killed  map[int]bool
+	index   map[string]int // host id → host
+}
+
+// newLab builds overlayd and opens the network. Everything ends with the test, at the
+// latest after the limit.
+func newLab(t *testing.T, hosts int, seed uint64, limit time.Duration) *lab {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "overlayd")
+	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "sandstream/overlayd")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building overlayd: %v\n%s", err, out)
+	}
+	flows := NewFlows()
+	o := netem.Options{Hosts: hosts, Seed: seed, Watch: flows.Watch}
+	if file := os.Getenv("NETTEST_PCAP"); file != "" {
+		f, err := os.Create(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		o.Capture = f
+	}
+	n, err := netem.Open(o)
+	if errors.Is(err, netem.ErrNotSupported) || errors.Is(err, netem.ErrPermission) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c, err := NewCluster(n, bin, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &lab{
+		Cluster: c, t: t, ctx: ctx, flows: flows, owners: NewOwnership(), figures: &Figures{},
+		killed: map[int]bool{}, index: map[string]int{},
+	}
+	t.Cleanup(func() {
+		var b bytes.Buffer
+		if err := l.figures.Render(&b); err != nil {
+			t.Error(err)
+		}
+		t.Logf("figures:\n%s", b.String())
+		if file := os.Getenv("NETTEST_LOGS"); file != "" { // to look at afterwards
+			if err := os.CopyFS(file, os.DirFS(dir)); err != nil {
+				t.Log(err)
+			}
+		}
+	})
+	return l
+}
+
+// check notes a figure and fails the test if it is out of bounds.
+func (l *lab) check(t *testing.T, what, value, bound string, ok bool) {
+	t.Helper()
+	l.figures.Add(what, value, bound, ok)
+	if !ok {
+		t.Errorf("%s: %s, must be %s", what, value, bound)
+	}
+}
+
+// now is the time that flows count by.
+func (l *lab) now() time.Duration { return time.Since(l.Net.Start()) }
+
+// await waits until ask has nothing to complain of. It fails at the deadline, or when a
+// daemon ends.
+func (l *lab) await(t *testing.T, what string, within time.Duration, ask func() error) time.Duration {
+	t.Helper()
+	took, err := eventually(l.ctx, within, 100*time.Millisecond, func() error {
+		if err := l.Dead(l.killed); err != nil {
+			t.Fatal(err)
+		}
+		return ask()
+	})
+	if err != nil {
+		t.Fatalf("%s: not within %v: %v", what, within, err)
+	}
+	return took
+}
+
+// watchOwners looks at who owns what until the test ends.
+func (l *lab) watchOwners() {
+	ctx, cancel := context.WithCancel(l.ctx)
+	done := make(chan struct{})
+	clients := map[int]*overlayapi.Client{}
+	for _, h := range l.Hosts {
+		clients[h.Index] = h.Client
+	}
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			for i, s := range poll(ctx, clients) {
+				l.owners.Add(i, s)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(250 * time.Millisecond):
+			}
+		}
+	}()
+	l.t.Cleanup(func() { cancel(); <-done })
+}
+
+// subscription is the newest subscription to the stream of that name on host i.
+func (l *lab) subscription(i int, stream string) (*overlayv1.Subscription, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, 2*time.Second)
+	defer cancel()
+	r, err := l.Hosts[i].Client.Subscriptions(ctx, connect.NewRequest(&overlayv1.SubscriptionsRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	var newest *overlayv1.Subscription
+	for _, s := range r.Msg.GetSubscriptions() {
+		if s.GetName() == stream && (newest == nil || s.GetId() > newest.GetId()) {
+			newest = s
+		}
+	}
+	if newest == nil {
+		return nil, fmt.Errorf("host %d has no subscription to %q", i, stream)
+	}
+	return newest, nil
+}
+
+// hops turns a path into hosts.
+func (l *lab) hops(path []*overlayv1.Hop) ([]int, error) {
+	var hosts []int
+	for _, h := range path {
+		i, ok := l.index[h.GetHost().GetId()]
+		if !ok {
+			return nil, fmt.Errorf("the path names the host %q, which is none of ours", h.GetHost().GetId())
+		}
+		hosts = append(hosts, i)
+	}
+	return hosts, nil
+}
+
+// output collects what a program says, for reading while it runs.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.TrimSpace(o.b.String())
+}

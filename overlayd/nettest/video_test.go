@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package nettest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"sandstream/internal/netem"
+	"sandstream/overlayapi/overlayv1"
+)
+
+const (
+	muxRate      = 1_500_000 // bit/s
+	videoSeconds = 20
+	payloadSize  = 1316
+	// A sealed datagram is longer than its payload by the data header (48 bytes) and by
+	// the seal: no more than this.
+	sealRoom = 128
+)
+
+// viewer is a subscriber of the video.
+type viewer struct {
+	host  int
+	what  string
+	flags []string // of overlayd subscribe
+	// refused, if not empty, is a word of the reason for which it must be refused.
+	refused string
+	clean   bool // the video must decode without a complaint
+
+	process     *process
+	file        string
+	talk        output
+	first, last *overlayv1.Subscription // at the begin and end of the interval that is compared
+	means       []uint32
+	states      []string
+}
+
+// viewers are eight subscribers who want different things; some are impossible.
+func viewers(m netem.Matrix) []*viewer {
+	half := func(i int) string { return strconv.Itoa(int(m[publisher][i].Delay.Microseconds()/2)) + "us" }
+	return []*viewer{
+		{host: 1, what: "anything", clean: true},
+		{host: 3, what: "≤ 400 ms, ≤ 1 % loss", flags: []string{"--latency", "400ms", "--loss", "1%"}, clean: true},
+		{host: 5, what: "≤ 300 ms, ≥ 1 Mbit/s", flags: []string{"--latency", "300ms", "--min-rate", "1M"}, clean: true},
+		{host: 7, what: "half the light's time", flags: []string{"--latency", half(7)}, refused: "latency"},
+		{host: 9, what: "≥ 50 Mbit/s", flags: []string{"--min-rate", "50M"}, refused: "rate"},
+		{host: 14, what: "bad line, ≤ 15 % loss", flags: []string{"--loss", "15%"}},
+		{host: 15, what: "bad line, ≤ 0.1 % loss", flags: []string{"--loss", "0.1%"}, refused: "loss"},
+		{host: 11, what: "≤ 500 ms, or filtered", flags: []string{"--latency", "500ms", "--degrade", "filter"}, clean: true},
+	}
+}
+
+// video publishes a real video from ffmpeg's UDP output and checks what eight
+// subscribers get, and what they are told.
+func (l *lab) video(t *testing.T, m netem.Matrix) {
+	dir := t.TempDir()
+	v, err := MakeVideo(l.ctx, filepath.Join(dir, "video.ts"), videoSeconds, muxRate)
+	if errors.Is(err, ErrNoFFmpeg) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pubTalk output
+	pub, err := l.CLI(publisher, nil, &pubTalk, &pubTalk, "publish", "video", "--public", "--udp", "127.0.0.1:5004", "--rate", strconv.Itoa(muxRate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.await(t, "announcing the video", 10*time.Second, func() error {
+		if !pub.running() {
+			t.Fatalf("publish ended: %v: %s", pub.err, pubTalk.String())
+		}
+		return l.hasStream(publisher, "video")
+	})
+	all := viewers(m)
+	for _, w := range all {
+		w.file = filepath.Join(dir, fmt.Sprintf("h%d.ts", w.host))
+		f, err := os.Create(w.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		w.process, err = l.CLI(w.host, nil, f, &w.talk, append([]string{"subscribe", "video"}, w.flags...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, w := range all {
+		l.await(t, fmt.Sprintf("an answer to host %d", w.host), 15*time.Second, func() error { return l.answered(w) })
+	}
+	camera, err := l.start(
+		publisher, nil, os.Stderr, os.Stderr, "ffmpeg", "-nostdin", "-hide_banner", "-v", "error", "-re", "-i", v.File,
+		"-c", "copy", "-f", "mpegts", "-muxrate", strconv.Itoa(muxRate), "udp://127.0.0.1:5004?pkt_size="+strconv.Itoa(payloadSize),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(4 * time.Second)
+	t0 := l.now()
+	l.snapshot(t, all, func(w *viewer, s *overlayv1.Subscription) { w.first = s })
+	for l.now()-t0 < 12*time.Second && l.ctx.Err() == nil {
+		l.snapshot(t, all, func(w *viewer, s *overlayv1.Subscription) {
+			if s.GetMeasured().GetPackets() > 0 {
+				w.means = append(w.means, s.GetMeasured().GetMeanUs())
+			}
+			if len(w.states) == 0 || w.states[len(w.states)-1] != s.GetState() {
+				w.states = append(w.states, s.GetState())
+			}
+		})
+		time.Sleep(500 * time.Millisecond)
+	}
+	l.snapshot(t, all, func(w *viewer, s *overlayv1.Subscription) { w.last = s })
+	t1 := l.now()
+
+	ctx, cancel := context.WithTimeout(l.ctx, videoSeconds*time.Second)
+	defer cancel()
+	if err := camera.wait(ctx); err != nil {
+		t.Errorf("ffmpeg: %v", err)
+	}
+	time.Sleep(2 * time.Second)
+	if err := pub.Process.Signal(syscall.SIGINT); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel = context.WithTimeout(l.ctx, 10*time.Second)
+	defer cancel()
+	if err := pub.wait(ctx); err != nil {
+		t.Errorf("publish: %v: %s", err, pubTalk.String())
+	}
+	for _, w := range all {
+		t.Run(fmt.Sprintf("host%d", w.host), func(t *testing.T) { l.judge(t, w, v, t0, t1) })
+	}
+}
+
+// hasStream says whether host i knows the stream.
+func (l *lab) hasStream(i int, name string) error {
+	ctx, cancel := context.WithTimeout(l.ctx, 2*time.Second)
+	defer cancel()
+	r, err := l.Hosts[i].Client.Streams(ctx, connect.NewRequest(&overlayv1.StreamsRequest{}))
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(r.Msg.GetStreams(), func(s *overlayv1.Stream) bool { return s.GetName() == name }) {
+		return fmt.Errorf("host %d does not list the stream %q", i, name)
+	}
+	return nil
+}
+
+// answered says whether w knows if it is admitted.
+func (l *lab) answered(w *viewer) error {
+	if w.refused != "" {
+		if w.process.running() {
+			return fmt.Errorf("it still runs: %s", w.talk.String())
+		}
+		return nil
+	}
+	if !w.process.running() {
+		return fmt.Errorf("subscribe ended: %v: %s", w.process.err, w.talk.String())
+	}
+	s, err := l.subscription(w.host, "video")
+	if err == nil && s.GetState() != "admitted" && s.GetState() != "at risk" {
+		err = fmt.Errorf("it is %s: %s", s.GetState(), s.GetReason())
+	}
+	return err
+}
+
+// snapshot hands out the present contracts of those who were not to be refused.
+func (l *lab) snapshot(t *testing.T, all []*viewer, f func(*viewer, *overlayv1.Subscription)) {
+	t.Helper()
+	for _, w := range all {
+		if w.refused != "" {
+			continue
+		}
+		s, err := l.subscription(w.host, "video")
+		if err != nil {
+			t.Errorf("host %d (%s): %v; it said: %s", w.host, w.what, err, w.talk.String())
+			continue
+		}
+		f(w, s)
+	}
+}
+
+// judge compares what w was told with what the emulator saw and ffmpeg decodes.
+func (l *lab) judge(t *testing.T, w *viewer, v *Video, t0, t1 time.Duration) {
+	name := fmt.Sprintf("video, host %d (%s): ", w.host, w.what)
+	ctx, cancel := context.WithTimeout(l.ctx, 10*time.Second)
+	defer cancel()
+	err := w.process.wait(ctx)
+	if w.refused != "" {
+		said := w.talk.String()
+		ok := err != nil && ctx.Err() == nil && strings.Contains(strings.ToLower(said), w.refused)
+		l.check(t, name+"refused", fmt.Sprintf("%v: %s", err, lastLine(said)), "with the reason: "+w.refused, ok)
+		return
+	}
+	if err != nil {
+		t.Errorf("subscribe ended with %v: %s", err, w.talk.String())
+	}
+	if w.first == nil || w.last == nil {
+		t.Fatal("there is no record of its contract")
+	}
+	path, err := l.hops(w.last.GetPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := l.hops(w.first.GetPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(path, before) {
+		t.Fatalf("the path changed from %v to %v: nothing to compare", before, path)
+	}
+	if len(path) < 2 || path[0] != publisher || path[len(path)-1] != w.host {
+		t.Fatalf("the path is %v", path)
+	}
+	// What the wire says.
+	var delay time.Duration
+	var ends [2]Count
+	for k := range path[1:] {
+		c := l.flows.Between(path[k], path[k+1], payloadSize, payloadSize+sealRoom, t0, t1)
+		delay += c.MeanDelay()
+		if k == 0 {
+			ends[0] = c
+		}
+		ends[1] = c
+	}
+	seconds := (t1 - t0).Seconds()
+	rate := float64(ends[1].Delivered*payloadSize*8) / seconds
+	loss := 1 - float64(ends[1].Delivered)/float64(max(1, ends[0].Sent))
+	// What the contract table says.
+	d0, d1 := w.first.GetDelivery(), w.last.GetDelivery()
+	packets, lost := d1.GetPackets()-d0.GetPackets(), d1.GetLost()-d0.GetLost()
+	toldRate := float64(d1.GetBytes()-d0.GetBytes()) * 8 / seconds
+	toldLoss := float64(lost) / float64(max(1, packets+lost))
+	var told time.Duration
+	for _, m := range w.means {
+		told += time.Duration(m) * time.Microsecond / time.Duration(len(w.means))
+	}
+	near := (told - delay).Abs() <= 5*time.Millisecond+delay/10
+	l.check(t, name+fmt.Sprintf("delay by %v, told/wire", path), round(told)+" / "+round(delay), "within 5 ms + 10 %", near)
+	l.check(t, name+"kbit/s, told/wire", fmt.Sprintf("%.0f / %.0f", toldRate/1e3, rate/1e3), "within 5 %, near 1500",
+		abs(toldRate-rate) <= .05*rate && rate > muxRate*.9*(1-2*lossShare))
+	l.check(t, name+"loss, told/wire", fmt.Sprintf("%.2f %% / %.2f %%", toldLoss*100, loss*100), "within 1 %", abs(toldLoss-loss) <= .01)
+	l.check(t, name+"state", strings.Join(w.states, ", "), "admitted", !slices.ContainsFunc(w.states, func(s string) bool { return s != "admitted" && s != "at risk" }))
+
+	frames, err := Decode(l.ctx, w.file)
+	if w.clean {
+		if err == nil {
+			err = v.Same(frames)
+		}
+		l.check(t, name+"decoded", fmt.Sprintf("%d of %d frames%s", len(frames), len(v.Frames), because(err)), "all, no complaint", err == nil && len(frames) == len(v.Frames))
+		return
+	}
+	l.figures.Add(name+"decoded with losses", fmt.Sprintf("%d of %d frames%s", len(frames), len(v.Frames), because(err)), "", true)
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+// lastLine is the last line of what a program said.
+func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
