@@ -32,7 +32,7 @@ type Device uint8
 
 // Devices.
 const (
-	Auto Device = iota // TUN if there is /dev/net/tun, else VETH
+	Auto Device = iota // TUN if /dev/net/tun can be opened, else VETH
 	TUN
 	VETH // a virtual Ethernet pair and a packet socket
 )
@@ -133,7 +133,7 @@ func Open(o Options) (*Net, error) {
 	if o.MTU < 576 || o.MTU > 65000 {
 		return nil, fmt.Errorf("netem: MTU %d: must be 576 to 65000", o.MTU)
 	}
-	if _, err := os.Stat("/dev/net/tun"); o.Device == Auto && errors.Is(err, os.ErrNotExist) {
+	if o.Device == Auto && unix.Access("/dev/net/tun", unix.R_OK|unix.W_OK) != nil {
 		o.Device = VETH
 	}
 	n := &Net{
