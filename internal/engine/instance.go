@@ -145,10 +145,15 @@ func (in *Instance) receiveUpcall(emit Emit) error {
 	return in.transmit(emit)
 }
 
-// Tick runs due timers and spa_tick. Time is the engine's monotonic clock.
+// Tick runs due timers and spa_tick. Time is the engine's monotonic clock. It
+// does nothing for an SPA whose manifest asks for no ticks: the library takes one
+// that nobody waits for as a mistake.
 func (in *Instance) Tick(emit Emit) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.dead == nil && in.about.manifest.TickUS == 0 {
+		return nil
+	}
 	if _, err := in.upcall(shm.UpTick, in.clock()); err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ SPA_MANIFEST("filter", "1.0", .heap = 256 << 10);
 SPA_PARAMS(PARAMS);
 
 #define COUNTERS(C)								\
+	STREAM_COUNTERS(C)							\
 	C(passed)	/* datagrams that went on, changed or not */		\
 	C(shortened)	/* of these: with less payload */			\
 	C(emptied)	/* nothing remained: sent empty, or dropped */		\
@@ -45,10 +46,7 @@ SPA_PARAMS(PARAMS);
 	C(bytes_saved)								\
 	C(not_ts)	/* passed: the payload is no MPEG-TS, or compressed */	\
 	C(gap)		/* the numbering jumped */				\
-	C(no_state)	/* passed: no room to remember another stream */	\
-	C(foreign)	/* dropped: no UDP over IPv4 */				\
-	C(broken)	/* dropped: lengths or checksums */			\
-	C(unknown)	/* dropped: no data header this version knows */
+	C(no_state)	/* passed: no room to remember another stream */
 SPA_COUNTERS(COUNTERS);
 
 #define TS_LEN 188
@@ -315,19 +313,8 @@ static enum spa_verdict filter(struct spa_frame *f, const struct stream_link *ne
 	struct ts_state *st = NULL;
 	struct stream_pkt p;
 
-	switch (stream_parse(&p, f)) {
-	case STREAM_OK:
-		break;
-	case STREAM_FOREIGN:
-		SPA_COUNT(foreign, 1);
+	if (!STREAM_TAKE(&p, f))
 		return SPA_DROP;
-	case STREAM_BROKEN:
-		SPA_COUNT(broken, 1);
-		return SPA_DROP;
-	default:
-		SPA_COUNT(unknown, 1);
-		return SPA_DROP;
-	}
 	/* Without payload, too: the numbering goes on. */
 	if (SPA_PARAM(keyframes) && !(p.h->flags & STREAM_BEAT))
 		st = state(p.h);

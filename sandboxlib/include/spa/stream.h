@@ -111,6 +111,35 @@ enum stream_err {
 enum stream_err stream_parse(struct stream_pkt *p, struct spa_frame *f);
 
 /*
+ * The same with a count of what is no stream: the SPA's COUNTERS begin with
+ * STREAM_COUNTERS(C). False: drop it.
+ */
+#define STREAM_COUNTERS(C)							\
+	C(foreign)	/* dropped: no UDP over IPv4 */				\
+	C(broken)	/* dropped: lengths or checksums */			\
+	C(unknown)	/* dropped: no data header this version knows */
+
+#define STREAM_TAKE(p, f) \
+	stream_counted(stream_parse(p, f), &spa_counters->v[SPA__COUNTER_foreign])
+
+static inline bool stream_counted(enum stream_err e, u64 *counters)
+{
+	if (spa_unlikely(e))
+		counters[e - 1]++;
+	return !e;
+}
+
+/* As stream_parse(), for a frame that was parsed before and kept. */
+static inline void stream_again(struct stream_pkt *p, const struct spa_frame *f)
+{
+	p->ip = (void *)(f->data + 14);
+	p->udp = (void *)(f->data + 34);
+	p->h = (void *)(f->data + STREAM_FRONT);
+	p->data = f->data + STREAM_FRONT + STREAM_HDR;
+	p->len = f->len - STREAM_FRONT - STREAM_HDR;
+}
+
+/*
  * The payload's new length, at most spa_frame_room() of p->data and
  * STREAM_MAX_LEN. Lengths of UDP and IPv4 and the IPv4 checksum follow.
  */
