@@ -110,7 +110,10 @@ func (c *Cluster) start(i int, stdin io.Reader, stdout, stderr io.Writer, name s
 
 // StartDaemon starts the daemon of host i, which joins through the hosts given, or
 // creates the overlay if there are none.
-func (c *Cluster) StartDaemon(i int, through ...int) error {
+func (c *Cluster) StartDaemon(i int, through ...int) error { return c.startDaemon(i, nil, through...) }
+
+// startDaemon is StartDaemon with more flags of 'overlayd run'.
+func (c *Cluster) startDaemon(i int, flags []string, through ...int) error {
 	h := c.Hosts[i]
 	log, err := os.OpenFile(h.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -122,6 +125,7 @@ func (c *Cluster) StartDaemon(i int, through ...int) error {
 		"run", "--listen", at(i), "--token-file", c.token, "--socket", h.Socket,
 		"--state", filepath.Join(c.dir, "h"+strconv.Itoa(i)+".state"),
 	}
+	args = append(args, flags...)
 	for _, j := range through {
 		args = append(args, "--join", at(j))
 	}

@@ -18,6 +18,7 @@ type flow struct{ from, to, size int }
 // Count is what the emulator saw of some datagrams.
 type Count struct {
 	Sent, Delivered, Lost int           // Lost: by chance, by a full queue or by a cut
+	Bytes                 int           // of UDP payload, sent
 	Delay                 time.Duration // summed over those delivered
 }
 
@@ -39,6 +40,7 @@ func (c Count) MeanDelay() time.Duration {
 
 func (c *Count) add(d Count) {
 	c.Sent += d.Sent
+	c.Bytes += d.Bytes
 	c.Delivered += d.Delivered
 	c.Lost += d.Lost
 	c.Delay += d.Delay
@@ -64,7 +66,7 @@ func (f *Flows) Watch(e netem.Event) {
 	var c Count
 	switch e.Kind {
 	case netem.Sent:
-		c.Sent = 1
+		c.Sent, c.Bytes = 1, len(p.Payload)
 	case netem.Delivered:
 		c.Delivered, c.Delay = 1, e.At-e.Sent
 	default:

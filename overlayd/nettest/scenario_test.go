@@ -57,6 +57,7 @@ func TestSixteenHosts(t *testing.T) {
 		t.Run("kill", func(t *testing.T) { l.kill(t, s) })
 		t.Run("partition", func(t *testing.T) { l.partition(t, s) })
 		t.Run("order", func(t *testing.T) { l.order(t, s) })
+		t.Run("narrow", l.narrow)
 	}
 	polls, claims := l.owners.Polls()
 	l.check(t, "two owners of one (id, epoch)", fmt.Sprintf("%d (in %d statuses with %d claims)", len(l.owners.Wrong()), polls, claims), "0", l.owners.Wrong() == nil)
