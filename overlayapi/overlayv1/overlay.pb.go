@@ -1319,7 +1319,7 @@ type Contract struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	LatencyUs     uint32                 `protobuf:"varint,1,opt,name=latency_us,json=latencyUs,proto3" json:"latency_us,omitempty"` // publisher to subscriber, at most
 	MinRateBps    uint64                 `protobuf:"varint,2,opt,name=min_rate_bps,json=minRateBps,proto3" json:"min_rate_bps,omitempty"`
-	LossPpm       *uint32                `protobuf:"varint,3,opt,name=loss_ppm,json=lossPpm,proto3,oneof" json:"loss_ppm,omitempty"` // at most; absent: any loss
+	LossPpm       *uint32                `protobuf:"varint,3,opt,name=loss_ppm,json=lossPpm,proto3,oneof" json:"loss_ppm,omitempty"` // at most; absent: any loss; 0 counts as 1
 	Degrade       []string               `protobuf:"bytes,4,rep,name=degrade,proto3" json:"degrade,omitempty"`                       // SPAs accepted rather than no stream, best first
 	BestEffort    bool                   `protobuf:"varint,5,opt,name=best_effort,json=bestEffort,proto3" json:"best_effort,omitempty"`
 	NoSwap        bool                   `protobuf:"varint,6,opt,name=no_swap,json=noSwap,proto3" json:"no_swap,omitempty"` // never exchange ids to meet the contract

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"fmt"
+	"slices"
+
+	"sandstream/internal/overlay"
+	"sandstream/overlayapi/overlayv1"
+)
+
+func hostOf(p overlay.Peer) *overlayv1.Host {
+	if p.ID.IsZero() && !p.Addr.IsValid() {
+		return nil
+	}
+	return &overlayv1.Host{Id: p.ID.Hex(), Addr: p.Addr.String()}
+}
+
+func zoneOf(r *overlay.Record) *overlayv1.Zone {
+	z := &overlayv1.Zone{Digits: r.Zone.String(), Counter: r.Counter, Owner: hostOf(r.Owner)}
+	for _, h := range r.Heirs {
+		if !h.ID.IsZero() {
+			z.Heirs = append(z.Heirs, hostOf(h))
+		}
+	}
+	return z
+}
+
+func zonesOf(rs []overlay.Record) (zs []*overlayv1.Zone) {
+	for i := range rs {
+		zs = append(zs, zoneOf(&rs[i]))
+	}
+	return zs
+}
+
+func regionOf(r overlay.Region) *overlayv1.Region {
+	return &overlayv1.Region{Digits: uint32(r.N), Version: r.Version, Hosts: r.Hosts}
+}
+
+func pathOf(hops []overlay.Hop) (out []*overlayv1.Hop) {
+	for _, h := range hops {
+		out = append(out, &overlayv1.Hop{Host: hostOf(h.Host), CostUs: h.CostUs, LossPpm: h.LossPpm, StayUs: h.StayUs, Spa: h.SPA})
+	}
+	return out
+}
+
+func peerOf(p *overlay.PeerStatus) *overlayv1.Peer {
+	return &overlayv1.Peer{
+		Host: hostOf(p.Peer), CostUs: p.CostUs, RttUs: p.RTTUs, VarUs: p.VarUs, LossPpm: p.LossPpm,
+		Zones: zonesOf(p.Zones), LastHeardUs: uint64(p.LastHeard.Microseconds()), Suspect: p.Suspect,
+	}
+}
+
+var places = map[overlay.Place]string{overlay.AtSource: "source", overlay.AtSink: "sink", overlay.Anywhere: "anywhere"}
+
+func placeOf(s string) (overlay.Place, error) {
+	for p, name := range places {
+		if s == name {
+			return p, nil
+		}
+	}
+	if s == "" {
+		return overlay.AtSource, nil
+	}
+	return 0, fmt.Errorf("place %q is not source, sink or anywhere", s)
+}
+
+func stagesOf(stages []overlay.Stage) (out []*overlayv1.Stage) {
+	for _, s := range stages {
+		out = append(out, &overlayv1.Stage{Spa: s.SPA, Params: s.Params, Place: places[s.Place]})
+	}
+	return out
+}
+
+// infoOf checks an announcement. The stream has no id yet.
+func infoOf(a *overlayv1.Announce) (overlay.StreamInfo, error) {
+	i := overlay.StreamInfo{Name: a.Name, RateBps: a.RateBps, Public: a.Public}
+	if len(a.Name) > overlay.MaxName {
+		return i, fmt.Errorf("name of %d bytes: at most %d", len(a.Name), overlay.MaxName)
+	}
+	if _, err := overlay.ParseStreamID(a.Name); err == nil {
+		return i, fmt.Errorf("name %q could be a stream's id: choose another", a.Name)
+	}
+	if a.Public && a.Name == "" {
+		return i, fmt.Errorf("a public stream needs a name to be found by")
+	}
+	if len(a.Pipeline) > overlay.MaxStages {
+		return i, fmt.Errorf("%d SPAs: at most %d", len(a.Pipeline), overlay.MaxStages)
+	}
+	for _, s := range a.Pipeline {
+		p, err := placeOf(s.Place)
+		if err != nil {
+			return i, err
+		}
+		i.Pipeline = append(i.Pipeline, overlay.Stage{SPA: s.Spa, Params: s.Params, Place: p})
+	}
+	return i, nil
+}
+
+func contractOf(c *overlay.Contract) *overlayv1.Contract {
+	m := &overlayv1.Contract{
+		LatencyUs: c.LatencyUs, MinRateBps: c.MinRateBps, Degrade: c.Degrade, BestEffort: c.BestEffort, NoSwap: c.NoSwap,
+	}
+	if loss := c.LossPpm; loss > 0 {
+		m.LossPpm = &loss
+	}
+	return m
+}
+
+func (s *spas) contract(m *overlayv1.Contract) (overlay.Contract, error) {
+	c := overlay.Contract{
+		LatencyUs: m.GetLatencyUs(), MinRateBps: m.GetMinRateBps(), Degrade: m.GetDegrade(),
+		BestEffort: m.GetBestEffort(), NoSwap: m.GetNoSwap(),
+	}
+	if m != nil && m.LossPpm != nil {
+		c.LossPpm = max(1, *m.LossPpm) // to the core, 0 is no bound
+	}
+	for _, name := range c.Degrade {
+		if !slices.Contains(s.available(), name) {
+			return c, fmt.Errorf("degrade by %q: there is no such SPA; there are %v", name, s.available())
+		}
+	}
+	if err := c.Check(); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+func reportOf(r *overlay.Report) *overlayv1.Report {
+	return &overlayv1.Report{
+		Packets: r.Packets, Lost: r.Lost, Bytes: r.Bytes, MeanUs: r.MeanUs, P99Us: r.P99Us, RateBps: r.RateBps,
+		DurationUs: uint64(r.Duration.Microseconds()),
+	}
+}
+
+// subOf needs the loop: it reads the local reader's counts.
+func (d *Daemon) subOf(u *overlay.SubStatus) *overlayv1.Subscription {
+	m := &overlayv1.Subscription{
+		Id: uint64(u.ID), Stream: u.Stream.String(), Name: u.Name, Contract: contractOf(&u.Contract), State: u.State.String(),
+		Reason: u.Reason, Degraded: u.Degraded, Path: pathOf(u.Path), PredictedUs: u.PredictedUs, PredictedLossPpm: u.PredictedPpm,
+		Measured: reportOf(&u.Measured), Swaps: uint32(u.Swaps), Repairs: uint32(u.Repairs), Delivery: &overlayv1.Delivery{},
+	}
+	if u.Stream == (overlay.StreamID{}) {
+		m.Stream = ""
+	}
+	if s := d.subs[u.ID]; s != nil {
+		t := s.order.sum()
+		m.Delivery = &overlayv1.Delivery{
+			Packets: t.packets, Bytes: t.bytes, Lost: t.lost, Filtered: t.filtered, Duplicates: t.duplicates,
+			Reordered: t.reordered, Late: t.late, Overrun: s.overruns(),
+		}
+		if s.sink != nil {
+			m.Delivery.Overrun += s.sink.Stats().Dropped
+		}
+	}
+	return m
+}
+
+func (d *Daemon) streamOf(s *overlay.StreamStatus) *overlayv1.Stream {
+	m := &overlayv1.Stream{
+		Id: s.Info.ID.String(), Name: s.Info.Name, Publisher: hostOf(s.Info.Publisher), RateBps: s.Info.RateBps,
+		Public: s.Info.Public, Pipeline: stagesOf(s.Info.Pipeline), Version: s.Info.Version, Local: s.Publisher,
+		Path: pathOf(s.Path), Counters: map[string]uint64{},
+	}
+	for _, c := range s.Children {
+		m.Children = append(m.Children, &overlayv1.Branch{Host: hostOf(c.Host), CostUs: c.OutUs, Spa: c.SPA})
+	}
+	for _, id := range s.Local {
+		m.Subscriptions = append(m.Subscriptions, uint64(id))
+		if u := d.subs[id]; u != nil {
+			u.sinks.counters("", m.Counters)
+		}
+	}
+	if f := d.flows[s.Info.ID]; f != nil {
+		f.ingress.counters("", m.Counters)
+		for h, p := range f.branches {
+			p.counters(h.String()+".", m.Counters)
+		}
+	}
+	return m
+}

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sandstream/internal/cli"
+	"sandstream/internal/overlay"
+	"sandstream/internal/transport"
+	"sandstream/overlayapi/overlayv1"
+)
+
+const (
+	reportEvery = 500 * time.Millisecond
+	inboxSize   = 1024
+	leaveWithin = 10 * time.Second
+)
+
+// Daemon is one host of the overlay.
+type Daemon struct {
+	cfg   Config
+	log   *slog.Logger
+	start time.Time
+	tr    *transport.Transport
+	node  *overlay.Node // the loop's
+	spas  *spas
+	inbox chan func()
+	stop  chan struct{} // closed when the loop is to end
+	ended chan struct{} // closed when it has
+	wg    sync.WaitGroup
+
+	joined  chan struct{} // closed when the host owns ids
+	left    chan struct{} // closed when it has handed over
+	leaving atomic.Bool   // the host is to hand over
+	failed  chan error    // why the host cannot be part of the overlay
+
+	dropped   atomic.Uint64 // control messages that the inbox had no room for
+	malformed atomic.Uint64 // control messages that did not decode
+	sendFails atomic.Uint64
+
+	// The loop's.
+	subs  map[overlay.SubID]*subscription
+	pubs  map[overlay.StreamID]*publication
+	flows map[overlay.StreamID]*flow
+
+	watchMu  sync.Mutex
+	watchers map[chan *overlayv1.WatchResponse]struct{}
+	servers servers
+}
+
+// New opens sockets and starts the host. It is a member once Joined is closed.
+func New(ctx context.Context, cfg Config) (*Daemon, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	proto, err := cfg.protocol()
+	if err != nil {
+		return nil, err
+	}
+	tc, err := cfg.transport()
+	if err != nil {
+		return nil, err
+	}
+	tr, err := transport.New(tc)
+	if err != nil {
+		return nil, err
+	}
+	self := tr.Self()
+	if self.Addr, err = cfg.advertised(ctx, self.Addr); err != nil {
+		tr.Close()
+		return nil, err
+	}
+	d := &Daemon{
+		cfg: cfg, log: cfg.Log.With("host", self.ID.String()), start: time.Now(), tr: tr,
+		node:  overlay.New(proto, self, rand.Uint64()),
+		inbox: make(chan func(), inboxSize), stop: make(chan struct{}), ended: make(chan struct{}),
+		joined: make(chan struct{}), left: make(chan struct{}), failed: make(chan error, 1),
+		subs: map[overlay.SubID]*subscription{}, pubs: map[overlay.StreamID]*publication{},
+		flows: map[overlay.StreamID]*flow{}, watchers: map[chan *overlayv1.WatchResponse]struct{}{},
+	}
+	d.spas = newSPAs(d.log)
+	if err := d.servers.open(d); err != nil {
+		d.spas.close()
+		tr.Close()
+		return nil, err
+	}
+	if err := tr.Start(handler{d}); err != nil {
+		d.servers.close()
+		d.spas.close()
+		tr.Close()
+		return nil, err
+	}
+	d.log.Info("started", "address", self.Addr, "data", tr.DataAddr(), "socket", cfg.Socket, "engine", d.spas.name, "why", d.spas.why)
+	d.wg.Go(d.loop)
+	d.servers.serve(d)
+	if cfg.Create {
+		d.post(func() { d.node.Create(d.now()) })
+	} else {
+		d.wg.Go(func() { d.findSeeds(cfg.Join) })
+	}
+	return d, nil
+}
+
+// Run is a host from start to end: until ctx is over, when it hands over its
+// ids, or until the API's Leave.
+func Run(ctx context.Context, cfg Config) error {
+	d, err := New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	select {
+	case <-d.left:
+		d.linger()
+		return nil
+	case err := <-d.failed:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case <-d.joined:
+		return d.Leave(context.Background())
+	default:
+		return nil // it owns nothing
+	}
+}
+
+// linger lets answers and last messages leave.
+func (d *Daemon) linger() { time.Sleep(100 * time.Millisecond) }
+
+// Joined is closed when the host owns ids.
+func (d *Daemon) Joined() <-chan struct{} { return d.joined }
+
+// Self is the host's id and the address by which others reach it.
+func (d *Daemon) Self() overlay.Peer { return d.node.Self() }
+
+// Leave hands the host's ids over. It gives up after some seconds: the heirs
+// claim the ids then, as after a crash.
+func (d *Daemon) Leave(ctx context.Context) error {
+	if !d.leaving.Swap(true) {
+		d.log.Info("leaving")
+		d.post(func() { d.node.Leave(d.now()) })
+	}
+	select {
+	case <-d.left:
+		return nil
+	case <-d.ended:
+		return nil
+	case <-time.After(leaveWithin):
+		return fmt.Errorf("leave: the ids were not taken over within %v; the others take them as after a crash", leaveWithin)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close stops the host at once, as a crash would. Nothing of it runs when it
+// returns.
+func (d *Daemon) Close() {
+	select {
+	case <-d.stop:
+		return
+	default:
+	}
+	close(d.stop)
+	d.servers.close()
+	<-d.ended
+	d.tr.Close()
+	d.wg.Wait()
+	d.spas.close()
+}
+
+func (d *Daemon) now() overlay.Time { return time.Since(d.start) }
+
+// post gives f to the loop; it waits for room.
+func (d *Daemon) post(f func()) bool {
+	select {
+	case d.inbox <- f:
+		return true
+	case <-d.stop:
+		return false
+	}
+}
+
+var errStopping = errors.New("the daemon is stopping")
+
+// do runs f in the loop and waits for it.
+func (d *Daemon) do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case d.inbox <- func() { f(); close(done) }:
+	case <-d.stop:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-d.ended:
+		return errStopping
+	}
+}
+
+// loop owns the node.
+func (d *Daemon) loop() {
+	defer close(d.ended)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	report := time.NewTicker(reportEvery)
+	defer report.Stop()
+	for {
+		select {
+		case f := <-d.inbox:
+			f()
+			// What has come meanwhile is taken before the clock is asked again.
+			for n := len(d.inbox); n > 0; n-- {
+				(<-d.inbox)()
+			}
+		case <-timer.C:
+		case <-report.C:
+			d.measure()
+		case <-d.stop:
+			d.endAll()
+			return
+		}
+		now := d.now()
+		if d.node.Deadline() <= now {
+			d.node.Tick(now)
+		}
+		d.carryOut()
+		timer.Reset(max(0, min(d.node.Deadline()-d.now(), time.Hour)))
+	}
+}
+
+// handler takes what the transport hears.
+type handler struct{ d *Daemon }
+
+// Control must not block: without room the message is dropped, as it could
+// have been on the way.
+func (h handler) Control(from overlay.Peer, b []byte) {
+	d := h.d
+	m, err := overlay.Decode(b)
+	if err != nil {
+		d.malformed.Add(1)
+		return
+	}
+	select {
+	case d.inbox <- func() { d.node.Handle(d.now(), from, m) }:
+	default:
+		d.dropped.Add(1)
+	}
+}
+
+func (h handler) Unreachable(to overlay.Peer, err error) {
+	h.d.log.Debug("unreachable", "peer", to.String(), "err", err)
+}
+
+// findSeeds finds out who the members are of which only the address is known,
+// and joins through the first that answers. Members that do not answer are tried
+// again: they may start later. One that refuses us ends the host.
+func (d *Daemon) findSeeds(addrs []string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	d.wg.Go(func() {
+		select {
+		case <-d.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	said := ""
+	for {
+		var found []overlay.Peer
+		for _, a := range addrs {
+			p, err := d.connect(ctx, a)
+			if err == nil {
+				found = append(found, p)
+				continue
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			if errors.Is(err, transport.ErrToken) || errors.Is(err, transport.ErrCA) || errors.Is(err, cli.ErrUsage) {
+				d.failed <- fmt.Errorf("join: %w", err)
+				return
+			}
+			if said != err.Error() {
+				said = err.Error()
+				d.log.Warn("join", "member", a, "err", err)
+			}
+		}
+		if len(found) > 0 {
+			d.log.Info("joining", "through", found[0].String())
+			d.post(func() { d.node.Join(d.now(), found) })
+			return
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (d *Daemon) connect(ctx context.Context, addr string) (overlay.Peer, error) {
+	a, err := resolve(ctx, addr)
+	if err != nil {
+		return overlay.Peer{}, err
+	}
+	return d.tr.Connect(ctx, a)
+}
+
+// endAll tells local users that the host stops.
+func (d *Daemon) endAll() {
+	for _, s := range d.subs {
+		s.finish(errStopping)
+	}
+	for _, p := range d.pubs {
+		p.end()
+	}
+	for id := range d.flows {
+		d.forward(id, nil)
+	}
+}
+
+// resolve finds the address of HOST:PORT.
+func resolve(ctx context.Context, addr string) (netip.AddrPort, error) {
+	if a, err := netip.ParseAddrPort(addr); err == nil {
+		return a, nil
+	}
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		return netip.AddrPort{}, cli.Usagef("member %q is no HOST:PORT: %w", addr, err)
+	}
+	port, err := net.DefaultResolver.LookupPort(ctx, "udp", service)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("member %s: %w", addr, err)
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("member %s: %w", addr, err)
+	}
+	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
+}

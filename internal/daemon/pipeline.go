@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sandstream/internal/engine"
+	"sandstream/internal/frame"
+	"sandstream/internal/overlay"
+	"sandstream/internal/transport"
+	"sandstream/uls"
+)
+
+// spas runs the SPAs of all streams of this host.
+type spas struct {
+	name, why string
+	engine    *engine.Portable
+	log       *slog.Logger
+	running   atomic.Int64
+	aborted   atomic.Uint64
+	mu        sync.Mutex
+	last      string // why the last was aborted
+	warm      sync.WaitGroup
+}
+
+// usable are the SPAs that make sense on a stream with one path. split and
+// multicast choose among several outputs, which the core's trees do themselves.
+var usable = []string{"filter", "transform", "merge", "monitor"}
+
+func newSPAs(log *slog.Logger) *spas {
+	s := &spas{engine: engine.NewPortable(context.Background()), log: log}
+	s.name, s.why = choose()
+	// The first instance of a module compiles it, which takes a while: do it
+	// before a subscriber waits.
+	s.warm.Go(func() {
+		for _, name := range s.available() {
+			if a, err := s.engine.Open(context.Background(), name, engine.Limits{}); err != nil {
+				log.Warn("SPA", "name", name, "err", err)
+			} else {
+				a.Close()
+			}
+		}
+	})
+	return s
+}
+
+// choose says which engine runs a stream's SPAs, and why.
+func choose() (name, why string) {
+	c, err := uls.New()
+	if err != nil {
+		return "portable", fmt.Sprintf("WebAssembly in this process, since %v", err)
+	}
+	c.Close()
+	return "portable", "WebAssembly in this process: this kernel has user-level sandboxing, but peers seal their packets, " +
+		"and what they hold is known only after this process opened them"
+}
+
+func (s *spas) close() {
+	s.warm.Wait()
+	s.engine.Close()
+}
+
+// available lists the SPAs that a stream can name.
+func (s *spas) available() []string {
+	var v []string
+	for _, n := range engine.Shipped() {
+		if slices.Contains(usable, n) {
+			v = append(v, n)
+		}
+	}
+	return v
+}
+
+// check says what is wrong with a pipeline, by starting its SPAs once.
+func (s *spas) check(stages []overlay.Stage) error {
+	for _, st := range stages {
+		a, err := s.open(st)
+		if err != nil {
+			return err
+		}
+		a.Close()
+	}
+	return nil
+}
+
+func (s *spas) open(st overlay.Stage) (engine.Agent, error) {
+	if !slices.Contains(s.available(), st.SPA) {
+		return nil, fmt.Errorf("SPA %q: a stream can have %v", st.SPA, s.available())
+	}
+	a, err := s.engine.Open(context.Background(), st.SPA, engine.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range slices.Sorted(maps.Keys(st.Params)) {
+		if err := a.Set(k, st.Params[k]); err != nil {
+			a.Close()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// pipeline runs packets through SPAs, one after the other.
+type pipeline struct {
+	s      *spas
+	stages []overlay.Stage
+	slots  []*slot
+}
+
+// slot is one SPA. One that was aborted is out of service: packets pass it as
+// they are, until revive starts it anew.
+type slot struct {
+	mu       sync.Mutex
+	agent   engine.Agent // nil: out of service
+	again   time.Time    // when it is started anew
+	backoff time.Duration
+	out     [][]byte // packets that left, into buf
+	buf     []byte
+	ticked  time.Time
+	kept    map[uint64]bool // sequence numbers of out
+}
+
+const (
+	firstBackoff   = time.Second
+	longestBackoff = time.Minute
+)
+
+// keep makes a pipeline of these stages: p itself if it is one. No stages make
+// none (nil), whose methods do nothing.
+func (s *spas) keep(p *pipeline, stages []overlay.Stage) *pipeline {
+	if p != nil && reflect.DeepEqual(p.stages, stages) {
+		return p
+	}
+	if len(stages) == 0 {
+		return nil
+	}
+	n := &pipeline{s: s, stages: slices.Clone(stages)}
+	for _, st := range stages {
+		sl := &slot{backoff: firstBackoff}
+		a, err := s.open(st)
+		if err != nil {
+			// A peer's word may name what is not here: the stream goes on without.
+			s.fail(st.SPA, err)
+			sl.again = time.Now().Add(longestBackoff)
+		} else {
+			s.running.Add(1)
+			sl.agent = a
+		}
+		n.slots = append(n.slots, sl)
+	}
+	return n
+}
+
+func (s *spas) fail(name string, err error) {
+	s.aborted.Add(1)
+	s.mu.Lock()
+	s.last = err.Error()
+	s.mu.Unlock()
+	s.log.Warn("SPA out of service", "spa", name, "err", err)
+}
+
+func (s *spas) lastAbort() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// process is the transport's hook; nil if there is nothing to run.
+func (p *pipeline) process() transport.Process {
+	if p == nil {
+		return nil
+	}
+	return func(in [][]byte, emit func([]byte)) {
+		for i, sl := range p.slots {
+			in = p.run(sl, p.stages[i].SPA, in)
+		}
+		for _, b := range in {
+			emit(b)
+		}
+	}
+}
+
+// run is one SPA's turn. What it returns holds until its next turn.
+func (p *pipeline) run(sl *slot, name string, in [][]byte) [][]byte {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	if sl.agent == nil || len(in) == 0 {
+		return in
+	}
+	sl.out, sl.buf = sl.out[:0], sl.buf[:0]
+	emit := func(_ int, pkt []byte) {
+		at := len(sl.buf)
+		sl.buf = append(sl.buf, pkt...)
+		sl.out = append(sl.out, sl.buf[at:len(sl.buf):len(sl.buf)])
+	}
+	var err error
+	if every := sl.agent.TickEvery(); every > 0 && time.Since(sl.ticked) >= every {
+		sl.ticked = time.Now()
+		err = sl.agent.Tick(emit)
+	}
+	if err == nil {
+		err = sl.agent.Batch(in, emit)
+	}
+	if err != nil {
+		p.s.fail(name, err)
+		sl.retire(p.s)
+		return in
+	}
+	if name == "filter" {
+		sl.mark(in)
+	}
+	return sl.out
+}
+
+// mark puts a header without payload where the filter dropped a packet: the
+// subscriber tells what was dropped on purpose from what was lost.
+func (sl *slot) mark(in [][]byte) {
+	if len(sl.out) == len(in) {
+		return
+	}
+	if sl.kept == nil {
+		sl.kept = map[uint64]bool{}
+	}
+	clear(sl.kept)
+	var h frame.Header
+	for _, b := range sl.out {
+		if _, err := h.Decode(b); err == nil {
+			sl.kept[h.Seq] = true
+		}
+	}
+	for _, b := range in {
+		if _, err := h.Decode(b); err != nil || sl.kept[h.Seq] {
+			continue
+		}
+		h.Flags = h.Flags&^(frame.Compressed|frame.Key) | frame.Discardable
+		at := len(sl.buf)
+		sl.buf = append(sl.buf, make([]byte, frame.HeaderSize)...)
+		b := sl.buf[at:len(sl.buf):len(sl.buf)]
+		h.Encode(b)
+		sl.out = append(sl.out, b)
+	}
+}
+
+func (sl *slot) retire(s *spas) {
+	sl.agent.Close()
+	sl.agent = nil
+	s.running.Add(-1)
+	sl.again = time.Now().Add(sl.backoff)
+	sl.backoff = min(2*sl.backoff, longestBackoff)
+}
+
+// revive starts aborted SPAs anew when their time has come.
+func (p *pipeline) revive() {
+	if p == nil {
+		return
+	}
+	for i, sl := range p.slots {
+		sl.mu.Lock()
+		due := sl.agent == nil && time.Now().After(sl.again)
+		sl.mu.Unlock()
+		if !due {
+			continue
+		}
+		a, err := p.s.open(p.stages[i])
+		sl.mu.Lock()
+		if err != nil {
+			sl.again = time.Now().Add(longestBackoff)
+		} else {
+			p.s.running.Add(1)
+			sl.agent = a
+		}
+		sl.mu.Unlock()
+	}
+}
+
+func (p *pipeline) close() {
+	if p == nil {
+		return
+	}
+	for _, sl := range p.slots {
+		sl.mu.Lock()
+		if sl.agent != nil {
+			sl.agent.Close()
+			sl.agent = nil
+			p.s.running.Add(-1)
+		}
+		sl.mu.Unlock()
+	}
+}
+
+// counters adds the SPAs' counters to m as "prefix.spa.counter".
+func (p *pipeline) counters(prefix string, m map[string]uint64) {
+	if p == nil {
+		return
+	}
+	for i, sl := range p.slots {
+		sl.mu.Lock()
+		if sl.agent != nil {
+			for k, v := range sl.agent.Counters() {
+				m[prefix+p.stages[i].SPA+"."+k] += v
+			}
+		}
+		sl.mu.Unlock()
+	}
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"sandstream/internal/cli"
+	"sandstream/internal/webui"
+	"sandstream/overlayapi"
+	"sandstream/overlayapi/overlayv1"
+	"sandstream/overlayapi/overlayv1/overlayv1connect"
+)
+
+// servers are the control API on its unix socket, and where they are wanted the
+// metrics and the web page.
+type servers struct {
+	socket       string
+	api          net.Listener
+	metrics, web net.Listener
+	https        []*http.Server
+	cancel       context.CancelFunc
+	page         *webui.Page
+}
+
+// open makes the listeners, so that a wrong address is known at once.
+func (s *servers) open(d *Daemon) (err error) {
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.api, err = listenUnix(d.cfg.Socket); err != nil {
+		return err
+	}
+	s.socket = d.cfg.Socket
+	for _, l := range []struct {
+		what, addr string
+		to         *net.Listener
+	}{{"metrics", d.cfg.Metrics, &s.metrics}, {"web page", d.cfg.Web, &s.web}} {
+		if l.addr == "" {
+			continue
+		}
+		if *l.to, err = net.Listen("tcp", l.addr); err != nil {
+			return fmt.Errorf("%s: %w", l.what, err)
+		}
+	}
+	return nil
+}
+
+// listenUnix makes the socket for the daemon's user and group. One that a dead
+// daemon left is replaced, one that a living one serves is not.
+func listenUnix(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, fmt.Errorf("control socket: %w (choose another: --socket)", err)
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("another overlayd serves %s: give this one a --socket of its own", path)
+	} else if errors.Is(err, fs.ErrPermission) {
+		return nil, cli.Errorf(cli.ErrPermission, "control socket %s: %w", path, err)
+	}
+	if i, err := os.Lstat(path); err == nil && i.Mode()&fs.ModeSocket != 0 {
+		_ = os.Remove(path)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w (choose another: --socket)", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return l, nil
+}
+
+// serve starts the servers.
+func (s *servers) serve(d *Daemon) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	mux := http.NewServeMux()
+	mux.Handle(overlayv1connect.NewOverlayHandler(api{d}, connect.WithCodec(overlayapi.Codec{}), connect.WithReadMaxBytes(8<<20)))
+	s.run(d, ctx, s.api, mux)
+	if s.metrics != nil {
+		s.run(d, ctx, s.metrics, metricsHandler(d))
+	}
+	if s.web != nil {
+		s.page = webui.New(d.snapshot)
+		s.run(d, ctx, s.web, s.page)
+	}
+}
+
+func (s *servers) run(d *Daemon, ctx context.Context, l net.Listener, h http.Handler) {
+	var p http.Protocols
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	srv := &http.Server{
+		Handler: h, Protocols: &p, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerConnection: 4 << 20, MaxReceiveBufferPerStream: 4 << 20},
+	}
+	s.https = append(s.https, srv)
+	d.wg.Go(func() {
+		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("serve", "address", l.Addr(), "err", err)
+		}
+	})
+}
+
+// close ends the servers and all calls.
+func (s *servers) close() {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	for _, l := range []net.Listener{s.api, s.metrics, s.web} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	for _, srv := range s.https {
+		// Calls that ended are told so; those that go on are cut.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		if srv.Shutdown(ctx) != nil {
+			srv.Close()
+		}
+		cancel()
+	}
+}
+
+func address(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}
+
+func (s *servers) metricsAddr() string { return address(s.metrics) }
+func (s *servers) webAddr() string     { return address(s.web) }
+
+// snapshot is what the web page shows: answers of the API in one document.
+func (d *Daemon) snapshot(ctx context.Context) ([]byte, error) {
+	a := api{d}
+	out := map[string]json.RawMessage{}
+	put := func(name string, m proto.Message, err error) error {
+		if err != nil {
+			return err
+		}
+		b, err := overlayapi.MarshalJSON(m)
+		out[name] = b
+		return err
+	}
+	st, err := a.Status(ctx, connect.NewRequest(&overlayv1.StatusRequest{}))
+	if err := put("status", st.Msg, err); err != nil {
+		return nil, err
+	}
+	to, err := a.Topology(ctx, connect.NewRequest(&overlayv1.TopologyRequest{}))
+	if err := put("topology", to.Msg, err); err != nil {
+		return nil, err
+	}
+	ss, err := a.Streams(ctx, connect.NewRequest(&overlayv1.StreamsRequest{}))
+	if err := put("streams", ss.Msg, err); err != nil {
+		return nil, err
+	}
+	su, err := a.Subscriptions(ctx, connect.NewRequest(&overlayv1.SubscriptionsRequest{}))
+	if err := put("contracts", su.Msg, err); err != nil {
+		return nil, err
+	}
+	return json.Marshal(out)
+}

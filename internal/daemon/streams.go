@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"sandstream/internal/frame"
+	"sandstream/internal/overlay"
+	"sandstream/internal/transport"
+	"sandstream/overlayapi/overlayv1"
+)
+
+// flow is what the data plane does with a stream here.
+type flow struct {
+	entry    overlay.ForwardEntry
+	ingress  *pipeline
+	branches map[overlay.HostID]*pipeline // by child
+}
+
+// forward puts an entry of the core into the transport's table, with its SPAs.
+func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
+	f := d.flows[id]
+	if e == nil {
+		d.tr.DelForward(id)
+		if f != nil {
+			f.close()
+			delete(d.flows, id)
+		}
+		return
+	}
+	if f == nil {
+		f = &flow{branches: map[overlay.HostID]*pipeline{}}
+		d.flows[id] = f
+	}
+	f.entry = *e
+	// SPAs keep state: those that stay keep running.
+	old := f.ingress
+	f.ingress = d.spas.keep(old, e.Ingress)
+	t := transport.Entry{Process: f.ingress.process()}
+	if !e.Publisher && !e.Upstream.ID.IsZero() {
+		t.Upstream = []transport.Leg{{Host: e.Upstream}}
+	}
+	branches := map[overlay.HostID]*pipeline{}
+	for _, c := range e.Children {
+		var stages []overlay.Stage
+		if c.SPA != "" {
+			stages = []overlay.Stage{{SPA: c.SPA}}
+		}
+		p := d.spas.keep(f.branches[c.Host.ID], stages)
+		delete(f.branches, c.Host.ID)
+		if p != nil {
+			branches[c.Host.ID] = p
+		}
+		t.Children = append(t.Children, transport.Leg{
+			Host: c.Host, Cost: time.Duration(c.OutUs) * time.Microsecond, Process: p.process(),
+		})
+	}
+	gone := f.branches
+	f.branches = branches
+	if !e.Publisher && len(t.Upstream) == 0 {
+		// No host above for now: nothing may come, but what is here stays.
+		t.Upstream = []transport.Leg{{Host: d.Self()}}
+	}
+	if err := d.tr.SetForward(id, t); err != nil {
+		d.log.Warn("forward", "stream", id.String(), "err", err)
+	}
+	if old != f.ingress {
+		old.close()
+	}
+	for _, p := range gone {
+		p.close()
+	}
+	for _, sub := range e.Local {
+		if s := d.subs[sub]; s != nil {
+			s.attach(d, id, e.Info.Pipeline)
+		}
+	}
+}
+
+func (f *flow) close() {
+	f.ingress.close()
+	for _, p := range f.branches {
+		p.close()
+	}
+}
+
+func (f *flow) revive() {
+	f.ingress.revive()
+	for _, p := range f.branches {
+		p.revive()
+	}
+}
+
+// publication is a stream of a local user.
+type publication struct {
+	id        overlay.StreamID
+	d         *Daemon
+	once      sync.Once
+	withdrawn chan struct{}
+}
+
+func (p *publication) end() { p.once.Do(func() { close(p.withdrawn) }) }
+
+// publish announces a stream under a new id.
+func (d *Daemon) publish(ctx context.Context, a *overlayv1.Announce) (*publication, error) {
+	info, err := infoOf(a)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.spas.check(info.Pipeline); err != nil {
+		return nil, err
+	}
+	if _, err := rand.Read(info.ID[:]); err != nil {
+		return nil, fmt.Errorf("stream id: %w", err)
+	}
+	p := &publication{id: info.ID, d: d, withdrawn: make(chan struct{})}
+	doErr := d.do(ctx, func() {
+		if err = d.node.Announce(d.now(), info); err == nil {
+			d.pubs[p.id] = p
+			d.carryOut() // the forwarding entry, before the first packet
+		}
+	})
+	return p, errors.Join(doErr, err)
+}
+
+// send publishes payloads. It does not wait.
+func (p *publication) send(ps []*overlayv1.Payload) (bytes int, err error) {
+	out := make([]transport.Payload, len(ps))
+	for i, m := range ps {
+		out[i].Data = m.Data
+		if m.Key {
+			out[i].Flags |= frame.Key
+		}
+		if m.Discardable {
+			out[i].Flags |= frame.Discardable
+		}
+		bytes += len(m.Data)
+	}
+	_, err = p.d.tr.Publish(p.id, out)
+	return bytes, err
+}
+
+// withdraw ends the stream: a last packet says so to those who get it, the core
+// tells the others.
+func (p *publication) withdraw() {
+	_, _ = p.d.tr.Publish(p.id, []transport.Payload{{Flags: frame.End}})
+	p.end()
+	// A moment for the last packets to leave before the entry is gone.
+	time.Sleep(20 * time.Millisecond)
+	_ = p.d.do(context.Background(), func() {
+		delete(p.d.pubs, p.id)
+		_ = p.d.node.Withdraw(p.d.now(), p.id) // it may be withdrawn already
+	})
+}
+
+const (
+	queueAtMost = 4096                   // packets that wait for a local reader
+	endGrace    = 150 * time.Millisecond // for packets under way when a stream is withdrawn
+)
+
+// subscription is what a local user gets of a stream.
+type subscription struct {
+	order *orderer
+	wake  chan struct{}
+
+	// The loop's.
+	status overlay.SubStatus
+	sink   *transport.Sink
+	sinks  *pipeline // SPAs at the sink
+
+	mu       sync.Mutex
+	queue    []packet
+	changes  []*overlayv1.Subscription
+	overrun  uint64
+	finished bool
+	err      error
+}
+
+// subscribe asks the core for a stream, by id or by name.
+func (d *Daemon) subscribe(ctx context.Context, what string, c overlay.Contract) (*subscription, overlay.SubID, error) {
+	id, name := overlay.StreamID{}, ""
+	if parsed, err := overlay.ParseStreamID(what); err == nil {
+		id = parsed
+	} else {
+		name = what
+	}
+	s := &subscription{wake: make(chan struct{}, 1)}
+	s.order = newOrderer(d.tr.Now, s.deliver)
+	var sub overlay.SubID
+	var err error
+	doErr := d.do(ctx, func() {
+		if sub, err = d.node.Subscribe(d.now(), id, name, c); err == nil {
+			d.subs[sub] = s
+		}
+	})
+	return s, sub, errors.Join(doErr, err)
+}
+
+func (d *Daemon) unsubscribe(id overlay.SubID) {
+	_ = d.do(context.Background(), func() {
+		d.node.Unsubscribe(d.now(), id)
+		d.dropSub(id)
+	})
+}
+
+// dropSub forgets a subscription. It runs in the loop.
+func (d *Daemon) dropSub(id overlay.SubID) {
+	s := d.subs[id]
+	if s == nil {
+		return
+	}
+	delete(d.subs, id)
+	s.order.close()
+	if s.sink != nil {
+		s.sink.Close()
+		s.sink = nil
+	}
+	s.sinks.close()
+	s.sinks = nil
+}
+
+// attach makes the local reader of a stream whose entry has come. It runs in the loop.
+func (s *subscription) attach(d *Daemon, id overlay.StreamID, stages []overlay.Stage) {
+	if s.sink != nil {
+		return
+	}
+	var here []overlay.Stage
+	for _, st := range stages {
+		if st.Place == overlay.AtSink {
+			here = append(here, st)
+		}
+	}
+	s.sinks = d.spas.keep(nil, here)
+	s.sink = d.tr.AddSink(id, transport.SinkConfig{Deliver: s.order.take, Process: s.sinks.process()})
+}
+
+// subChanged takes the core's word on a subscription. It runs in the loop.
+func (d *Daemon) subChanged(e overlay.SubChanged) {
+	s := d.subs[e.Sub.ID]
+	if s == nil {
+		return
+	}
+	if s.status.State != e.Sub.State {
+		d.log.Info("contract", "subscription", e.Sub.ID, "stream", e.Sub.Stream.String(), "name", e.Sub.Name,
+			"state", e.Sub.State.String(), "reason", e.Sub.Reason, "degraded", e.Sub.Degraded)
+	}
+	s.status = e.Sub
+	m := d.subOf(&e.Sub)
+	d.tell(&overlayv1.WatchResponse{Kind: "subscription", Subscription: m})
+	if e.Sub.State == overlay.Withdrawn && !e.Ended {
+		// Packets may be under way: they come before the word of the end.
+		time.AfterFunc(endGrace, func() {
+			s.order.flush()
+			s.change(m)
+			s.finish(nil)
+		})
+		return
+	}
+	s.change(m)
+	switch {
+	case e.Ended:
+		s.finish(errors.New("the subscription has ended"))
+		d.dropSub(e.Sub.ID)
+	case e.Sub.State == overlay.Refused:
+		s.finish(nil)
+	}
+}
+
+// deliver is the orderer's output. Who does not read loses the oldest.
+func (s *subscription) deliver(ps []packet) {
+	s.mu.Lock()
+	s.queue = append(s.queue, ps...)
+	if over := len(s.queue) - queueAtMost; over > 0 {
+		s.overrun += uint64(over)
+		s.queue = append(s.queue[:0:0], s.queue[over:]...)
+	}
+	s.mu.Unlock()
+	s.poke()
+}
+
+// change keeps the latest changes for the reader.
+func (s *subscription) change(m *overlayv1.Subscription) {
+	s.mu.Lock()
+	if n := len(s.changes); n > 0 && (s.changes[n-1].State == m.State || n >= 64) {
+		s.changes[n-1] = m
+	} else {
+		s.changes = append(s.changes, m)
+	}
+	s.mu.Unlock()
+	s.poke()
+}
+
+// finish says that nothing more comes; err is nil if the last change says why.
+func (s *subscription) finish(err error) {
+	s.mu.Lock()
+	if !s.finished {
+		s.finished, s.err = true, err
+	}
+	s.mu.Unlock()
+	s.poke()
+}
+
+func (s *subscription) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// next waits for something to tell the reader. done is true with the last of it.
+func (s *subscription) next(ctx context.Context) (ps []packet, changes []*overlayv1.Subscription, done bool, err error) {
+	for {
+		s.mu.Lock()
+		ps, changes, done, err = s.queue, s.changes, s.finished, s.err
+		s.queue, s.changes = nil, nil
+		s.mu.Unlock()
+		if len(ps) > 0 || len(changes) > 0 || done {
+			return ps, changes, done, err
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return nil, nil, true, ctx.Err()
+		}
+	}
+}
+
+func (s *subscription) overruns() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.overrun
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package webui is the daemon's web page: the cube, the streams and the state of
+// each contract, live. It shows and changes nothing. The page is plain HTML, CSS
+// and JavaScript, embedded; it asks nothing of any other server.
+package webui
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+//go:embed page
+var files embed.FS
+
+// Times of the stream of events.
+const (
+	every = 500 * time.Millisecond
+	alive = 10 * time.Second // a comment, so that a dead reader is noticed
+)
+
+// Page serves the page, and what it shows at /events: server-sent events, each
+// a JSON document with status, topology, streams and contracts, the answers of
+// the control API.
+type Page struct {
+	mux      *http.ServeMux
+	snapshot func(ctx context.Context) ([]byte, error)
+}
+
+// New makes a page of what snapshot gives.
+func New(snapshot func(ctx context.Context) ([]byte, error)) *Page {
+	p := &Page{mux: http.NewServeMux(), snapshot: snapshot}
+	sub, err := fs.Sub(files, "page")
+	if err != nil {
+		panic(err) // embedded: it is there
+	}
+	p.mux.Handle("GET /", http.FileServerFS(sub))
+	p.mux.HandleFunc("GET /events", p.events)
+	p.mux.HandleFunc("GET /snapshot", p.once)
+	return p
+}
+
+// ServeHTTP answers only to requests that name an address or localhost: another
+// site's page in the same browser cannot read this one by pointing a name of
+// its own here.
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !direct(r.Host) {
+		http.Error(w, fmt.Sprintf("%q names another site: use this host's address or localhost", r.Host), http.StatusForbidden)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'self'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-cache")
+	p.mux.ServeHTTP(w, r)
+}
+
+func direct(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil || host == "localhost"
+}
+
+func (p *Page) once(w http.ResponseWriter, r *http.Request) {
+	b, err := p.snapshot(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(b) // the reader may be gone: nobody to tell
+}
+
+func (p *Page) events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	c := http.NewResponseController(w)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var last []byte
+	said := time.Now()
+	for {
+		b, err := p.snapshot(r.Context())
+		if err != nil {
+			return
+		}
+		switch {
+		case !bytes.Equal(b, last):
+			last, said = b, time.Now()
+			_, err = fmt.Fprintf(w, "data: %s\n\n", b)
+		case time.Since(said) > alive:
+			said = time.Now()
+			_, err = fmt.Fprint(w, ":\n\n")
+		}
+		if err != nil || c.Flush() != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"sandstream/internal/cli"
+	"sandstream/internal/payload"
+	"sandstream/overlayapi"
+	"sandstream/overlayapi/overlayv1"
+)
+
+// flushAfter is how long a payload from stdin waits to be full.
+const flushAfter = 20 * time.Millisecond
+
+type publishStream = connect.BidiStreamForClient[overlayv1.PublishRequest, overlayv1.PublishResponse]
+
+func publishCommand() *cobra.Command {
+	var udp, rateText string
+	var public, pace bool
+	var spas []string
+	c := &cobra.Command{
+		Use:   "publish NAME",
+		Short: "Publish a stream from stdin or from a UDP port",
+		Long: `Publish a stream from stdin or from a UDP port, until its end or an interrupt.
+
+From stdin, an MPEG transport stream is cut into seven packets a payload, and
+anything else into 1,316 bytes; less, if nothing more comes for 20 ms. From a UDP port, one datagram is one payload, at
+most 1,316 bytes. Where a decoder can start is marked (MPEG-TS random access).
+
+The stream's id is printed to stderr: who is told the id can subscribe. With
+--public everybody in the overlay finds the stream by its name.
+
+  ffmpeg -re -i film.mkv -c copy -f mpegts - | overlayd publish film --public
+  ffmpeg ... -f mpegts 'udp://127.0.0.1:5000?pkt_size=1316' &
+  overlayd publish camera --udp 127.0.0.1:5000 --rate 4M`,
+		Args: cli.Args("NAME"),
+	}
+	f := c.Flags()
+	f.StringVar(&udp, "udp", "", "receive datagrams at this ADDRESS:PORT instead of reading stdin")
+	f.StringVar(&rateText, "rate", "0", "what the stream sends at most, in bits per second (e.g. 4M); contracts and capacities are computed with it")
+	f.BoolVar(&pace, "pace", false, "read stdin no faster than --rate")
+	f.BoolVar(&public, "public", false, "let all hosts find the stream by its name")
+	f.StringArrayVar(&spas, "spa", nil, "an SPA that all packets pass, NAME[:PARAM=N,...][@source|sink|anywhere]; may be repeated")
+	asJSON := f.Bool("json", false, "print the stream's id, and at the end its counts, as JSON lines on stdout")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		a := &overlayv1.Announce{Name: args[0], Public: public}
+		var err error
+		if a.RateBps, err = parseRate(rateText); err != nil {
+			return err
+		}
+		if pace && (a.RateBps == 0 || udp != "") {
+			return cli.Usagef("--pace needs --rate, and stdin as its source")
+		}
+		for _, s := range spas {
+			st, err := parseStage(s)
+			if err != nil {
+				return err
+			}
+			a.Pipeline = append(a.Pipeline, st)
+		}
+		var conn net.PacketConn
+		if udp != "" {
+			if conn, err = listenUDP(udp); err != nil {
+				return err
+			}
+			defer conn.Close()
+		}
+		return withClient(cmd, func(ctx context.Context, c *overlayapi.Client) error {
+			p := &publisher{cmd: cmd, json: *asJSON, name: args[0]}
+			var pacer uint64
+			if pace {
+				pacer = a.RateBps
+			}
+			return p.run(ctx, c, a, conn, pacer)
+		})
+	}
+	return c
+}
+
+// listenUDP opens a port, or joins a multicast group.
+func listenUDP(addr string) (net.PacketConn, error) {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, cli.Usagef("--udp %q is no ADDRESS:PORT, e.g. 127.0.0.1:5000", addr)
+	}
+	var c *net.UDPConn
+	if ap.Addr().IsMulticast() {
+		c, err = net.ListenMulticastUDP("udp", nil, net.UDPAddrFromAddrPort(ap))
+	} else {
+		c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(ap))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("receive at %s: %w", addr, err)
+	}
+	_ = c.SetReadBuffer(4 << 20) // as much as the kernel gives: a key frame comes at once
+	return c, nil
+}
+
+type publisher struct {
+	cmd     *cobra.Command
+	json    bool
+	name    string
+	dropped int
+}
+
+func (p *publisher) run(ctx context.Context, c *overlayapi.Client, a *overlayv1.Announce, conn net.PacketConn, pace uint64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := c.Publish(ctx)
+	if err := s.Send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Announce{Announce: a}}); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	first, err := s.Receive()
+	if err != nil {
+		return quiet(ctx, err)
+	}
+	fmt.Fprintf(p.cmd.ErrOrStderr(), "publishing %s as %s\n", p.name, first.Stream)
+	if err := p.say(first); err != nil {
+		return err
+	}
+
+	queue := make(chan *overlayv1.Payload, 1024)
+	source := make(chan error, 1) // how the source ended; nothing more comes from it
+	if conn != nil {
+		context.AfterFunc(ctx, func() { conn.Close() })
+		go func() { defer close(queue); source <- p.fromUDP(ctx, conn, queue) }()
+	} else {
+		// A read of stdin cannot be interrupted: the goroutine ends with the program.
+		go func() { defer close(queue); source <- p.fromReader(ctx, p.cmd.InOrStdin(), pace, queue) }()
+	}
+	last := make(chan result, 1)
+	go func() {
+		m, err := s.Receive()
+		last <- result{m, err}
+	}()
+	return p.send(ctx, s, queue, source, last)
+}
+
+type result struct {
+	msg *overlayv1.PublishResponse
+	err error
+}
+
+// send moves payloads to the daemon, as many at a time as there are.
+func (p *publisher) send(ctx context.Context, s *publishStream, queue <-chan *overlayv1.Payload, source <-chan error, last <-chan result) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case r := <-last:
+			return p.end(ctx, r)
+		case first, ok := <-queue:
+			if !ok {
+				if err := s.CloseRequest(); err != nil {
+					return quiet(ctx, err)
+				}
+				if err := p.end(ctx, <-last); err != nil {
+					return err
+				}
+				return <-source
+			}
+			batch := []*overlayv1.Payload{first}
+			for len(batch) < 64 && len(queue) > 0 {
+				if m, ok := <-queue; ok {
+					batch = append(batch, m)
+				}
+			}
+			m := &overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Payloads{Payloads: &overlayv1.Payloads{Payloads: batch}}}
+			if err := s.Send(m); err != nil {
+				// The answer says why.
+				return p.end(ctx, <-last)
+			}
+		}
+	}
+}
+
+// end reports how the daemon ended the stream.
+func (p *publisher) end(ctx context.Context, r result) error {
+	if r.err != nil {
+		return quiet(ctx, r.err)
+	}
+	how := "end of the stream"
+	if r.msg.Withdrawn {
+		how = "withdrawn"
+	}
+	fmt.Fprintf(p.cmd.ErrOrStderr(), "%s: %d packets, %d bytes\n", how, r.msg.Packets, r.msg.Bytes)
+	if p.dropped > 0 {
+		fmt.Fprintf(p.cmd.ErrOrStderr(), "%d datagrams were dropped: longer than %d bytes, or faster than the daemon took them\n", p.dropped, payload.Max)
+	}
+	return p.say(r.msg)
+}
+
+func (p *publisher) say(m *overlayv1.PublishResponse) error {
+	if !p.json {
+		return nil
+	}
+	b, err := overlayapi.MarshalJSON(m)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.cmd.OutOrStdout(), "%s\n", b)
+	return err
+}
+
+func mark(b []byte) *overlayv1.Payload {
+	return &overlayv1.Payload{Data: b, Key: payload.RandomAccess(b), Discardable: payload.Null(b)}
+}
+
+func (p *publisher) fromReader(ctx context.Context, r io.Reader, pace uint64, queue chan<- *overlayv1.Payload) error {
+	k := payload.NewCutter(ctx, r, flushAfter)
+	start, sent := time.Now(), uint64(0)
+	for {
+		b := make([]byte, payload.Max)
+		n, err := k.Next(ctx, b)
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read stdin: %w", err)
+		}
+		select {
+		case queue <- mark(b[:n]):
+		case <-ctx.Done():
+			return nil
+		}
+		if pace > 0 {
+			sent += uint64(n) * 8
+			due := start.Add(time.Duration(float64(sent) / float64(pace) * 1e9))
+			select {
+			case <-time.After(time.Until(due)):
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+}
+
+func (p *publisher) fromUDP(ctx context.Context, conn net.PacketConn, queue chan<- *overlayv1.Payload) error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, _, err := conn.ReadFrom(buf)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("receive: %w", err)
+		}
+		if n == 0 || n > payload.Max {
+			if n > 0 && p.dropped == 0 {
+				fmt.Fprintf(p.cmd.ErrOrStderr(), "a datagram of %d bytes is dropped: at most %d (ffmpeg: add ?pkt_size=1316)\n", n, payload.Max)
+			}
+			p.dropped++
+			continue
+		}
+		select {
+		case queue <- mark(append([]byte(nil), buf[:n]...)):
+		default:
+			p.dropped++
+		}
+	}
+}
+
+// quiet makes an interrupt no error.
+func quiet(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

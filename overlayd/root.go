@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	"sandstream/internal/cli"
+	"sandstream/overlayapi"
+)
+
+const rootHelp = `overlayd is one host of an overlay: hosts that measure the links between one
+another, keep a k-ary n-cube of ids, and carry streams from publishers to
+subscribers, each of whom states in a contract what it needs.
+
+'overlayd run' is the daemon. The other commands talk to the daemon of this
+machine over its unix socket.
+
+  overlayd token > token
+  overlayd run --create --token-file token --listen 10.0.0.1:7000
+  overlayd run --join 10.0.0.1:7000 --token-file token --listen 10.0.0.2:7000
+
+  ffmpeg -re -i film.mkv -c copy -f mpegts - | overlayd publish film --public
+  overlayd subscribe film --latency 80ms --loss 0.5% | ffplay -
+
+Exit status:
+  0  done
+  1  failed
+  2  usage: the command line asks for something impossible
+  3  not supported here
+  4  permission: the daemon's socket belongs to its user and group
+  5  timed out
+
+Data goes to stdout, everything else to stderr. Every command that reads takes
+--json; the fields are documented in docs/overlayd-use.md and do not change their
+meaning.`
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:               "overlayd",
+		Short:             "A host of the overlay: streams with contracts",
+		Long:              rootHelp,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		// Without it cobra prints the help for an unknown subcommand, and is content.
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cli.Strict(root)
+	root.PersistentFlags().String("socket", "", "unix socket of the daemon (default $"+overlayapi.SocketEnv+
+		", else below /run or $XDG_RUNTIME_DIR)")
+	root.AddCommand(
+		runCommand(), tokenCommand(),
+		statusCommand(), peersCommand(), topologyCommand(), streamsCommand(), contractsCommand(), traceCommand(),
+		publishCommand(), subscribeCommand(), withdrawCommand(), watchCommand(), leaveCommand(),
+		demoCommand(), cli.DocsCommand("Sandstream overlay"),
+	)
+	return root
+}
+
+// socketPath is where the daemon of cmd listens.
+func socketPath(cmd *cobra.Command) string {
+	if s, _ := cmd.Flags().GetString("socket"); s != "" {
+		return s
+	}
+	return overlayapi.DefaultSocket()
+}
+
+// withClient gives f a client of the daemon and makes f's error one for people.
+func withClient(cmd *cobra.Command, f func(ctx context.Context, c *overlayapi.Client) error) error {
+	socket := socketPath(cmd)
+	c := overlayapi.Dial(socket)
+	defer c.Close()
+	return explain(f(cmd.Context(), c), socket)
+}
+
+// explain maps an error of the API to the project's kinds, with the way out.
+func explain(err error, socket string) error {
+	var e *connect.Error
+	if err == nil || !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code() {
+	case connect.CodeUnavailable:
+		if errors.Is(err, fs.ErrPermission) {
+			return cli.Errorf(cli.ErrPermission, "talk to overlayd at %s: permission denied (the socket is for its user and group: run as that user, or join the group)", socket)
+		}
+		if !connect.IsWireError(err) {
+			return fmt.Errorf("no overlayd answers at %s (start one: 'overlayd run'; or name its socket: --socket or $%s)", socket, overlayapi.SocketEnv)
+		}
+	case connect.CodeInvalidArgument:
+		return cli.Usagef("%s", e.Message())
+	case connect.CodePermissionDenied:
+		return cli.Errorf(cli.ErrPermission, "%s", e.Message())
+	case connect.CodeUnimplemented:
+		return cli.Errorf(cli.ErrUnsupported, "%s", e.Message())
+	case connect.CodeDeadlineExceeded:
+		return cli.Errorf(cli.ErrTimeout, "%s", e.Message())
+	case connect.CodeCanceled:
+		return context.Canceled
+	}
+	return errors.New(e.Message())
+}
+
+// printMessage prints a message of the API as indented JSON.
+func printMessage(cmd *cobra.Command, m proto.Message) error {
+	b, err := overlayapi.MarshalJSON(m)
+	if err != nil {
+		return err
+	}
+	return indent(cmd.OutOrStdout(), b)
+}

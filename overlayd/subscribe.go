@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"sandstream/internal/cli"
+	"sandstream/overlayapi"
+	"sandstream/overlayapi/overlayv1"
+)
+
+func subscribeCommand() *cobra.Command {
+	var udp, minRate, loss string
+	var bound, timeout time.Duration
+	var degrade []string
+	var bestEffort, noSwap bool
+	var count uint64
+	c := &cobra.Command{
+		Use:   "subscribe STREAM",
+		Short: "Subscribe to a stream, under a contract",
+		Long: `Subscribe to a stream by its id, or by the name of a public one, and write its
+payloads to stdout, in order and each once. What becomes of the contract is told
+on stderr. If no path can meet the contract it is refused (exit status 1), unless an
+SPA that degrades the stream is accepted or --best-effort is given.
+
+  overlayd subscribe film --latency 80ms --min-rate 2M --loss 0.5% | ffplay -
+  overlayd subscribe film --latency 40ms --degrade filter --udp 127.0.0.1:5001`,
+		Args: cli.Args("STREAM"),
+	}
+	f := c.Flags()
+	f.StringVar(&udp, "udp", "", "send each payload as a datagram to this ADDRESS:PORT instead of writing stdout")
+	f.DurationVar(&bound, "latency", 0, "from publisher to subscriber, at most")
+	f.StringVar(&minRate, "min-rate", "0", "bits per second, at least (e.g. 2M)")
+	f.StringVar(&loss, "loss", "", "share of the packets lost, at most (e.g. 0.5%); without it any loss is accepted")
+	f.StringArrayVar(&degrade, "degrade", nil, "an SPA accepted rather than no stream, e.g. filter; may be repeated, best first")
+	f.BoolVar(&bestEffort, "best-effort", false, "deliver even what cannot be admitted")
+	f.BoolVar(&noSwap, "no-swap", false, "never exchange ids with another host to meet the contract")
+	f.Uint64Var(&count, "count", 0, "end after so many payloads")
+	f.DurationVar(&timeout, "timeout", 0, "give up if no payload comes for so long (exit status 5)")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		r := &overlayv1.SubscribeRequest{Stream: args[0], Contract: &overlayv1.Contract{
+			Degrade: degrade, BestEffort: bestEffort, NoSwap: noSwap,
+		}}
+		var err error
+		if bound < 0 || bound.Microseconds() > math.MaxUint32 {
+			return cli.Usagef("--latency %v is no bound: more than 0, less than an hour", bound)
+		}
+		r.Contract.LatencyUs = uint32(bound.Microseconds())
+		if r.Contract.MinRateBps, err = parseRate(minRate); err != nil {
+			return err
+		}
+		if loss != "" {
+			ppm, err := parseLoss(loss)
+			if err != nil {
+				return err
+			}
+			r.Contract.LossPpm = &ppm
+		}
+		out, err := sink(cmd, udp)
+		if err != nil {
+			return err
+		}
+		s := &subscriber{cmd: cmd, out: out, left: count, timeout: timeout}
+		return withClient(cmd, func(ctx context.Context, c *overlayapi.Client) error { return s.run(ctx, c, r) })
+	}
+	return c
+}
+
+// sink is stdout, or a UDP socket that sends each write as one datagram.
+func sink(cmd *cobra.Command, udp string) (output, error) {
+	if udp == "" {
+		return bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10), nil
+	}
+	conn, err := net.Dial("udp", udp)
+	if err != nil {
+		return nil, cli.Usagef("--udp %q: %w", udp, err)
+	}
+	return datagrams{conn}, nil
+}
+
+type output interface {
+	io.Writer
+	Flush() error
+}
+
+type datagrams struct{ net.Conn }
+
+// Write sends a datagram. A port where nobody listens yet is no reason to end.
+func (d datagrams) Write(p []byte) (int, error) {
+	if n, err := d.Conn.Write(p); err == nil {
+		return n, nil
+	}
+	return d.Conn.Write(p) // the error was the answer to the datagram before
+}
+
+func (d datagrams) Flush() error { return nil }
+
+type subscriber struct {
+	cmd     *cobra.Command
+	out     output
+	left    uint64 // 0: no end
+	timeout time.Duration
+	said    string
+}
+
+func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1.SubscribeRequest) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := func() {
+		cancel(cli.Errorf(cli.ErrTimeout, "no payload of %s came for %v", r.Stream, s.timeout))
+	}
+	var timer *time.Timer
+	if s.timeout > 0 {
+		timer = time.AfterFunc(s.timeout, late)
+		defer timer.Stop()
+	}
+	st, err := c.Subscribe(ctx, connect.NewRequest(r))
+	if err != nil {
+		return s.why(ctx, err)
+	}
+	defer st.Close()
+	for st.Receive() {
+		switch k := st.Msg().Kind.(type) {
+		case *overlayv1.SubscribeResponse_Payloads:
+			if timer != nil {
+				timer.Reset(s.timeout)
+			}
+			if done, err := s.write(k.Payloads.Payloads); done || err != nil {
+				return err
+			}
+		case *overlayv1.SubscribeResponse_Changed:
+			s.tell(k.Changed)
+			switch k.Changed.State {
+			case "refused":
+				return fmt.Errorf("the contract is refused: %s (accept a degraded stream with --degrade filter, or --best-effort)", k.Changed.Reason)
+			case "withdrawn":
+				return nil
+			}
+		}
+	}
+	return s.why(ctx, st.Err())
+}
+
+// why is the error of a stream that ended: none if that was our wish.
+func (s *subscriber) why(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		return cause
+	}
+	return nil
+}
+
+func (s *subscriber) write(ps []*overlayv1.Payload) (done bool, err error) {
+	for _, p := range ps {
+		if _, err := s.out.Write(p.Data); err != nil {
+			return true, fmt.Errorf("write the payload: %w", err)
+		}
+		if s.left > 0 {
+			if s.left--; s.left == 0 {
+				done = true
+				break
+			}
+		}
+	}
+	if err := s.out.Flush(); err != nil {
+		return true, fmt.Errorf("write the payload: %w", err)
+	}
+	return done, nil
+}
+
+// tell says what became of the contract, if that is new.
+func (s *subscriber) tell(c *overlayv1.Subscription) {
+	line := "contract " + c.State
+	if c.Reason != "" {
+		line += ": " + cli.Plain(c.Reason)
+	}
+	if c.Degraded != "" {
+		line += " (degraded by " + cli.Plain(c.Degraded) + ")"
+	}
+	if c.State == "admitted" {
+		line += fmt.Sprintf(", %s predicted over %d hops", latency(c.PredictedUs), max(0, len(c.Path)-1))
+	}
+	// A measured figure moves all the time: only another state or reason is news.
+	key := c.State + c.Degraded + via(c.Path)
+	if key != s.said {
+		s.said = key
+		fmt.Fprintln(s.cmd.ErrOrStderr(), line)
+	}
+}
