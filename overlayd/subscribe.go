@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/payload"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 )
@@ -23,13 +24,14 @@ func subscribeCommand() *cobra.Command {
 	var udp, minRate, loss string
 	var bound, timeout time.Duration
 	var degrade []string
-	var bestEffort, noSwap bool
+	var bestEffort, noSwap, now bool
 	var count uint64
 	c := &cobra.Command{
 		Use:   "subscribe STREAM",
 		Short: "Subscribe to a stream, under a contract",
 		Long: `Subscribe to a stream by its id, or by the name of a public one, and write its
-payloads to stdout, in order and each once. What becomes of the contract is told
+payloads to stdout, in order and each once. An MPEG transport stream begins where
+a decoder can start. What becomes of the contract is told
 on stderr. If no path can meet the contract it is refused (exit status 1), unless an
 SPA that degrades the stream is accepted or --best-effort is given.
 
@@ -45,6 +47,7 @@ SPA that degrades the stream is accepted or --best-effort is given.
 	f.StringArrayVar(&degrade, "degrade", nil, "an SPA accepted rather than no stream, e.g. filter; may be repeated, best first")
 	f.BoolVar(&bestEffort, "best-effort", false, "deliver even what cannot be admitted")
 	f.BoolVar(&noSwap, "no-swap", false, "never exchange ids with another host to meet the contract")
+	f.BoolVar(&now, "now", false, "begin with what comes first; by default MPEG-TS begins where a decoder can start")
 	f.Uint64Var(&count, "count", 0, "end after so many payloads")
 	f.DurationVar(&timeout, "timeout", 0, "give up if no payload comes for so long (exit status 5)")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -71,6 +74,9 @@ SPA that degrades the stream is accepted or --best-effort is given.
 			return err
 		}
 		s := &subscriber{cmd: cmd, out: out, left: count, timeout: timeout}
+		if !now {
+			s.starter = &payload.Starter{Patience: startWithin}
+		}
 		return withClient(cmd, func(ctx context.Context, c *overlayapi.Client) error { return s.run(ctx, c, r) })
 	}
 	return c
@@ -111,7 +117,11 @@ type subscriber struct {
 	left    uint64 // 0: no end
 	timeout time.Duration
 	said    string
+	starter *payload.Starter // nil: deliver from the first packet on
 }
+
+// startWithin is how long a place where a decoder can start is waited for.
+const startWithin = 10 * time.Second
 
 func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1.SubscribeRequest) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -153,24 +163,31 @@ func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1
 
 // why is the error of a stream that ended: none if that was our wish.
 func (s *subscriber) why(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
+	switch {
+	case s.cmd.Context().Err() != nil: // an interrupt
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	if cause := context.Cause(ctx); cause != ctx.Err() {
-		return cause
-	}
-	return nil
+	return err
 }
 
 func (s *subscriber) write(ps []*overlayv1.Payload) (done bool, err error) {
 	for _, p := range ps {
-		if _, err := s.out.Write(p.Data); err != nil {
-			return true, fmt.Errorf("write the payload: %w", err)
+		pass := [][]byte{p.Data}
+		if s.starter != nil {
+			pass = s.starter.Feed(p.Data, time.Now())
 		}
-		if s.left > 0 {
-			if s.left--; s.left == 0 {
-				done = true
+		for _, b := range pass {
+			if done {
 				break
+			}
+			if _, err := s.out.Write(b); err != nil {
+				return true, fmt.Errorf("write the payload: %w", err)
+			}
+			if s.left > 0 {
+				s.left--
+				done = s.left == 0
 			}
 		}
 	}

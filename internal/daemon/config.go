@@ -29,8 +29,8 @@ type Config struct {
 	Metrics   string   // TCP address; "": off
 	Web       string   // TCP address; "": off
 
-	CapacityBps uint64 // that the host may send; 0: no bound
-	Radix       int    // 2 or 3; 0: 3
+	CapacityBps uint64          // that the host may send; 0: no bound
+	Radix       int             // 2 or 3; 0: 3
 	Protocol    *overlay.Config // times and limits; nil: overlay.DefaultConfig
 	Version     string
 	Log         *slog.Logger

@@ -55,7 +55,7 @@ type Daemon struct {
 
 	watchMu  sync.Mutex
 	watchers map[chan *overlayv1.WatchResponse]struct{}
-	servers servers
+	servers  servers
 }
 
 // New opens sockets and starts the host. It is a member once Joined is closed.

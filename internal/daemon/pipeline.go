@@ -119,7 +119,7 @@ type pipeline struct {
 // slot is one SPA. One that was aborted is out of service: packets pass it as
 // they are, until revive starts it anew.
 type slot struct {
-	mu       sync.Mutex
+	mu      sync.Mutex
 	agent   engine.Agent // nil: out of service
 	again   time.Time    // when it is started anew
 	backoff time.Duration

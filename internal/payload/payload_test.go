@@ -170,3 +170,33 @@ func TestFFmpeg(t *testing.T) {
 		t.Errorf("TS %v, %d payloads with a key frame, want 3", k.TS(), keys)
 	}
 }
+
+func TestStarter(t *testing.T) {
+	now := time.Now()
+	pat, video, key := packet(0, -1), packet(256, -1), packet(256, 0x40)
+	for name, c := range map[string]struct {
+		in   [][]byte
+		want []byte
+	}{
+		"tables in the same payload": {[][]byte{video, join(video, pat, key, video), video}, join(pat, key, video, video)},
+		"tables before":              {[][]byte{join(pat, video), join(video, pat), join(video, key)}, join(pat, video, key)},
+		"no tables":                  {[][]byte{video, join(video, key)}, key},
+		"tables long ago":            {append(append([][]byte{pat}, bytes.SplitAfterN(bytes.Repeat(video, 20), video, 20)...), key), key},
+		"not TS":                     {[][]byte{[]byte("a"), []byte("b")}, []byte("ab")},
+		"never a key":                {[][]byte{pat, video}, nil},
+	} {
+		s := Starter{Patience: time.Minute}
+		var got []byte
+		for _, p := range c.in {
+			got = append(got, join(s.Feed(p, now)...)...)
+		}
+		if !bytes.Equal(got, c.want) {
+			t.Errorf("%s: %d bytes, want %d", name, len(got), len(c.want))
+		}
+	}
+	s := Starter{Patience: time.Second}
+	s.Feed(video, now)
+	if got := s.Feed(video, now.Add(2*time.Second)); len(got) != 1 {
+		t.Errorf("out of patience: %d payloads", len(got))
+	}
+}
