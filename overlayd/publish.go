@@ -23,6 +23,9 @@ import (
 // flushAfter is how long a payload from stdin waits to be full.
 const flushAfter = 20 * time.Millisecond
 
+// longestBurst is what a paced stream may catch up at once.
+const longestBurst = 50 * time.Millisecond
+
 type publishStream = connect.BidiStreamForClient[overlayv1.PublishRequest, overlayv1.PublishResponse]
 
 func publishCommand() *cobra.Command {
@@ -237,6 +240,9 @@ func (p *publisher) fromReader(ctx context.Context, r io.Reader, pace uint64, qu
 		if pace > 0 {
 			sent += uint64(n) * 8
 			due := start.Add(time.Duration(float64(sent) / float64(pace) * 1e9))
+			if late := time.Since(due) - longestBurst; late > 0 { // stdin was silent: no burst makes up for it
+				start = start.Add(late)
+			}
 			select {
 			case <-time.After(time.Until(due)):
 			case <-ctx.Done():
