@@ -21,6 +21,7 @@ type Node struct {
 	digest  uint64   // of zones
 	table   []Record // owned by others: the zones next to ours
 	dirty   bool     // the table may have gaps
+	touched bool     // heirsDue is set
 	peers   map[HostID]*peer
 	ring    []HostID // order of probing
 	ringPos int
@@ -29,6 +30,7 @@ type Node struct {
 
 	graves    []grave
 	tentative []tentative
+	disputes  []dispute
 	wards     []ward
 	claims    []claim // zones of dead owners, and when we claim them
 
@@ -225,6 +227,8 @@ func (n *Node) fire(t timer) {
 		n.claimDue()
 	case tTentative:
 		n.tentativeDue()
+	case tHeirs:
+		n.heirsDue()
 	case tRequest:
 		n.retry(t.key)
 	case tXfer:

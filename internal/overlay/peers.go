@@ -84,9 +84,11 @@ func (n *Node) probe() {
 			return
 		}
 	}
-	for range len(n.ring) {
+	for range len(n.ring) + 1 {
 		if n.ringPos >= len(n.ring) {
-			n.shuffle()
+			if n.shuffle(); len(n.ring) == 0 {
+				return
+			}
 		}
 		id := n.ring[n.ringPos]
 		n.ringPos++
@@ -100,7 +102,7 @@ func (n *Node) probe() {
 // shuffle starts a new round over the peers in a new order.
 func (n *Node) shuffle() {
 	n.ringPos = 0
-	n.ring = slices.DeleteFunc(n.ring, func(h HostID) bool { return n.peers[h] == nil })
+	n.ring = sortedHosts(n.peers)
 	for i := len(n.ring) - 1; i > 0; i-- {
 		j := n.rand(i + 1)
 		n.ring[i], n.ring[j] = n.ring[j], n.ring[i]
@@ -254,6 +256,7 @@ func (n *Node) die(p *peer) {
 		return true
 	})
 	n.dirty = true
+	n.touch()
 	n.bury(left)
 	n.wards = slices.DeleteFunc(n.wards, func(w ward) bool {
 		if w.owner.ID != p.ID {

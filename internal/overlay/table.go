@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"slices"
+	"time"
 )
 
 // grave is a zone whose owner we think dead, and when to ask that host again.
@@ -92,6 +93,28 @@ func (n *Node) announce(reply bool) {
 		}
 	}
 	n.bequeath()
+}
+
+// touch follows a change of the table: heirs may have to be named anew, and
+// should know our neighbours. Changes come in bursts; one answer does for all.
+func (n *Node) touch() {
+	if !n.touched {
+		n.touched = true
+		n.after(n.cfg.RetryInterval, timer{what: tHeirs})
+	}
+}
+
+func (n *Node) heirsDue() {
+	n.touched = false
+	if len(n.zones) == 0 {
+		return
+	}
+	before := n.digest
+	if n.nameHeirs(); n.digest != before {
+		n.announce(false)
+	} else {
+		n.bequeath()
+	}
 }
 
 // nameHeirs picks for each zone the two hosts that claim it if we die: the
@@ -281,18 +304,21 @@ func (n *Node) learn(r Record, sure bool) {
 		// It may have kept a part: it will say so.
 		n.send(old, &Pull{})
 	}
-	// Against what the dead owned.
+	// A living owner counts, whatever epoch a dead one had: should that one come
+	// back, the two settle it.
 	for i := range n.graves {
-		if g := &n.graves[i]; g.Zone.Overlaps(r.Zone) && !r.Newer(&g.Record) && g.Owner.ID != r.Owner.ID {
-			return
+		if g := &n.graves[i]; g.Zone.Overlaps(r.Zone) && g.Owner.ID == r.Owner.ID && !r.Newer(&g.Record) {
+			return // it is dead: an old message
 		}
 	}
+	n.graves = slices.DeleteFunc(n.graves, func(g grave) bool { return g.Owner.ID.IsZero() && g.Zone.Overlaps(r.Zone) })
 	n.unclaim(r.Zone.Contains)
 	if len(n.table) >= maxTable {
 		n.counts["table-full"]++
 		return
 	}
 	n.table = append(n.table, r)
+	n.touch()
 	delete(n.gaps, r.Zone)
 	n.peer(r.Owner)
 	if n.newNeighbour(r) {
@@ -369,8 +395,8 @@ func (n *Node) tentativeDue() {
 
 // conflict settles that r claims ids of our zone o.
 //
-// The higher epoch wins, but a claim by a host that we have been in touch with
-// is contested first: it must know that we live, so it is mistaken (lost
+// The higher epoch wins, but a claim by a host that we are in touch with is
+// contested first: it should know that we live, so it is mistaken (lost
 // messages) or lies. A claim by a host we think dead, or never knew, is how a
 // healed partition looks, and is honoured.
 func (n *Node) conflict(r, o Record) {
@@ -378,15 +404,12 @@ func (n *Node) conflict(r, o Record) {
 		n.send(r.Owner, &Announce{Records: n.records()})
 		return
 	}
-	if p := n.peers[r.Owner.ID]; p != nil && !n.buried(r.Owner.ID) && p.samples > 0 && n.now-p.heard < 2*Time(len(n.ring)+4)*n.cfg.ProbeInterval {
-		if n.counts["claim-contested"] < 1<<32 {
-			n.counts["claim-contested"]++
+	if p := n.peers[r.Owner.ID]; p != nil && !n.buried(r.Owner.ID) && p.samples > 0 {
+		switch n.contest(r, o) {
+		case contested, ignored:
+			return
+		case honoured:
 		}
-		n.lose(o.Zone)
-		n.gain(Record{Zone: o.Zone, Counter: r.Counter + 1})
-		n.changed(false)
-		n.send(r.Owner, &Announce{Records: n.records()})
-		return
 	}
 	if n.out != nil && n.out.covers(o.Zone) {
 		n.abortOut("the zone has another owner")
@@ -435,4 +458,71 @@ func owners(rs []Record) []Peer {
 		}
 	}
 	return ps
+}
+
+// dispute counts how often two hosts have claimed the same ids.
+type dispute struct {
+	zone  Zone
+	host  HostID
+	count int
+	since Time
+}
+
+type verdict uint8
+
+const (
+	honoured verdict = iota
+	contested
+	ignored
+)
+
+const (
+	disputeTime = time.Minute
+	maxDisputes = 32
+	maxContests = 8 // an honest host gives in long before
+)
+
+// contest raises our epoch above a claim's. Were that all, two honest hosts that
+// both believe in their right could go on for ever: of two hosts, the one with
+// the lower hash gives in to the second claim. A host that lies and does not
+// give in is ignored in the end. It can so win ids next to its own from about
+// half of its neighbours, and no others: see docs.
+func (n *Node) contest(r, o Record) verdict {
+	z := o.Zone
+	if r.Zone.Len > z.Len {
+		z = r.Zone
+	}
+	n.disputes = slices.DeleteFunc(n.disputes, func(d dispute) bool { return n.now-d.since > disputeTime })
+	i := slices.IndexFunc(n.disputes, func(d dispute) bool { return d.zone == z && d.host == r.Owner.ID })
+	if i < 0 {
+		if len(n.disputes) >= maxDisputes {
+			return honoured
+		}
+		n.disputes = append(n.disputes, dispute{zone: z, host: r.Owner.ID, since: n.now})
+		i = len(n.disputes) - 1
+	}
+	d := &n.disputes[i]
+	stronger := strength(n.self.ID, r.Owner.ID) > strength(r.Owner.ID, n.self.ID)
+	switch {
+	case d.count >= 1 && !stronger:
+		return honoured
+	case d.count >= maxContests:
+		n.counts["claim-ignored"]++
+		return ignored
+	}
+	d.count++
+	n.counts["claim-contested"]++
+	n.lose(o.Zone)
+	n.gain(Record{Zone: o.Zone, Counter: r.Counter + 1})
+	n.changed(false)
+	n.send(r.Owner, &Announce{Records: n.records()})
+	return contested
+}
+
+// strength orders two hosts as neither of them chose.
+func strength(a, b HostID) uint64 {
+	h := fnv.New64a()
+	h.Write(a[:])
+	h.Write(b[:])
+	return h.Sum64()
 }

@@ -15,6 +15,7 @@ const (
 	tRegion
 	tClaim
 	tTentative
+	tHeirs
 	tRequest
 	tXfer
 	tJoin
