@@ -14,11 +14,16 @@ import (
 )
 
 // packet is one MPEG-TS packet; flags are those of the adaptation field, -1: none.
+// With the flag of random access a PES of video begins in it.
 func packet(pid int, flags int) []byte {
 	p := make([]byte, tsPacket)
 	p[0], p[1], p[2], p[3] = tsSync, byte(pid>>8), byte(pid), 0x10
 	if flags >= 0 {
 		p[3], p[4], p[5] = 0x30, 1, byte(flags)
+	}
+	if flags > 0 && flags&0x40 != 0 {
+		p[1] |= 0x40
+		copy(p[6:], []byte{0, 0, 1, 0xe0})
 	}
 	return p
 }
@@ -26,6 +31,10 @@ func packet(pid int, flags int) []byte {
 func join(p ...[]byte) []byte { return bytes.Join(p, nil) }
 
 func TestRandomAccess(t *testing.T) {
+	audio := packet(257, 0x40)
+	audio[9] = 0xc0
+	long := packet(256, 0x40)
+	long[4] = 183 // the field fills the packet
 	empty := packet(256, 0x40)
 	empty[4] = 0 // a field of length 0 has no flags: what looks like them is payload
 	for name, c := range map[string]struct {
@@ -35,6 +44,8 @@ func TestRandomAccess(t *testing.T) {
 		"first":    {join(packet(256, 0x40), packet(256, -1)), true},
 		"last":     {join(packet(256, -1), packet(256, 0), packet(257, 0x50)), true},
 		"none":     {join(packet(256, -1), packet(256, 0xbf)), false},
+		"audio":    {audio, false},
+		"no room":  {long, false},
 		"no field": {empty, false},
 		"cut":      {packet(256, 0x40)[:187], false},
 		"not TS":   {join(packet(256, 0x40), make([]byte, tsPacket)), false},
@@ -150,7 +161,7 @@ func TestFFmpeg(t *testing.T) {
 		t.Skip("ffmpeg is missing: apt-get install ffmpeg")
 	}
 	out, err := exec.Command("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=128x96:rate=10:duration=3",
-		"-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-f", "mpegts", "-").Output()
+		"-f", "lavfi", "-i", "sine=duration=3", "-c:a", "aac", "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-f", "mpegts", "-").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,9 +205,19 @@ func TestStarter(t *testing.T) {
 			t.Errorf("%s: %d bytes, want %d", name, len(got), len(c.want))
 		}
 	}
+	unit := packet(256, 0x40)
+	unit[5] = 0 // video, but no point to start at
 	s := Starter{Patience: time.Second}
-	s.Feed(video, now)
+	s.Feed(unit, now)
+	if got := s.Feed(video, now.Add(time.Second/2)); len(got) != 0 {
+		t.Errorf("patient: %d payloads", len(got))
+	}
 	if got := s.Feed(video, now.Add(2*time.Second)); len(got) != 1 {
 		t.Errorf("out of patience: %d payloads", len(got))
+	}
+	s = Starter{Patience: time.Second}
+	s.Feed(video, now)
+	if got := s.Feed(video, now.Add(time.Second/2)); len(got) != 1 {
+		t.Errorf("no video: %d payloads", len(got))
 	}
 }

@@ -7,9 +7,11 @@ import "time"
 // Starter lets a stream begin where a decoder can start. Of MPEG-TS it holds
 // back what comes before the first random access point, except the tables (PAT
 // and what follows it) just before it; anything else passes at once. A stream
-// without such a point for Patience passes then.
+// without such a point for Patience passes then, and one without video after a
+// tenth of that.
 type Starter struct {
 	Patience time.Duration
+	video    bool
 	started  bool
 	first    time.Time
 	held     [][]byte // from the last PAT on
@@ -26,7 +28,13 @@ func (s *Starter) Feed(p []byte, now time.Time) [][]byte {
 	case s.first.IsZero():
 		s.first = now
 	}
-	if !IsTS(p) || now.Sub(s.first) > s.Patience {
+	if !IsTS(p) {
+		return s.start(p)
+	}
+	for i := 0; i < len(p) && !s.video; i += tsPacket {
+		s.video = video(p[i : i+tsPacket])
+	}
+	if waited := now.Sub(s.first); waited > s.Patience || !s.video && waited > s.Patience/10 {
 		return s.start(p)
 	}
 	key := firstKey(p)
