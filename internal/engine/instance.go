@@ -125,6 +125,12 @@ func (in *Instance) Batch(pkts [][]byte, emit Emit) error {
 	defer in.mu.Unlock()
 	for len(pkts) > 0 {
 		n := min(len(pkts), in.limits.Batch)
+		// Frames sent before come back in an upcall: have one if they are needed.
+		if in.dead == nil && in.slice.short(uint32(n)) {
+			if err := in.receiveUpcall(emit); err != nil {
+				return err
+			}
+		}
 		for _, p := range pkts[:n] {
 			in.receive(p)
 		}

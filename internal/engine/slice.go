@@ -157,6 +157,12 @@ func encode(v any) []byte {
 // received is how many frames wait in the receive ring.
 func (s *slice) received() uint32 { return s.rx.own - le32(s.u32(s.rx.at+ringCons)) }
 
+// short is true when fewer than n frames wait to be received into and some that
+// were sent have not been taken back.
+func (s *slice) short(n uint32) bool {
+	return le32(s.u32(s.fill.at))-s.fill.own < n && s.comp.own != le32(s.u32(s.comp.at+ringCons))
+}
+
 // takeLog is what the log ring holds beyond what was taken before. The SPA owns
 // head; size is ours and not read back.
 func (s *slice) takeLog() string {

@@ -157,8 +157,9 @@ static void watch(const struct stream_pkt *p, u64 now)
 	if (!w->window_ns) {
 		SPA_COUNT(streams, 1);
 		w->window_ns = now;
-		settle(w);
 	}
+	if (spa_unlikely(!w->place))
+		settle(w);
 	if (w->place)
 		v = values(w->place);
 	if (number(w, stream_seq(p->h), v))
@@ -197,6 +198,7 @@ void spa_tick(u64 now)
 {
 	struct watch *w;
 
+	stream_states_sweep(&streams, now);
 	for (w = NULL; (w = spa_table_next(&streams.t, w));) {
 		u64 ns = now - w->window_ns;
 

@@ -125,18 +125,14 @@ int stream_states_init(struct stream_states *s, size_t size, u32 max)
 	return spa_table_init(&s->t, size, max, s->seed);
 }
 
-/* Forgets up to 16 idle streams. True when there was one. */
-static SPA_COLD bool sweep(struct stream_states *s, u64 now)
+bool stream_states_sweep(struct stream_states *s, u64 now)
 {
 	struct stream_state *e;
 	u64 keys[16];
 	u32 n = 0, i;
 
-	if (s->swept_ns && now - s->swept_ns < 1000000000)
-		return false;
-	s->swept_ns = now;
 	for (e = NULL; n < spa_array_size(keys) && (e = spa_table_next(&s->t, e));)
-		if (now - e->used_ns >= STREAM_IDLE_NS)
+		if (now > e->used_ns && now - e->used_ns >= STREAM_IDLE_NS)
 			keys[n++] = e->key;
 	for (i = 0; i < n; i++) {
 		if (s->drop)
@@ -146,13 +142,22 @@ static SPA_COLD bool sweep(struct stream_states *s, u64 now)
 	return n;
 }
 
+/* The same when the table is full, but at most once a second: it looks at every stream. */
+static SPA_COLD bool make_room(struct stream_states *s, u64 now)
+{
+	if (s->swept_ns && now - s->swept_ns < 1000000000)
+		return false;
+	s->swept_ns = now;
+	return stream_states_sweep(s, now);
+}
+
 void *stream_states_get(struct stream_states *s, const struct stream_hdr *h)
 {
 	u64 key = stream_key(h, s->seed), now = spa_now();
 	struct stream_state *e = spa_table_find(&s->t, key);
 
 	if (spa_unlikely(!e)) {
-		if (s->t.used >= s->max && !sweep(s, now))
+		if (s->t.used >= s->max && !make_room(s, now))
 			return NULL;
 		e = spa_table_insert(&s->t, key);
 		if (!e)
@@ -160,6 +165,11 @@ void *stream_states_get(struct stream_states *s, const struct stream_hdr *h)
 		memcpy(e->id, h->id, sizeof(e->id));
 	} else if (spa_unlikely(!stream_same(e->id, h->id))) {
 		return NULL;	/* another stream with the same key: one in 2^64 */
+	} else if (spa_unlikely(now > e->used_ns && now - e->used_ns >= STREAM_IDLE_NS)) {
+		/* After so long a silence it is as new, swept or not. */
+		if (s->drop)
+			s->drop(e);
+		memset(e + 1, 0, ((size_t)1 << s->t.log2size) - sizeof(*e));
 	}
 	e->used_ns = now;
 	return e;

@@ -202,7 +202,8 @@ static inline bool stream_link_any(const struct stream_link *l)
  * What an SPA remembers of each stream: a table of the SPA's own structures,
  * which begin with struct stream_state. At most `max` at once; when it is full,
  * streams unheard of for 10 s make room (looked for once a second at most), so
- * senders of random ids cost no more than that.
+ * senders of random ids cost no more than that. A stream that comes back after
+ * so long a silence is a new one.
  */
 struct stream_state {
 	u64 key;
@@ -227,6 +228,9 @@ int stream_states_init(struct stream_states *s, size_t size, u32 max);
  * until the next call.
  */
 void *stream_states_get(struct stream_states *s, const struct stream_hdr *h);
+
+/* Forgets up to 16 idle streams, full or not; true when there was one. For a tick. */
+bool stream_states_sweep(struct stream_states *s, u64 now);
 
 /*
  * Which of the last STREAM_WINDOW numbers up to the highest have been seen:

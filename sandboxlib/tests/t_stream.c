@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The library's part for streams: data header, window of numbers, LZ4 blocks.
+ * Each against a naive model, under the sanitizers; every buffer is exactly as
+ * long as it claims to be, so a byte too far is seen.
+ */
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+#include "spa/lz.h"
+#include "spa/stream.h"
+#include "tap.h"
+
+/* No SPA here: what the library wants to be there. */
+SPA_MANIFEST("t_stream", "1.0");
+int spa_init(void) { return 0; }
+void spa_rx(struct spa_batch *b) { (void)b; }
+
+/* ---- LZ4 blocks -------------------------------------------------------- */
+
+static struct spa_lz_table table;
+
+/* Bytes of some structure: repeats near and far, runs, noise. */
+static u32 some_bytes(u8 *b, u32 max)
+{
+	u32 n = below(8) ? below(max + 1) : below(20), i = 0, len, from;
+
+	while (i < n) {
+		len = below(4) ? below(20) : below(400);
+		from = below(i + 1);
+		switch (below(4)) {
+		case 0:
+			for (; len && i < n; len--)
+				b[i++] = (u8)rnd();
+			break;
+		case 1:
+			for (from = (u32)rnd() % 256; len && i < n; len--)
+				b[i++] = (u8)from;
+			break;
+		default:
+			for (; len && i < n && from < i; len--)
+				b[i++] = b[from++];
+			if (!i)
+				b[i++] = 'x';
+			break;
+		}
+	}
+	return n;
+}
+
+static u8 *exact(const u8 *b, u32 n)
+{
+	u8 *p = malloc(n ? n : 1);
+
+	memcpy(p, b, n);
+	return p;
+}
+
+typedef int (*lz4_fn)(const char *, char *, int, int);
+
+static void test_lz(void)
+{
+	void *lib = dlopen("liblz4.so.1", RTLD_NOW);
+	lz4_fn their_unpack = lib ? (lz4_fn)dlsym(lib, "LZ4_decompress_safe") : NULL;
+	lz4_fn their_pack = lib ? (lz4_fn)dlsym(lib, "LZ4_compress_default") : NULL;
+	u32 round, wrong = 0, theirs = 0, shrunk = 0, short_room = 0, from_them = 0;
+	static u8 in[3000], back[3000];
+
+	for (round = 0; round < 20000; round++) {
+		u32 n = some_bytes(in, round % 10 ? 1424 : sizeof(in)), len, room = n + n / 255 + 16;
+		u8 *src = exact(in, n), *out = malloc(room), *dst = malloc(n ? n : 1), *packed;
+
+		len = spa_lz_pack(src, n, out, room, &table);
+		shrunk += len < n;
+		packed = exact(out, len);
+		wrong += !len || spa_lz_unpack(packed, len, dst, n) != (s32)n || memcmp(dst, in, n);
+		/* With a byte less of room on either side. */
+		if (n && spa_lz_unpack(packed, len, dst, n - 1) != -SPA_EPROTO)
+			wrong++;
+		free(out);
+		out = malloc(len);
+		wrong += spa_lz_pack(src, n, out, len, &table) != len;
+		short_room += spa_lz_pack(src, n, out, len - 1, &table) != 0;
+		if (their_unpack)
+			theirs += their_unpack((char *)packed, (char *)back, (int)len, sizeof(back)) != (int)n ||
+				  memcmp(back, in, n);
+		if (their_pack && n) {
+			u8 *o2 = malloc(room);
+			int l2 = their_pack((char *)src, (char *)o2, (int)n, (int)room);
+			u8 *p2 = exact(o2, (u32)l2);
+
+			from_them += spa_lz_unpack(p2, (u32)l2, dst, n) != (s32)n || memcmp(dst, in, n);
+			free(o2);
+			free(p2);
+		}
+		free(packed);
+		free(src);
+		free(out);
+		free(dst);
+	}
+	is(wrong, 0, "lz: 20000 blocks there and back");
+	is(short_room, 0, "lz: a block that does not fit is none");
+	ok(shrunk > 15000, "lz: most became shorter (%u)", shrunk);
+	if (!lib) {
+		skip("lz: liblz4 reads our blocks", "liblz4.so.1 is not installed");
+		skip("lz: and we read its blocks", "liblz4.so.1 is not installed");
+		return;
+	}
+	is(theirs, 0, "lz: liblz4 reads our blocks");
+	is(from_them, 0, "lz: and we read its blocks");
+	dlclose(lib);
+}
+
+/* An unpacker without a thought for speed: the format's text, line by line. -1: malformed. */
+static int naive_unpack(const u8 *p, u32 n, u8 *out, u32 room)
+{
+	u32 at = 0, o = 0, i, off, k;
+	u64 lit, len;
+
+	for (;;) {
+		if (at >= n)
+			return -1;
+		k = p[at++];
+		lit = k >> 4;
+		if (lit == 15)
+			do {
+				if (at >= n)
+					return -1;
+				lit += p[at];
+			} while (p[at++] == 255);
+		if (lit > n - at || lit > room - o)
+			return -1;
+		for (i = 0; i < lit; i++)
+			out[o++] = p[at++];
+		if (at == n)
+			return k & 15 ? -1 : (int)o;
+		if (n - at < 2)
+			return -1;
+		off = p[at] + 256u * p[at + 1];
+		at += 2;
+		len = k & 15;
+		if (len == 15)
+			do {
+				if (at >= n)
+					return -1;
+				len += p[at];
+			} while (p[at++] == 255);
+		len += 4;
+		if (!off || off > o || len > room - o)
+			return -1;
+		for (; len; len--, o++)
+			out[o] = out[o - off];
+	}
+}
+
+static void test_lz_garbage(void)
+{
+	static u8 in[1500], want[1500];
+	u32 round, wrong = 0, good = 0;
+
+	for (round = 0; round < 100000; round++) {
+		u32 n = 0, room = below(1425), i;
+		u8 *src, *dst = malloc(room ? room : 1);
+		int r, w;
+
+		if (below(2)) {	/* damaged */
+			static u8 raw[1424];
+			u32 len = some_bytes(raw, sizeof(raw));
+
+			n = spa_lz_pack(raw, len, in, sizeof(in), &table);
+			for (i = below(3); i && n; i--)
+				in[below(n)] = (u8)rnd();
+			room = len;
+			free(dst);
+			dst = malloc(room ? room : 1);
+		} else {	/* noise, of small numbers mostly */
+			n = below(200);
+			for (i = 0; i < n; i++)
+				in[i] = below(3) ? (u8)(below(5) << 4 | below(5)) : (u8)rnd();
+		}
+		src = exact(in, n);
+		r = spa_lz_unpack(src, n, dst, room);
+		w = naive_unpack(src, n, want, room);
+		wrong += (r < 0) != (w < 0) || (r >= 0 && (r != w || memcmp(dst, want, (size_t)r)));
+		good += r > 0;
+		free(src);
+		free(dst);
+	}
+	is(wrong, 0, "lz: 100000 damaged blocks and noise: as the naive unpacker has it");
+	ok(good > 1000 && good < 90000, "lz: some were blocks all the same (%u)", good);
+}
+
+/* ---- The window of numbers --------------------------------------------- */
+
+static void test_see(void)
+{
+	enum { N = 60000 };
+	static u8 seen[N];
+	u32 round, wrong = 0, kinds[5] = { 0 };
+	u64 gap;
+
+	for (round = 0; round < 300; round++) {
+		struct stream_seen s = { 0 };
+		u64 base = below(3) ? 1 : rnd() >> 4, top = 0, first = 0;
+		u32 i, at = below(100);
+
+		memset(seen, 0, sizeof(seen));
+		for (i = 0; i < 2000; i++) {
+			u32 n = at;
+			enum stream_order r, want;
+
+			switch (below(10)) {
+			case 0:
+				n = at > 1100 ? at - below(1100) : below(at + 1);
+				break;
+			case 1:
+				n = at + below(round % 3 ? 30 : 2000);
+				break;
+			case 2:
+				n = at > 64 ? at - below(64) : at;
+				break;
+			default:
+				n = at + 1;
+				break;
+			}
+			if (n >= N)
+				break;
+			if (n > at)
+				at = n;
+			r = stream_see(&s, base + n, &gap);
+			if (!top)
+				want = STREAM_NEXT;
+			else if (base + n > top)
+				want = base + n == top + 1 ? STREAM_NEXT : STREAM_AHEAD;
+			else if (top - (base + n) >= STREAM_WINDOW)
+				want = STREAM_OLD;
+			else
+				want = seen[n] ? STREAM_AGAIN : STREAM_BEHIND;
+			wrong += r != want;
+			wrong += gap != (want == STREAM_AHEAD ? base + n - top - 1 : 0);
+			kinds[want]++;
+			if (!top)
+				first = base + n;
+			if (base + n > top)
+				top = base + n;
+			if (want != STREAM_OLD)
+				seen[n] = 1;
+		}
+		wrong += s.first != first || s.top != top;
+	}
+	is(wrong, 0, "see: every number as the naive model has it");
+	ok(kinds[0] > 1000 && kinds[1] > 1000 && kinds[2] > 1000 && kinds[3] > 1000 && kinds[4] > 1000,
+	   "see: each kind was tried (%u %u %u %u %u)", kinds[0], kinds[1], kinds[2], kinds[3], kinds[4]);
+}
+
+/* ---- The data header --------------------------------------------------- */
+
+/* Which error a frame deserves, byte by byte. */
+static enum stream_err naive_parse(const u8 *f, u32 len)
+{
+	u32 total, udp, i, seq = 0;
+
+	if (len < 42 || f[12] != 8 || f[13] || f[14] != 0x45 || f[23] != 17 || (f[20] & 0x3f) || f[21])
+		return STREAM_FOREIGN;
+	total = f[16] * 256u + f[17];
+	udp = f[38] * 256u + f[39];
+	if (total + 14 > len || udp + 20 != total || udp < 56 || naive_sum(f + 14, 20, 0) != 0xffff)
+		return STREAM_BROKEN;
+	if ((f[40] | f[41]) && model_udp_error(f))
+		return STREAM_BROKEN;
+	for (i = 0; i < 8; i++)
+		seq |= f[42 + 24 + i];
+	return f[42] != 1 || !seq || f[42 + 46] || f[42 + 47] ? STREAM_UNKNOWN : STREAM_OK;
+}
+
+static void fix_ip(u8 *f)
+{
+	u16 c;
+
+	f[24] = f[25] = 0;
+	c = naive_check(naive_sum(f + 14, 20, 0));
+	f[24] = (u8)(c >> 8);
+	f[25] = (u8)c;
+}
+
+static void test_header(void)
+{
+	static const u8 a[4] = { 10, 0, 0, 1 }, b[4] = { 10, 0, 0, 2 };
+	u32 round, wrong = 0, changed = 0, kinds[4] = { 0 }, i;
+	static u8 f[1600];
+
+	for (round = 0; round < 100000; round++) {
+		u32 len = 90 + below(600), n = len, at;
+		struct stream_pkt p;
+		struct spa_frame fr;
+		enum stream_err want;
+		u8 *mem;
+
+		for (i = 42; i < len; i++)
+			f[i] = (u8)rnd();
+		f[42] = 1;
+		f[88] = f[89] = 0;
+		model_build(f, len, a, b, 5000, 5001, 64, below(2));
+		switch (below(8)) {
+		case 0:
+			at = below(92);
+			f[at] ^= (u8)(1u << below(8));
+			if (at >= 14 && at < 34 && below(2))
+				fix_ip(f);
+			break;
+		case 1:
+			n = below(len + 1);
+			break;
+		case 2:
+			n = len + below(20);
+			break;
+		case 3:
+			memset(f + 42 + 24, 0, 8);
+			f[40] = f[41] = 0;
+			break;
+		case 4:
+			f[39] = (u8)rnd();
+			break;
+		default:
+			break;
+		}
+		mem = exact(f, n);
+		fr = (struct spa_frame){ .data = mem, .len = n };
+		want = naive_parse(mem, n);
+		kinds[want]++;
+		if (stream_parse(&p, &fr) != want) {
+			wrong++;
+		} else if (!want) {
+			u32 shorter = below(p.len + 1);
+			struct stream_link l = { .dst_ip = (u32)rnd(), .src_port = (u16)rnd(),
+						 .src_ip = below(2) ? (u32)rnd() : 0, .dst_mac = { 2, 3 } };
+			u64 us = below(2) ? below(1000) : rnd() >> (1 + below(40));
+			u32 el = stream_elapsed_us(p.h), bu = stream_budget_us(p.h);
+
+			wrong += p.len != fr.len - 90 || fr.len > n || p.data != mem + 90;
+			/* Every change leaves both checksums right. */
+			stream_set_path(&p, (u16)rnd());
+			stream_spend(&p, us);
+			stream_redirect(mem, &l);
+			changed += (mem[40] | mem[41]) && model_udp_error(mem);
+			changed += naive_sum(mem + 14, 20, 0) != 0xffff;
+			changed += stream_elapsed_us(p.h) != (el + us > 0xffffffff ? 0xffffffff : el + us);
+			changed += bu == STREAM_NO_BUDGET ? stream_budget_us(p.h) != bu
+							  : stream_budget_us(p.h) != (us > bu ? 0 : bu - us);
+			stream_set_len(&p, &fr, shorter);
+			stream_seal(&p);
+			changed += (mem[40] | mem[41]) && model_udp_error(mem);
+			changed += naive_sum(mem + 14, 20, 0) != 0xffff || fr.len != 90 + shorter;
+			changed += naive_parse(mem, fr.len) != STREAM_OK;
+		}
+		free(mem);
+	}
+	is(wrong, 0, "header: 100000 frames taken or refused as the naive parser has it");
+	is(changed, 0, "header: every change leaves lengths and checksums right");
+	ok(kinds[0] > 1000 && kinds[1] > 1000 && kinds[2] > 1000 && kinds[3] > 1000,
+	   "header: each kind was tried (%u %u %u %u)", kinds[0], kinds[1], kinds[2], kinds[3]);
+}
+
+int main(void)
+{
+	seed_from_env(7);
+	test_lz();
+	test_lz_garbage();
+	test_see();
+	test_header();
+	return done();
+}
