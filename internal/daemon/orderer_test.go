@@ -5,6 +5,7 @@ package daemon
 import (
 	"encoding/binary"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,13 +25,21 @@ func arrival(seq uint64) transport.Delivery {
 
 func wall() uint64 { return uint64(time.Now().UnixNano()) }
 
-func collect() (*orderer, *[]uint64) {
+// collect makes an orderer, and a function that gives what it has delivered.
+func collect() (*orderer, func() []uint64) {
+	var mu sync.Mutex
 	var got []uint64
 	return newOrderer(wall, func(ps []packet) {
+		mu.Lock()
+		defer mu.Unlock()
 		for _, p := range ps {
 			got = append(got, binary.BigEndian.Uint64(p.data))
 		}
-	}), &got
+	}), func() []uint64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(got)
+	}
 }
 
 func TestOrdererOrders(t *testing.T) {
@@ -39,19 +48,19 @@ func TestOrdererOrders(t *testing.T) {
 		for _, seq := range []uint64{7, 9, 8, 8, 7, 12, 10} {
 			o.take([]transport.Delivery{arrival(seq)})
 		}
-		if want := []uint64{7, 8, 9, 10}; !slices.Equal(*got, want) {
-			t.Errorf("%v, want %v", *got, want)
+		if want := []uint64{7, 8, 9, 10}; !slices.Equal(got(), want) {
+			t.Errorf("%v, want %v", got(), want)
 		}
 		// 11 is waited for, and no longer than that.
 		time.Sleep(holdFor - time.Millisecond)
 		synctest.Wait()
-		if len(*got) != 4 {
-			t.Errorf("too early: %v", *got)
+		if len(got()) != 4 {
+			t.Errorf("too early: %v", got())
 		}
 		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
-		if want := []uint64{7, 8, 9, 10, 12}; !slices.Equal(*got, want) {
-			t.Errorf("%v, want %v", *got, want)
+		if want := []uint64{7, 8, 9, 10, 12}; !slices.Equal(got(), want) {
+			t.Errorf("%v, want %v", got(), want)
 		}
 		o.take([]transport.Delivery{arrival(11)})
 		r, s := o.measure(), o.sum()
@@ -77,8 +86,8 @@ func TestOrdererFilteredIsNotLost(t *testing.T) {
 		t.Error("done before the end")
 	}
 	o.take([]transport.Delivery{end})
-	if s := o.sum(); !slices.Equal(*got, []uint64{1, 3}) || s.filtered != 1 || s.lost != 0 || !o.done() {
-		t.Errorf("%v %+v", *got, s)
+	if s := o.sum(); !slices.Equal(got(), []uint64{1, 3}) || s.filtered != 1 || s.lost != 0 || !o.done() {
+		t.Errorf("%v %+v", got(), s)
 	}
 }
 
@@ -86,8 +95,8 @@ func TestOrdererFlush(t *testing.T) {
 	o, got := collect()
 	o.take([]transport.Delivery{arrival(1), arrival(3), arrival(6)})
 	o.flush()
-	if s := o.sum(); !slices.Equal(*got, []uint64{1, 3, 6}) || s.lost != 3 {
-		t.Errorf("%v %+v", *got, s)
+	if s := o.sum(); !slices.Equal(got(), []uint64{1, 3, 6}) || s.lost != 3 {
+		t.Errorf("%v %+v", got(), s)
 	}
 	o.close()
 }
@@ -107,18 +116,18 @@ func TestOrdererProperty(t *testing.T) {
 		}
 		o.flush()
 		o.close()
-		for i := 1; i < len(*got); i++ {
-			if (*got)[i] <= (*got)[i-1] {
-				t.Fatalf("%d after %d", (*got)[i], (*got)[i-1])
+		for i := 1; i < len(got()); i++ {
+			if got()[i] <= got()[i-1] {
+				t.Fatalf("%d after %d", got()[i], got()[i-1])
 			}
 		}
-		for _, g := range *got {
+		for _, g := range got() {
 			if !slices.Contains(seqs, g) {
 				t.Fatalf("%d was never sent", g)
 			}
 		}
 		s := o.sum()
-		span := (*got)[len(*got)-1] - seqs[0] + 1
+		span := got()[len(got())-1] - seqs[0] + 1
 		if s.packets+s.lost != span || s.packets+s.late+s.duplicates != uint64(len(seqs)) {
 			t.Fatalf("span %d of %d packets: %+v", span, len(seqs), s)
 		}
