@@ -127,6 +127,9 @@ func (n *Node) onAck(from Peer, m *Ack) {
 	if p != nil && p.probing && p.pingSeq == m.Seq {
 		p.probing = false
 		p.measure(n.now-p.pingAt, n.cfg.HystPercent, n.cfg.HystSamples)
+		if p.samples == 1 {
+			n.ping(p)
+		}
 	}
 	n.compare(from, m.Digest, m.Region)
 }
@@ -151,7 +154,9 @@ func (n *Node) compare(from Peer, digest uint64, r Region) {
 // measure takes a round trip. The published cost changes only after samples
 // that agree on a change, so that routes do not flap.
 func (p *peer) measure(rtt Time, percent, samples int) {
-	if p.samples == 0 {
+	if p.samples == 0 || p.samples == 1 && rtt < p.srtt {
+		// The first round trip may hold the handshake of the session: a shorter second
+		// one counts alone.
 		p.srtt, p.rttvar = rtt, rtt/2
 	} else {
 		d := p.srtt - rtt
@@ -167,7 +172,7 @@ func (p *peer) measure(rtt Time, percent, samples int) {
 	} else {
 		p.over = 0
 	}
-	if p.samples == 1 || int(p.over) >= samples {
+	if p.samples <= 2 || int(p.over) >= samples {
 		p.costUs, p.over = max(us, 1), 0
 	}
 }
@@ -188,7 +193,9 @@ func (n *Node) ackLate(h HostID, seq uint32) {
 	if p == nil || !p.probing || p.pingSeq != seq {
 		return
 	}
-	p.lossSample(1)
+	if p.samples > 0 { // before, it is the session that takes its time
+		p.lossSample(1)
+	}
 	if p.heard > p.pingAt {
 		p.probing = false // it spoke in the meantime: it lives
 		return
