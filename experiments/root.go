@@ -7,6 +7,7 @@ import (
 
 	"sandstream/experiments/adaptive"
 	"sandstream/experiments/bench"
+	"sandstream/experiments/churn"
 	"sandstream/experiments/jitter"
 	"sandstream/experiments/penalty"
 	"sandstream/experiments/regions"
@@ -37,6 +38,7 @@ func newRoot() *cobra.Command {
 		jitter.Command(),
 		adaptive.Command(),
 		bench.Command(),
+		churn.Command(),
 		penalty.Command(),
 		regions.Command(),
 		topology.Command(),

@@ -26,6 +26,9 @@ type sub struct {
 	swaps, repairs            int
 	since                     Time // of the state
 	swapping                  bool
+	// met says that it was admitted once: it is then sought again for as long as it
+	// takes, and not refused for what a crash or a partition makes of the paths.
+	met bool
 }
 
 // wants says whether packets are to be delivered.
@@ -38,7 +41,24 @@ func (u *sub) wants() bool {
 	return false
 }
 
-const subTries = 6
+const (
+	subTries  = 6
+	lostTries = 600 // of one that was admitted once, a second apart
+	lostRetry = time.Second
+)
+
+// again asks once more later, if there are tries left.
+func (n *Node) again(u *sub, wait Time) bool {
+	switch {
+	case u.met && u.tries < lostTries:
+		n.after(lostRetry, timer{what: tSub, key: uint64(u.id)})
+	case !u.met && u.tries < subTries:
+		n.after(wait, timer{what: tSub, key: uint64(u.id)})
+	default:
+		return false
+	}
+	return true
+}
 
 // Subscribe asks for a stream by its id, or with a zero id by its public name.
 // What becomes of it is told by SubChanged.
@@ -109,6 +129,9 @@ func (n *Node) setSub(u *sub, st ContractState, reason string) {
 		u.since = n.now
 	}
 	u.state, u.reason = st, reason
+	if st == Admitted {
+		u.met, u.tries = true, 0
+	}
 	n.emit(SubChanged{Sub: n.subStatus(u)})
 	if wanted != u.wants() {
 		if s := n.streams[u.stream]; s != nil {
@@ -156,8 +179,7 @@ func (n *Node) getAnswer(r *request, infos []StreamInfo, why string) {
 		return i.ID == u.stream || u.stream == StreamID{} && i.Public && i.Name == u.name
 	})
 	if i < 0 {
-		if u.tries < subTries {
-			n.after(2*n.cfg.RetryInterval, timer{what: tSub, key: uint64(u.id)})
+		if n.again(u, 2*n.cfg.RetryInterval) {
 			return
 		}
 		if why == "" {
@@ -195,9 +217,7 @@ func (n *Node) askPath(u *sub, to Peer, exclude []HostID) {
 // subReqFailed follows a SubReq that came to nothing.
 func (n *Node) subReqFailed(r *request) {
 	if u := n.subByID(r.sub); u != nil && u.state == Resolving {
-		if u.tries < subTries {
-			n.after(n.cfg.RetryInterval, timer{what: tSub, key: uint64(u.id)})
-		} else {
+		if !n.again(u, n.cfg.RetryInterval) {
 			n.setSub(u, Refused, "the publisher finds no path")
 		}
 		return
@@ -366,7 +386,7 @@ func (n *Node) onRefuse(_ Peer, m *Refuse) {
 	if r == nil {
 		return
 	}
-	if u := n.subByID(r.sub); u != nil && u.state == Resolving {
+	if u := n.subByID(r.sub); u != nil && u.state == Resolving && !u.met {
 		n.setSub(u, Refused, m.Reason)
 		return
 	}
@@ -393,6 +413,10 @@ func (n *Node) evaluate(u *sub, s *stream) {
 		}
 		why := n.breach(u, s)
 		switch {
+		case u.met: // what is delivered is judged from now on
+			u.repairs++
+			u.recent, u.reports = [4]Report{}, 0
+			n.setSub(u, Admitted, "")
 		case why == "":
 			n.setSub(u, Admitted, "")
 		case n.mayStartSwap(u):

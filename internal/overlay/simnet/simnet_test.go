@@ -62,15 +62,6 @@ func (w *Net) check(t testing.TB) {
 	}
 }
 
-func (w *Net) up() []*Host {
-	var v []*Host
-	for _, h := range w.hosts {
-		if h.Up {
-			v = append(v, h)
-		}
-	}
-	return v
-}
 
 func TestCrash(t *testing.T) {
 	for _, m := range []int{2, 5, 30, 300} {
