@@ -212,7 +212,8 @@ type SubReq struct {
 	Subscriber Peer     `cbor:"3,keyasint"`
 	Point      Point    `cbor:"4,keyasint"` // an id the subscriber owns
 	Contract   Contract `cbor:"5,keyasint"`
-	Exclude    []HostID `cbor:"6,keyasint,omitempty"` // hosts to stay clear of
+	Exclude    []HostID `cbor:"6,keyasint,omitempty"`  // hosts to stay clear of
+	Direct     bool     `cbor:"20,keyasint,omitempty"` // over no other host: one was in the way that is dead
 }
 
 // Graft makes the path: routed from the tree towards the subscriber's id.

@@ -355,7 +355,9 @@ func (n *Node) repair(s *stream) {
 			c.Degrade = u.contract.Degrade
 		}
 	}
-	m := &SubReq{Stream: s.info.ID, Subscriber: n.self, Point: n.ownPoint(), Contract: c, Exclude: s.avoid}
+	// A way that came to nothing led over another dead host, which nobody on it has
+	// noticed yet: the second try is for the link between the two, which is always there.
+	m := &SubReq{Stream: s.info.ID, Subscriber: n.self, Point: n.ownPoint(), Contract: c, Exclude: s.avoid, Direct: s.tries > 1}
 	r := &request{what: reqSub, to: to, msg: m, tries: 1, wait: n.cfg.RepairTimeout, strm: s.info.ID}
 	if n.request(r) {
 		s.req = r.id

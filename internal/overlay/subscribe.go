@@ -260,7 +260,7 @@ func (n *Node) graftOn(s *stream, m *SubReq, hops uint8) {
 		return
 	}
 	next := m.Subscriber
-	if !n.covers(m.Point) {
+	if !m.Direct && !n.covers(m.Point) {
 		p, detour := n.nextHop(m.Point, func(h HostID) bool {
 			return slices.Contains(m.Exclude, h) || s.onPath(h)
 		})
