@@ -48,11 +48,15 @@ func (c *Count) add(d Count) {
 
 // Flows counts UDP datagrams by sender, receiver, size of the UDP payload and time.
 // Its Watch is for netem.Options. Stream data is sealed, so that its size is all that
-// tells one stream from another: payloads of one size are one stream.
+// tells one kind of payload from another.
 type Flows struct {
-	mu   sync.Mutex
-	bins map[flow][]Count // by time the packet was sent
+	mu    sync.Mutex
+	bins  map[flow][]Count // by time the packet was sent
+	stall []time.Duration  // when packets were delivered far too late
 }
+
+// tooLate is a delay by the machine, not by the emulated network, that spoils a figure.
+const tooLate = 50 * time.Millisecond
 
 // NewFlows starts with nothing seen.
 func NewFlows() *Flows { return &Flows{bins: map[flow][]Count{}} }
@@ -81,16 +85,33 @@ func (f *Flows) Watch(e netem.Event) {
 	}
 	s[i].add(c)
 	f.bins[k] = s
+	if e.Kind == netem.Delivered && e.At-e.Due > tooLate {
+		f.stall = append(f.stall, e.At)
+	}
+}
+
+// Stalls lists the tenths of a second in which the machine was too busy to deliver
+// packets when they were due.
+func (f *Flows) Stalls() []time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var v []time.Duration
+	for _, at := range f.stall {
+		if at = at.Truncate(binWidth); len(v) == 0 || v[len(v)-1] != at {
+			v = append(v, at)
+		}
+	}
+	return v
 }
 
 // Between sums what was sent from host from to host to at times t0..t1 (since the
-// network's start), of payload sizes min..max. The times are rounded down to tenths of
-// a second.
-func (f *Flows) Between(from, to, minSize, maxSize int, t0, t1 time.Duration) (sum Count) {
+// network's start), of the UDP payload sizes that fit. The times are rounded down to
+// tenths of a second.
+func (f *Flows) Between(from, to int, fits func(size int) bool, t0, t1 time.Duration) (sum Count) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for k, s := range f.bins {
-		if k.from != from || k.to != to || k.size < minSize || k.size > maxSize {
+		if k.from != from || k.to != to || !fits(k.size) {
 			continue
 		}
 		for i := int(t0 / binWidth); i < min(len(s), int(t1/binWidth)); i++ {
@@ -110,4 +131,20 @@ func (f *Flows) All(t0, t1 time.Duration) (sum Count) {
 		}
 	}
 	return sum
+}
+
+// Sizes counts the datagrams from one host to another by the size of the UDP payload.
+func (f *Flows) Sizes(from, to int, t0, t1 time.Duration) map[int]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sizes := map[int]int{}
+	for k, s := range f.bins {
+		if k.from != from || k.to != to {
+			continue
+		}
+		for i := int(t0 / binWidth); i < min(len(s), int(t1/binWidth)); i++ {
+			sizes[k.size] += s[i].Sent
+		}
+	}
+	return sizes
 }

@@ -99,9 +99,15 @@ func newLab(t *testing.T, hosts int, seed uint64, limit time.Duration) *lab {
 			t.Error(err)
 		}
 		t.Logf("figures:\n%s", b.String())
-		if file := os.Getenv("NETTEST_LOGS"); file != "" { // to look at afterwards
-			if err := os.CopyFS(file, os.DirFS(dir)); err != nil {
-				t.Log(err)
+		if to := os.Getenv("NETTEST_LOGS"); to != "" { // to look at afterwards
+			for _, h := range l.Hosts {
+				b, err := os.ReadFile(h.Log)
+				if err == nil {
+					err = os.WriteFile(filepath.Join(to, filepath.Base(h.Log)), b, 0o600)
+				}
+				if err != nil {
+					t.Log(err)
+				}
 			}
 		}
 	})

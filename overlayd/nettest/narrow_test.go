@@ -111,10 +111,10 @@ func (l *lab) narrow(t *testing.T) {
 	t1 := l.now()
 	var full, thin, refused int
 	for _, w := range all {
-		if !w.process.running() {
+		if said := w.talk.String(); !w.process.running() {
 			refused++
-			if !strings.Contains(w.talk.String(), "uplink") {
-				t.Errorf("host %d is refused, but not for the uplink: %s", w.host, w.talk.String())
+			if !strings.Contains(said, "refused") || !strings.Contains(said, "uplink") {
+				t.Errorf("host %d has ended, but was not refused for the uplink: %s", w.host, said)
 			}
 			continue
 		}
@@ -142,7 +142,7 @@ func (l *lab) narrow(t *testing.T) {
 	for j := range hosts {
 		if j != source {
 			// What the filter leaves of a payload has any length.
-			c := l.flows.Between(source, j, 300, payloadSize+sealRoom, t0, t1)
+			c := l.flows.Between(source, j, func(size int) bool { return size > 300 }, t0, t1)
 			sent += float64(c.Bytes) * 8 / (t1 - t0).Seconds()
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"sandstream/internal/netem"
 	"sandstream/overlayapi/overlayv1"
 )
@@ -50,8 +52,9 @@ func TestSixteenHosts(t *testing.T) {
 	if !t.Run("join", l.join) {
 		return
 	}
-	t.Run("idle", l.idle)
+	t.Run("idle", func(t *testing.T) { l.idle(t, m) })
 	t.Run("video", func(t *testing.T) { l.video(t, m) })
+	l.costs(t, m, "after the video")
 	s := l.startStamped(t)
 	if s != nil {
 		t.Run("kill", func(t *testing.T) { l.kill(t, s) })
@@ -66,6 +69,8 @@ func TestSixteenHosts(t *testing.T) {
 	}
 	stats := l.Net.Stats()
 	l.figures.Add("datagrams moved; late by", fmt.Sprintf("%d; %v on average, %v at most", stats.Of(netem.Delivered), stats.LateMean, stats.LateMax), "", true)
+	l.figures.Add("tenths of a second with packets 50 ms late by this machine", fmt.Sprintf("%d", len(l.flows.Stalls())), "", true)
+	t.Logf("stalls of this machine: %v", l.flows.Stalls())
 }
 
 // join starts all hosts, each through one that runs already.
@@ -95,7 +100,7 @@ func (l *lab) join(t *testing.T) {
 }
 
 // idle measures what the overlay costs when nothing flows, while links are measured.
-func (l *lab) idle(t *testing.T) {
+func (l *lab) idle(t *testing.T, m netem.Matrix) {
 	t0 := l.now()
 	time.Sleep(8 * time.Second)
 	t1 := l.now()
@@ -105,7 +110,35 @@ func (l *lab) idle(t *testing.T) {
 	for _, s := range poll(l.ctx, l.Clients()) {
 		heap, goroutines = max(heap, s.GetHeapBytes()), max(goroutines, uint64(s.GetGoroutines()))
 	}
+	l.costs(t, m, "after 8 s")
 	l.figures.Add("idle: largest heap, most goroutines of a daemon", fmt.Sprintf("%d KiB, %d", heap>>10, goroutines), "", true)
+}
+
+// costs compares the costs of links as the hosts have measured them with the delays of
+// the emulated network.
+func (l *lab) costs(t *testing.T, m netem.Matrix, when string) {
+	var off []float64
+	for i, c := range l.Clients() {
+		r, err := c.Peers(l.ctx, connect.NewRequest(&overlayv1.PeersRequest{}))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, p := range r.Msg.GetPeers() {
+			if j, ok := l.index[p.GetHost().GetId()]; ok && p.GetRttUs() > 0 {
+				d := m[i][j].Delay + m[j][i].Delay
+				off = append(off, float64(p.GetCostUs())*2/float64(d.Microseconds())-1)
+			}
+		}
+	}
+	if len(off) == 0 {
+		t.Error("no host has measured a link")
+		return
+	}
+	slices.Sort(off)
+	q := func(share float64) float64 { return 100 * off[int(share*float64(len(off)-1))] }
+	l.figures.Add("link costs of "+fmt.Sprint(len(off))+" links against true delays, "+when,
+		fmt.Sprintf("min %+.0f %%, median %+.0f %%, P90 %+.0f %%, max %+.0f %%", q(0), q(.5), q(.9), q(1)), "", true)
 }
 
 // stampedRun is a stream of numbered payloads that flows through kill and partition.
@@ -288,6 +321,9 @@ func (l *lab) partition(t *testing.T, s *stampedRun) {
 		return nil
 	})
 	back = max(0, l.now()-healed-time.Second)
+	if err != nil {
+		l.explain(t, s)
+	}
 	l.check(t, "stream flows to every survivor after healing", round(back)+because(err), "≤ 30 s", err == nil && back <= 30*time.Second)
 	var near time.Duration
 	n := 0
@@ -300,6 +336,30 @@ func (l *lab) partition(t *testing.T, s *stampedRun) {
 		}
 	}
 	l.check(t, fmt.Sprintf("longest silence at %d subscribers on the publisher's side", n), round(near), "≤ 5 s", near <= 5*time.Second)
+}
+
+// explain logs what the hosts know of a stream that does not arrive everywhere.
+func (l *lab) explain(t *testing.T, s *stampedRun) {
+	for i, c := range l.Clients() {
+		r, err := c.Streams(l.ctx, connect.NewRequest(&overlayv1.StreamsRequest{}))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, st := range r.Msg.GetStreams() {
+			if st.GetName() == s.Name {
+				path, _ := l.hops(st.GetPath())
+				var children []int
+				for _, b := range st.GetChildren() {
+					children = append(children, l.index[b.GetHost().GetId()])
+				}
+				t.Logf("host %d: %q comes by %v, goes on to %v, %d packets", i, s.Name, path, children, st.GetPackets())
+			}
+		}
+		if sub, err := l.subscription(i, s.Name); err == nil {
+			t.Logf("host %d: %s: %s; %v; %v", i, sub.GetState(), sub.GetReason(), sub.GetMeasured(), sub.GetDelivery())
+		}
+	}
 }
 
 // order ends the stream and judges all of it.
