@@ -125,7 +125,7 @@ func (s *servers) close() {
 		s.cancel()
 	}
 	for _, l := range []net.Listener{s.api, s.metrics, s.web} {
-		if l != nil {
+		if l != nil && len(s.https) == 0 { // else their servers close them
 			l.Close()
 		}
 	}
