@@ -25,13 +25,13 @@ const maxDatagram = overhead + maxSealed
 
 // What one system call moves.
 const (
-	rxMessages   = 8       // buffers of a recvmmsg
-	rxBuffer     = 1 << 16 // bytes of each: a train of datagrams put together by GRO
-	rxSmall      = 2048    // without GRO
-	txMessages   = 192     // datagrams or trains of a sendmmsg
-	txArena      = 1 << 18 // bytes of all of them
-	trainBytes   = 65_000  // bytes of a train; with headers below 65,536
-	trainPackets = 64      // datagrams of a train: the limit of kernels before 6.8
+	rxMessages   = 8                // buffers of a recvmmsg; one while there is little traffic
+	rxBuffer     = 1 << 16          // bytes of each: a train of datagrams put together by GRO
+	rxSmall      = 2048             // without GRO
+	txMessages   = 70               // datagrams or trains of a sendmmsg
+	txArena      = 70 * maxDatagram // bytes of all of them
+	trainBytes   = 65_000           // bytes of a train; with headers below 65,536
+	trainPackets = 64               // datagrams of a train: the limit of kernels before 6.8
 )
 
 // batchConn is what x/net's two packet connections have in common. Their
@@ -113,10 +113,13 @@ type rxBatch struct {
 	msgs []ipv4.Message
 }
 
-func newRxBatch(gro bool) *rxBatch {
+func newRxBatch(gro, hot bool) *rxBatch {
 	n, size := rxMessages, rxBuffer
 	if !gro {
 		n, size = 64, rxSmall
+	}
+	if !hot {
+		n /= rxMessages
 	}
 	r := &rxBatch{msgs: make([]ipv4.Message, n)}
 	arena := make([]byte, n*size)
@@ -128,18 +131,26 @@ func newRxBatch(gro bool) *rxBatch {
 	return r
 }
 
-// Idle hosts share the buffers of busy ones in the same process.
+// Idle hosts share their buffers with others in the same process.
 var (
-	rxGRO   = sync.Pool{New: func() any { return newRxBatch(true) }}
-	rxPlain = sync.Pool{New: func() any { return newRxBatch(false) }}
+	rxPools [4]sync.Pool // of *rxBatch, see getRx
 	txPool  = sync.Pool{New: func() any { return newTxBatch() }}
 )
 
-func (u *udpBatch) rxPool() *sync.Pool {
+// getRx gives buffers; many if there is much traffic.
+func (u *udpBatch) getRx(hot bool) (rx *rxBatch, put func()) {
+	i := 0
 	if u.gro {
-		return &rxGRO
+		i = 1
 	}
-	return &rxPlain
+	if hot {
+		i += 2
+	}
+	rx, _ = rxPools[i].Get().(*rxBatch)
+	if rx == nil {
+		rx = newRxBatch(u.gro, hot)
+	}
+	return rx, func() { rxPools[i].Put(rx) }
 }
 
 // read fills r with what has come and gives the messages that were filled.
@@ -205,6 +216,12 @@ type txBatch struct {
 	count []int // datagrams of a message
 	owner []*peer
 	oob   []byte
+
+	// Room for drain and sendFrom: on the stack it would stay with every goroutine
+	// that ever sends.
+	turn    [txMessages]*peer
+	queued  [drainAtOnce]queued
+	control [drainAtOnce][]byte
 }
 
 func newTxBatch() *txBatch {

@@ -10,7 +10,8 @@
 // QUIC runs on the control socket, for handshakes and for control messages too
 // long for a datagram. A handshake proves both hosts' keys (TLS 1.3), that they
 // know the join token or that a CA signed them, and gives both the keys of a
-// session. QUIC connections are closed after 3 s without use.
+// session. QUIC connections are closed after a second without use, and without
+// any the QUIC library itself is put away.
 //
 // The data socket carries sealed datagrams: control messages and packets of
 // streams (package frame). A datagram is
@@ -22,9 +23,14 @@
 //	16  n  payload sealed with AES-256-GCM, or ChaCha20-Poly1305 if a host has no AES in hardware
 //	 +  16 tag
 //
+// An empty control message is a sign of life: sent when a peer's messages have
+// gone without any datagram in return for a second. A host that hears nothing
+// for 3 s makes a new session, as the peer may have started anew.
+//
 // What does not parse, names no session, does not open or came before is
-// counted and dropped; it changes no other state. A session costs about 600
-// bytes and no goroutine, so that an idle host with many neighbours is small.
+// counted and dropped; it changes no other state. A session costs about 1 KB
+// and no goroutine: an idle host with 30 neighbours takes 54 KB of heap and has
+// two goroutines (TestIdleFootprint).
 //
 // Datagrams are sent and received in batches (sendmmsg, recvmmsg), and where the
 // kernel can, as trains that it cuts (UDP_SEGMENT) and puts together (UDP_GRO).

@@ -24,7 +24,7 @@ const (
 	maxPending     = 64        // control messages that wait for a handshake
 	pendingBytes   = 256 << 10 // and their bytes
 	controlQueue   = 256       // control datagrams that wait for their turn
-	drainAtOnce    = 64        // datagrams of one peer before the next one's turn
+	drainAtOnce    = 46        // datagrams of one peer before the next one's turn: one train
 	ringStart      = 64
 	silence        = 3 * time.Second // unanswered for so long: a new handshake
 	firstBackoff   = 200 * time.Millisecond
@@ -57,6 +57,7 @@ type peer struct {
 	used     atomic.Bool                 // something came or went since the last tick
 	answered atomic.Bool                 // a datagram has come since asked was set
 	forwards atomic.Int32                // legs in the forwarding table: kept while there are any
+	owes     atomic.Bool                 // a control message has come since we sent anything
 	seen     atomic.Pointer[net.UDPAddr] // where the newest datagram came from
 
 	limitMu   sync.Mutex
@@ -194,6 +195,7 @@ func (p *peer) pop(now time.Duration, q []queued, c [][]byte, limit int) (_ []qu
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.used.Store(true)
+	p.owes.Store(false)
 	s, to = p.sendSession(), p.data
 	take := min(len(p.control), limit)
 	c = append(c, p.control[:take]...)

@@ -21,7 +21,7 @@ import (
 const MaxMessage = 64 << 10
 
 const (
-	idleConn     = 3 * time.Second // QUIC connections are closed after so long: sessions outlive them
+	idleConn     = time.Second     // QUIC connections are closed after so long: sessions outlive them
 	streamWait   = 3 * time.Second // for a step of the handshake or a message
 	dialsAtOnce  = 16
 	exporterName = "EXPERIMENTAL sandstream v1"
@@ -40,14 +40,6 @@ func quicConfig() *quic.Config {
 		DisablePathMTUDiscovery:        true,
 	}
 }
-
-// quicSocket hides from the QUIC library that this is a UDP socket: its batch
-// buffers would be most of what an idle host needs, for a few packets a minute.
-type quicSocket struct{ *net.UDPConn }
-
-func (quicSocket) SyscallConn()            {} // not the method that the library looks for
-func (quicSocket) ReadMsgUDP()             {} // nor this
-func (quicSocket) SetReadBuffer(int) error { return nil }
 
 // dial connects to the peer in the background unless that is already under
 // way or was just tried in vain. p.mu is held.
@@ -212,10 +204,16 @@ func export(conn *quic.Conn) (*exported, error) {
 func (t *Transport) connect(addr netip.AddrPort, want overlay.HostID) (*peer, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.cfg.HandshakeTimeout)
 	defer cancel()
-	conn, err := t.quic.Dial(ctx, net.UDPAddrFromAddrPort(addr), t.tls, t.quicConf)
+	q, err := t.control.acquire()
 	if err != nil {
+		return nil, err
+	}
+	conn, err := q.Dial(ctx, net.UDPAddrFromAddrPort(addr), t.control.tls, t.control.conf)
+	if err != nil {
+		t.control.release()
 		return nil, explain(addr.String(), err)
 	}
+	context.AfterFunc(conn.Context(), t.control.release)
 	p, err := t.greet(ctx, conn, addr, want)
 	if err != nil {
 		_ = conn.CloseWithError(codeDone, "")
@@ -311,48 +309,6 @@ func (t *Transport) establish(s *session, conn *quic.Conn, addr netip.AddrPort, 
 	}
 	t.stats.handshakes.Add(1)
 	p.stats.handshakes.Add(1)
-}
-
-// accept takes connections until the listener is closed.
-func (t *Transport) accept() {
-	for {
-		conn, err := t.listener.Accept(t.ctx)
-		if err != nil {
-			return
-		}
-		if !t.spawn(func() { t.serve(conn) }) {
-			return
-		}
-	}
-}
-
-// admit bounds the connections that hosts not known yet can make us keep.
-func (t *Transport) admit(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
-	t.admitMu.Lock()
-	ok := t.inbound < t.cfg.MaxInbound && t.admission.take(t.now(), 1, float64(t.cfg.Handshakes), float64(t.cfg.Handshakes))
-	if ok {
-		t.inbound++
-	}
-	t.admitMu.Unlock()
-	if !ok {
-		t.stats.handshakesRefused.Add(1)
-		return nil, errors.New("too many handshakes")
-	}
-	context.AfterFunc(ctx, func() {
-		t.admitMu.Lock()
-		t.inbound--
-		t.admitMu.Unlock()
-	})
-	return ctx, nil
-}
-
-// busy asks diallers to prove their address first (QUIC's Retry) once half of
-// what admit allows is in use: a flood from forged addresses then costs us no
-// state.
-func (t *Transport) busy(net.Addr) bool {
-	t.admitMu.Lock()
-	defer t.admitMu.Unlock()
-	return t.inbound > t.cfg.MaxInbound/2 || t.admission.last != 0 && t.admission.tokens < float64(t.cfg.Handshakes)/2
 }
 
 // serve is the listener's side of a connection.

@@ -28,7 +28,6 @@ type reader struct {
 // read reads the data socket until it is closed.
 func (t *Transport) read() {
 	r := &reader{t: t}
-	pool := t.data.rxPool()
 	for {
 		if err := t.data.wait(); errors.Is(err, net.ErrClosed) {
 			return
@@ -36,7 +35,8 @@ func (t *Transport) read() {
 			t.data.rested()
 			continue
 		}
-		rx := pool.Get().(*rxBatch)
+		hot := t.hot.Load()
+		rx, put := t.data.getRx(hot)
 		r.group = make([][]byte, 0, groupMax)
 		for {
 			msgs, err := t.data.read(rx)
@@ -49,6 +49,9 @@ func (t *Transport) read() {
 			for i := range msgs {
 				b, size := train(&msgs[i])
 				from, _ := msgs[i].Addr.(*net.UDPAddr)
+				if len(b) == 0 {
+					t.stats.malformed.Add(1)
+				}
 				for len(b) > 0 {
 					n := min(size, len(b))
 					r.datagram(b[:n], from)
@@ -57,12 +60,12 @@ func (t *Transport) read() {
 				r.forward()
 			}
 			t.kick()
-			if !t.hot.Load() {
+			if !hot || !t.hot.Load() {
 				break
 			}
 		}
 		r.last, r.group = nil, nil
-		pool.Put(rx)
+		put()
 		if t.closed.Load() {
 			return
 		}
@@ -108,7 +111,11 @@ func (r *reader) datagram(b []byte, from *net.UDPAddr) {
 		p.roam(from)
 	}
 	p.stats.rxBytes.Add(uint64(len(b)))
+	if o.typ == typeControl && len(plain) == 0 {
+		return // a sign of life
+	}
 	if o.typ == typeControl {
+		p.owes.Store(true)
 		r.forward() // keep the order
 		if !p.mayControl(r.now, 1) {
 			p.stats.rxRateLimited.Add(1)

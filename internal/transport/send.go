@@ -49,10 +49,9 @@ func (t *Transport) drain(rounds int) bool {
 	s := &t.send
 	tx := txPool.Get().(*txBatch)
 	defer txPool.Put(tx)
-	var ps [txMessages]*peer
 	for round := 0; rounds == 0 || round < rounds; round++ {
 		s.mu.Lock()
-		n := copy(ps[:], s.ready)
+		n := copy(tx.turn[:], s.ready)
 		if n == 0 || t.closed.Load() {
 			s.ready, s.active = nil, false
 			s.mu.Unlock()
@@ -61,14 +60,14 @@ func (t *Transport) drain(rounds int) bool {
 		s.ready = s.ready[:copy(s.ready, s.ready[n:])]
 		s.mu.Unlock()
 		now := t.now()
-		for _, p := range ps[:n] {
+		for _, p := range tx.turn[:n] {
 			if tx.room() < drainAtOnce {
 				t.flush(tx)
 			}
 			t.sendFrom(p, tx, now)
 		}
 		t.flush(tx)
-		clear(ps[:n])
+		clear(tx.turn[:n])
 	}
 	return false
 }
@@ -83,9 +82,9 @@ func (t *Transport) flush(tx *txBatch) {
 
 // sendFrom seals what peer p has to send, up to drainAtOnce datagrams.
 func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
-	var qs [drainAtOnce]queued
-	var cs [drainAtOnce][]byte
-	q, c, s, to, again, wait := p.pop(now, qs[:0], cs[:0], drainAtOnce)
+	q, c, s, to, again, wait := p.pop(now, tx.queued[:0], tx.control[:0], drainAtOnce)
+	defer clear(tx.queued[:])
+	defer clear(tx.control[:])
 	switch {
 	case again && wait > 0:
 		time.AfterFunc(wait, func() {

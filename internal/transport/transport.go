@@ -5,7 +5,6 @@ package transport
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
@@ -16,8 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/quic-go/quic-go"
 
 	"sandstream/internal/overlay"
 )
@@ -97,11 +94,7 @@ type Transport struct {
 	handler  Handler
 	data     *udpBatch
 	dataAddr netip.AddrPort
-	udp      *net.UDPConn // of QUIC
-	quic     *quic.Transport
-	listener *quic.Listener
-	tls      *tls.Config
-	quicConf *quic.Config
+	control  *endpoint
 	start    time.Time
 	wall     uint64 // of start, ns
 
@@ -126,10 +119,6 @@ type Transport struct {
 	hot   atomic.Bool // much traffic: the reader keeps its buffers
 	calls uint64      // rxCalls at the last tick
 
-	admitMu   sync.Mutex
-	inbound   int
-	admission bucket
-
 	stats counters
 }
 
@@ -145,26 +134,24 @@ func New(cfg Config) (*Transport, error) {
 	if !cfg.Listen.IsValid() {
 		return nil, errors.New("transport: no address to listen on")
 	}
-	udp, err := net.ListenUDP(networkOf(cfg.Listen.Addr()), net.UDPAddrFromAddrPort(cfg.Listen))
+	t := &Transport{
+		cfg: cfg, aes: hasAES(), start: time.Now(), dials: make(chan struct{}, dialsAtOnce),
+		peers: map[overlay.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[overlay.StreamID]*stream{},
+	}
+	t.wall = uint64(t.start.UnixNano())
+	control, err := newEndpoint(t, cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w: is another overlayd running? choose another address", err)
+		return nil, err
 	}
 	data, err := listenBatch(netip.AddrPortFrom(cfg.Listen.Addr(), cfg.DataPort), !cfg.NoOffload, cfg.SocketBuffer)
 	if err != nil {
-		udp.Close()
+		control.udp.Close()
 		return nil, err
 	}
-	t := &Transport{
-		cfg: cfg, aes: hasAES(), udp: udp, data: data, dataAddr: data.addr(),
-		tls: tlsConfig(cfg.Identity, cfg.CA), quicConf: quicConfig(),
-		start: time.Now(), dials: make(chan struct{}, dialsAtOnce),
-		peers: map[overlay.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[overlay.StreamID]*stream{},
-	}
-	addr := udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	t.control, t.data, t.dataAddr = control, data, data.addr()
+	addr := control.udp.LocalAddr().(*net.UDPAddr).AddrPort()
 	t.self = overlay.Peer{ID: cfg.Identity.ID, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}
-	t.wall = uint64(t.start.UnixNano())
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.quic = &quic.Transport{Conn: quicSocket{udp}, ConnContext: t.admit, VerifySourceAddress: t.busy}
 	return t, nil
 }
 
@@ -181,13 +168,10 @@ func networkOf(a netip.Addr) string {
 // Start begins to receive.
 func (t *Transport) Start(h Handler) error {
 	t.handler = h
-	l, err := t.quic.Listen(t.tls, t.quicConf)
-	if err != nil {
-		return fmt.Errorf("control socket: %w", err)
+	t.control.start()
+	if !t.spawn(t.read) {
+		return ErrClosed
 	}
-	t.listener = l
-	t.spawn(t.accept)
-	t.spawn(t.read)
 	t.wgMu.Lock()
 	t.ticker = time.AfterFunc(time.Second, t.tick)
 	t.wgMu.Unlock()
@@ -225,7 +209,7 @@ func (t *Transport) Close() error {
 		p.mu.Unlock()
 	}
 	t.peerMu.Unlock()
-	err := errors.Join(t.quic.Close(), t.udp.Close(), t.data.conn.Close())
+	err := errors.Join(t.control.close(), t.data.conn.Close())
 	t.wg.Wait()
 	return err
 }
@@ -291,6 +275,9 @@ func (t *Transport) SendControl(to overlay.Peer, b []byte) error {
 	}
 	if len(b) > MaxMessage {
 		return fmt.Errorf("send to %s: %w: %d bytes, at most %d", to, ErrTooLong, len(b), MaxMessage)
+	}
+	if len(b) == 0 {
+		return fmt.Errorf("send to %s: an empty message", to)
 	}
 	if to.ID.IsZero() || to.ID == t.self.ID {
 		return fmt.Errorf("send to %s: not another host's id: Connect finds the id at an address", to)
@@ -454,6 +441,7 @@ const busySession = 64
 // tick does, once a second, what nobody waits for.
 func (t *Transport) tick() {
 	now := t.now()
+	t.control.tire(now)
 	calls := t.stats.rxCalls.Load()
 	if hot := calls-t.calls >= 4*busySession; hot != t.hot.Load() {
 		t.hot.Store(hot)
@@ -462,6 +450,7 @@ func (t *Transport) tick() {
 		}
 	}
 	t.calls = calls
+	var tell []*peer
 	t.peerMu.Lock()
 	for _, p := range t.peers {
 		p.mu.Lock()
@@ -481,12 +470,24 @@ func (t *Transport) tick() {
 			}
 		}
 		idle := p.idle(now, t.cfg.KeepPeer)
+		if p.owes.Load() && p.sendSession() != nil && len(p.control) == 0 {
+			// The peer may take silence for death: say that we are here. It does not
+			// answer this.
+			p.control = append(p.control, nil)
+			if p.needTurn() {
+				tell = append(tell, p)
+			}
+		}
 		p.mu.Unlock()
 		if idle {
 			t.forget(p)
 		}
 	}
 	t.peerMu.Unlock()
+	if len(tell) > 0 {
+		t.enqueue(tell...)
+		t.kick()
+	}
 	t.wgMu.Lock()
 	defer t.wgMu.Unlock()
 	if !t.closed.Load() {

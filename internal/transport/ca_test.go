@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// member makes an identity signed by ca, nil: self-signed.
+func member(t *testing.T, ca *CA) *Identity {
+	t.Helper()
+	dir := t.TempDir()
+	id, err := LoadOrCreateIdentity(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ca == nil {
+		return id
+	}
+	path := filepath.Join(dir, CertFile)
+	request, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Sign(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ca.Sign(cert); err == nil {
+		t.Error("signed a certificate that is not self-signed")
+	}
+	do(t, os.WriteFile(path, cert, 0o644))
+	signed, err := LoadOrCreateIdentity(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signed.ID != id.ID {
+		t.Error("signing has changed the host's id")
+	}
+	return signed
+}
+
+func TestCA(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := LoadOrCreateCA(dir); err != nil {
+		t.Fatal(err)
+	}
+	ca, err := LoadOrCreateCA(dir) // the one on disk
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := LoadPool(filepath.Join(dir, CACertFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(id *Identity) *host {
+		return newHost(t, func(c *Config) { c.Identity, c.Token, c.CA = id, nil, pool })
+	}
+	a, b := with(member(t, ca)), with(member(t, ca))
+	connect(t, a, b)
+
+	stranger := with(member(t, nil))
+	for _, h := range []*host{a, b} {
+		_, err := stranger.Connect(context.Background(), h.Self().Addr)
+		if !errors.Is(err, ErrCA) {
+			t.Errorf("a host that nobody signed: %v", err)
+		}
+		if _, err := h.Connect(context.Background(), stranger.Self().Addr); !errors.Is(err, ErrCA) {
+			t.Errorf("connected to a host that nobody signed: %v", err)
+		}
+	}
+	other, err := LoadOrCreateCA(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := newHost(t, func(c *Config) { c.Identity, c.Token, c.CA = member(t, other), nil, other.Pool() })
+	if _, err := elsewhere.Connect(context.Background(), a.Self().Addr); !errors.Is(err, ErrCA) {
+		t.Errorf("a host of another CA: %v", err)
+	}
+	// The listener's CA alone decides: here the dialler would take anybody.
+	trusting := newHost(t, nil)
+	if _, err := trusting.Connect(context.Background(), a.Self().Addr); !errors.Is(err, ErrCA) {
+		t.Errorf("a host without certificate: %v", err)
+	}
+	if a.Stats().Peers != 1 {
+		t.Errorf("strangers made state: %+v", a.Stats())
+	}
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func FuzzHello(f *testing.F) {
+	whole := (&hello{aes: true, dataPort: 7001, index: 0xdeadbeef, proof: [32]byte{1, 2, 3}}).encode()
+	f.Add(whole)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h := hello{index: 99}
+		err := h.decode(b)
+		lawful := len(b) == 48 && string(b[:4]) == "SNDS" && b[4] == 1 && b[5] < 2 && (b[6]|b[7]) != 0 && bytes.Equal(b[12:16], make([]byte, 4))
+		if lawful != (err == nil) {
+			t.Fatalf("lawful is %v, but decode gives %v", lawful, err)
+		}
+		if err != nil && (h != hello{index: 99}) {
+			t.Fatal("a refused hello was taken in part")
+		}
+		if err == nil && !bytes.Equal(h.encode(), b) {
+			t.Fatalf("%x came back as %x", b, h.encode())
+		}
+	})
+}
+
+func TestHelloOfOtherVersion(t *testing.T) {
+	b := (&hello{dataPort: 1}).encode()
+	b[4]++
+	if err := new(hello).decode(b); !errors.Is(err, ErrVersion) {
+		t.Errorf("version 2: %v", err)
+	}
+}
+
+func FuzzOuter(f *testing.F) {
+	b := make([]byte, overhead)
+	(&outer{typ: typeData, index: 7, counter: 1 << 40}).encode(b)
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var o outer
+		ok := o.decode(b)
+		lawful := len(b) >= 32 && len(b) <= 1396 && (b[0] == 1 || b[0] == 2) && b[1]|b[2]|b[3] == 0
+		if ok != lawful {
+			t.Fatalf("lawful is %v, decode gives %v", lawful, ok)
+		}
+		if !ok {
+			return
+		}
+		out := make([]byte, outerSize)
+		o.encode(out)
+		if !bytes.Equal(out, b[:outerSize]) {
+			t.Fatalf("%x came back as %x", b[:outerSize], out)
+		}
+	})
+}
+
+func groMessage(size int32) []byte {
+	b := putGSO(make([]byte, 64), 0)[:unix.CmsgSpace(4)]
+	binary.NativeEndian.PutUint64(b, uint64(unix.CmsgLen(4)))
+	binary.NativeEndian.PutUint32(b[8:], unix.SOL_UDP)
+	binary.NativeEndian.PutUint32(b[12:], unix.UDP_GRO)
+	binary.NativeEndian.PutUint32(b[16:], uint32(size))
+	return b
+}
+
+func FuzzGRO(f *testing.F) {
+	f.Add(groMessage(1396))
+	f.Add(groMessage(-1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if n := parseGRO(b); n < 0 || n > rxBuffer {
+			t.Fatalf("segments of %d bytes", n)
+		}
+	})
+}
+
+func TestGRO(t *testing.T) {
+	other := groMessage(1)
+	binary.NativeEndian.PutUint32(other[12:], 999)
+	for _, c := range []struct {
+		name string
+		b    []byte
+		want int
+	}{
+		{"nothing", nil, 0},
+		{"one", groMessage(1396), 1396},
+		{"after another", append(bytes.Clone(other), groMessage(1200)...), 1200},
+		{"negative", groMessage(-5), 0},
+		{"too large", groMessage(1 << 20), 0},
+		{"cut", groMessage(1396)[:18], 0},
+	} {
+		if got := parseGRO(c.b); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// What one side seals the other opens, with either cipher, and nobody else.
+func TestSealOpen(t *testing.T) {
+	for _, useAES := range []bool{true, false} {
+		a := &session{remote: 5, useAES: useAES, sendKey: [32]byte{1}, recvKey: [32]byte{2}}
+		b := &session{local: 5, useAES: useAES, sendKey: [32]byte{2}, recvKey: [32]byte{1}}
+		for i := range 3 {
+			d := make([]byte, maxDatagram)
+			n := a.seal(typeControl, d, outerSize+copy(d[outerSize:], "some text"))
+			if n != overhead+len("some text") {
+				t.Fatalf("sealed size %d", n)
+			}
+			var o outer
+			if !o.decode(d[:n]) || o != (outer{typ: typeControl, index: 5, counter: uint64(i)}) {
+				t.Fatalf("header %+v", o)
+			}
+			again := bytes.Clone(d[:n])
+			if plain, err := b.open(&o, d[:n]); err != nil || string(plain) != "some text" {
+				t.Fatalf("opened %q, %v", plain, err)
+			}
+			b.quiet(1 << 30) // the keys are expanded again
+			if b.opener.Load() != nil {
+				t.Fatal("a quiet session keeps its expanded keys")
+			}
+			if _, err := a.open(&o, again); err == nil {
+				t.Fatal("the sender can open its own datagrams: both directions have one key")
+			}
+		}
+		a.sent.Store(rejectPackets)
+		if n := a.seal(typeControl, make([]byte, maxDatagram), outerSize); n != 0 {
+			t.Error("sealed with keys that are used up")
+		}
+	}
+}
+
+// The window against a set that forgets nothing.
+func TestWindow(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 50 {
+		var w window
+		seen := map[uint64]bool{}
+		var base, top uint64
+		for range 5000 {
+			switch r.IntN(200) {
+			case 0:
+				base += r.Uint64N(10 * windowSize)
+			case 1:
+				base += r.Uint64N(70)
+			}
+			n := base + r.Uint64N(1+r.Uint64N(2*windowSize))
+			old := top > windowSize && n < top-windowSize
+			if got, want := w.fresh(n), !seen[n] && !old; got != want {
+				t.Fatalf("number %d with %d the greatest: fresh is %v, want %v", n, top-1, got, want)
+			}
+			if w.fresh(n) {
+				w.add(n)
+				seen[n] = true
+				top = max(top, n+1)
+			}
+		}
+	}
+}
