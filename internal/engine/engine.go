@@ -50,21 +50,21 @@ const MaxOutput = 1<<24 - 1
 
 // Limits bound what one instance may use. Zero values mean the defaults.
 type Limits struct {
-	Pages  uint32 // of 64 KiB: all linear memory; default 64 (4 MiB)
+	Pages  uint32 // of 64 KiB: all linear memory; default 4 MiB and 2 KiB for each of Frames
 	Fuel   uint64 // per upcall, about one per instruction; default 20 million (tens of ms)
 	Frames uint32 // datagrams in the SPA at once, a power of two, 2 KiB each; default 512
 	Batch  int    // datagrams per upcall, 1 to 64; default 64
 }
 
 func (l Limits) withDefaults() (Limits, error) {
-	if l.Pages == 0 {
-		l.Pages = 64
-	}
 	if l.Fuel == 0 {
 		l.Fuel = 20e6
 	}
 	if l.Frames == 0 {
 		l.Frames = 512
+	}
+	if l.Pages == 0 {
+		l.Pages = 64 + l.Frames/(wasmPage/chunkSize)
 	}
 	if l.Batch == 0 {
 		l.Batch = maxBatch

@@ -165,7 +165,7 @@ func TestAborts(t *testing.T) {
 		t.Run(c.spa, func(t *testing.T) {
 			each(t, func(t *testing.T, p *Portable) {
 				good := load(t, p, "forward", nil, Limits{})
-				in := load(t, p, c.spa, fault(t, c.spa), Limits{})
+				in := load(t, p, c.spa, fault(t, c.spa), Limits{Fuel: 1e6})
 				d := [][]byte{datagram(1, 0, nil)}
 				err := in.Batch(d, nil)
 				var a *AbortError

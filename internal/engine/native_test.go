@@ -130,7 +130,7 @@ func TestNativeAndPortableAgree(t *testing.T) {
 	dir := pipes(t)
 	for _, name := range Shipped() {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(4) {
+			for seed := range uint64(3) {
 				compare(t, dir, name, seed)
 			}
 		})
@@ -246,7 +246,7 @@ func (g *streams) frame() []byte {
 		seq += uint64(r.IntN(200))
 	}
 	p := g.payload()
-	d := datagram(seq, byte(r.IntN(32))&byte(r.IntN(32)), p)
+	d := datagram(seq, byte(r.Uint32()&r.Uint32())&31, p)
 	d[8] = byte(i)
 	binary.BigEndian.PutUint32(d[4:], r.Uint32()>>r.IntN(32))
 	binary.BigEndian.PutUint32(d[40:], r.Uint32()>>r.IntN(32))
