@@ -19,7 +19,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BIN := bin
 LAB := $(BIN)/lab
 
-.PHONY: help deps kernel lab lab-debug shell test test-go test-c test-vm test-debug lint check-kernel \
+.PHONY: help deps kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint check-kernel \
 	reproduce overlay bench bench-deps ulsctl-docs clean distclean undeps FORCE
 
 help: ## this list
@@ -49,6 +49,7 @@ test: deps ## lint, Go, C, VM tests, kernel checks; what CI runs: 30 min / 20 mi
 	@echo 'test: the whole suite takes about 30 minutes the first time, 20 later (two cores, no KVM)' >&2
 	@$(MAKE) lint
 	@$(MAKE) test-go
+	@$(MAKE) test-overlay
 	@$(MAKE) lab
 	@$(MAKE) test-c
 	@$(MAKE) test-vm
@@ -65,6 +66,12 @@ lint: deps ## gofumpt, go vet, staticcheck: 2 min / 20 s
 test-go: deps ## Go tests, with the race detector: 3 min / 1 min
 	@echo 'test-go: go test -race ./...' >&2
 	@CGO_ENABLED=1 go test -race -timeout 15m ./...
+
+test-overlay: deps ## 16 overlayd on an emulated network: video, contracts, crashes, a partition: 3 min
+	@echo 'test-overlay: go test -run TestSixteenHosts ./overlayd/nettest' >&2
+	@command -v ffmpeg >/dev/null || { if [ "$$(id -u)" = 0 ]; then s=; else s=sudo; fi; \
+	$$s apt-get -qq install -y --no-install-recommends ffmpeg >/dev/null; }
+	@go test -count=1 -v -run TestSixteenHosts ./overlayd/nettest
 
 test-c: deps ## tests of the C library, on this machine: 1 min
 	@if [ -e sandboxlib/Makefile ]; then $(MAKE) -C sandboxlib test; \

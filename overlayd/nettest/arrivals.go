@@ -83,7 +83,7 @@ type Verdict struct {
 	Got        int
 	Duplicates int           // came before
 	Reordered  int           // came after one with a higher number
-	Missing    int           // between the first and the last number
+	Missing    int           // numbers up to the highest that never came; those before t0 do not count
 	Gap        time.Duration // the longest time without any
 	Mean, P99  time.Duration // from publisher to application
 }
@@ -96,7 +96,8 @@ func (s *Arrivals) Judge(t0, t1 time.Duration) Verdict {
 	defer s.mu.Unlock()
 	var v Verdict
 	seen := map[uint64]bool{}
-	var highest, first, distinct uint64
+	var highest, before, distinct uint64
+	known := false // before is: the highest number that came before t0
 	var trips []time.Duration
 	last := t0
 	for _, a := range s.all {
@@ -121,16 +122,18 @@ func (s *Arrivals) Judge(t0, t1 time.Duration) Verdict {
 		}
 		seen[a.Seq] = true
 		highest = max(highest, a.Seq)
-		if inside {
-			if distinct == 0 || a.Seq < first {
-				first = a.Seq
-			}
+		if !known { // of the first of all nobody knows what was before
+			before, known = a.Seq-1, true
+		}
+		if !inside {
+			before = highest
+		} else if a.Seq > before {
 			distinct++
 		}
 	}
 	v.Gap = max(v.Gap, t1-last)
-	if distinct > 0 {
-		v.Missing = int(highest - first + 1 - distinct)
+	if len(trips) > 0 {
+		v.Missing = int(highest - before - distinct)
 		slices.Sort(trips)
 		var sum time.Duration
 		for _, d := range trips {

@@ -84,6 +84,22 @@ func Decode(ctx context.Context, file string) ([]string, error) {
 	return sums, nil
 }
 
+// Decodable counts the frames that can be decoded at all, whatever ffmpeg complains of.
+func Decodable(ctx context.Context, file string) (int, error) {
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-nostdin", "-v", "quiet", "-i", file, "-map", "0:v", "-f", "framemd5", "-")
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, fmt.Errorf("ffmpeg: %w", err)
+	}
+	n := 0
+	for line := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(line, "#") {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // Same says whether frames are those of the video: all, or none missing between the
 // first and the last if the subscriber came late.
 func (v *Video) Same(frames []string) error {
