@@ -49,7 +49,11 @@ folder stays.
 		if hosts < 1 || hosts > 64 {
 			return cli.Usagef("--hosts %d: from 1 to 64", hosts)
 		}
-		d := &demo{cmd: cmd, dir: dir, hosts: hosts}
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+		d := &demo{cmd: cmd, dir: abs, hosts: hosts}
 		if stop {
 			return d.stop()
 		}
@@ -130,6 +134,7 @@ func (d *demo) host(ctx context.Context, i int, args []string, pids *os.File) (*
 	defer log.Close()
 	// The daemons outlive this command, and its terminal's interrupt.
 	c := exec.Command(program, args...)
+	c.Args[0] = os.Args[0]
 	c.Stderr, c.SysProcAttr = log, &syscall.SysProcAttr{Setsid: true}
 	if err := c.Start(); err != nil {
 		return nil, fmt.Errorf("demo: start host %d: %w", i, err)

@@ -148,7 +148,9 @@ func readSecret(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("token: %w (make one: overlayd token > %s)", err, path)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	// Where systemd puts credentials only the service can read, whatever the mode says.
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if info.Mode().Perm()&0o077 != 0 && (dir == "" || filepath.Dir(path) != dir) {
 		return "", cli.Errorf(cli.ErrPermission, "token file %s can be read by others (mode %#o): chmod 600 it", path, info.Mode().Perm())
 	}
 	b, err := os.ReadFile(path)
