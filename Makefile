@@ -20,7 +20,7 @@ BIN := bin
 LAB := $(BIN)/lab
 
 .PHONY: help deps kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint check-kernel \
-	reproduce overlay bench bench-deps ulsctl-docs clean distclean undeps FORCE
+	reproduce overlay bench bench-deps ulsctl-docs overlayd demo overlayd-docs api api-check clean distclean undeps FORCE
 
 help: ## this list
 	@echo 'Sandstream. Targets (times: two cores, no KVM, first run / later):'
@@ -110,6 +110,21 @@ bench-deps: deps ## what the shortest-path benchmark measures beside us: Boost, 
 bench: bench-deps ## shortest paths beside Boost, igraph and gonum; 65,536 to 16,777,216 hosts: 5 min
 	@go build -trimpath -o $(BIN)/experiments ./experiments
 	@$(BIN)/experiments bench
+
+overlayd: deps ## the overlay's daemon and tool, one static binary: 30 s / 1 s
+	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/overlayd ./overlayd
+
+demo: overlayd ## five hosts of the overlay on this machine; bin/overlayd demo --dir bin/demo --stop ends them: 5 s
+	@$(BIN)/overlayd demo --dir $(BIN)/demo
+
+overlayd-docs: deps ## man pages and shell completion of overlayd, into bin/overlayd-docs
+	@go run ./overlayd gen-docs $(BIN)/overlayd-docs
+
+api: ## generate overlayapi/overlayv1 from overlay.proto; needs Debian's protobuf-compiler
+	@overlayapi/generate.sh
+
+api-check: ## is overlayapi/overlayv1 what overlay.proto gives?
+	@go test -count 1 -run TestGenerated ./overlayapi
 
 ulsctl-docs: deps ## man pages and shell completion of ulsctl, into bin/ulsctl-docs
 	@go run ./ctl gen-docs $(BIN)/ulsctl-docs
