@@ -23,7 +23,8 @@ type peer struct {
 	srtt, rttvar Time
 	loss         float32 // share of probes without answer, smoothed
 	samples      uint32
-	costUs       uint32 // published: follows srtt/2 with hysteresis
+	last         [5]Time // the last round trips
+	costUs       uint32  // published: follows half their median with hysteresis
 	lossPpm      uint32
 	over         int8 // samples in a row that disagree with costUs
 }
@@ -163,18 +164,29 @@ func (p *peer) measure(rtt Time, percent, samples int) {
 		p.rttvar += (max(d, -d) - p.rttvar) / 4
 		p.srtt += (rtt - p.srtt) / 8
 	}
+	p.last[int(p.samples)%len(p.last)] = rtt
 	p.samples++
 	p.lossSample(0)
-	us := uint32(min(p.srtt/2/time.Microsecond, 1<<31))
+	us := uint32(min(p.typical()/2/time.Microsecond, 1<<31))
 	diff := int64(us) - int64(p.costUs)
 	if max(diff, -diff)*100 > int64(p.costUs)*int64(percent) {
 		p.over++
 	} else {
 		p.over = 0
 	}
-	if p.samples <= 2 || int(p.over) >= samples {
+	// The first few are published as they come: what the cost was before is a guess.
+	if p.samples <= uint32(len(p.last)) || int(p.over) >= samples {
 		p.costUs, p.over = max(us, 1), 0
 	}
+}
+
+// typical is the lower median of the last round trips: a host that was busy for a
+// moment, or a full queue, moves a mean for many probes, and a median not at all.
+func (p *peer) typical() Time {
+	v := p.last
+	w := v[:min(int(p.samples), len(v))]
+	slices.Sort(w)
+	return w[(len(w)-1)/2]
 }
 
 // lossSample smooths the loss of probes. A probe crosses the link twice, so one
