@@ -22,7 +22,7 @@ import (
 
 const (
 	reportEvery = 500 * time.Millisecond
-	inboxSize   = 1024
+	inboxSize   = 512
 	leaveWithin = 10 * time.Second
 )
 

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -412,5 +414,38 @@ func TestHTTP(t *testing.T) {
 	code, body = get("http://" + d.servers.webAddr() + "/snapshot")
 	if code != 200 || !strings.Contains(body, `"status":{"self"`) || !strings.Contains(body, `"contracts":{"subscriptions":[]}`) {
 		t.Errorf("snapshot: %d %s", code, body)
+	}
+}
+
+// What an idle host costs in a process of many: heap and goroutines. The least
+// of several looks counts: buffers in use at the moment belong to a pool.
+func TestIdleHosts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts 25 hosts")
+	}
+	const n = 24
+	measure := func() (heap, stacks uint64, goroutines int) {
+		heap = math.MaxUint64
+		for range 6 {
+			runtime.GC()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			if m.HeapAlloc < heap {
+				heap, stacks, goroutines = m.HeapAlloc, m.StackInuse, runtime.NumGoroutine()
+			}
+			time.Sleep(300 * time.Millisecond)
+		}
+		return heap, stacks, goroutines
+	}
+	host(t, nil, nil) // what all share is not counted
+	heap0, stacks0, go0 := measure()
+	overlayOf(t, n)
+	time.Sleep(4 * time.Second) // QUIC connections close
+	heap1, stacks1, go1 := measure()
+	perHeap, perStack, perGo := (heap1-heap0)/n, (int64(stacks1)-int64(stacks0))/n, float64(go1-go0)/n
+	t.Logf("an idle host: %d bytes of heap, %d of stacks, %.1f goroutines", perHeap, perStack, perGo)
+	if perHeap > 100_000 || perGo > 10 {
+		t.Errorf("more than 100,000 bytes or 10 goroutines")
 	}
 }

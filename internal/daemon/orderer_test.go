@@ -30,16 +30,16 @@ func collect() (*orderer, func() []uint64) {
 	var mu sync.Mutex
 	var got []uint64
 	return newOrderer(wall, func(ps []packet) {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, p := range ps {
-			got = append(got, binary.BigEndian.Uint64(p.data))
+			mu.Lock()
+			defer mu.Unlock()
+			for _, p := range ps {
+				got = append(got, binary.BigEndian.Uint64(p.data))
+			}
+		}), func() []uint64 {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(got)
 		}
-	}), func() []uint64 {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(got)
-	}
 }
 
 func TestOrdererOrders(t *testing.T) {

@@ -20,11 +20,13 @@ import (
 	"sandstream/uls"
 )
 
-// spas runs the SPAs of all streams of this host.
+// spas runs the SPAs of all streams of this host. A host that no stream passes
+// has no engine yet.
 type spas struct {
 	name, why string
-	engine    *engine.Portable
 	log       *slog.Logger
+	begin     sync.Once
+	engine    *engine.Portable
 	running   atomic.Int64
 	aborted   atomic.Uint64
 	mu        sync.Mutex
@@ -37,20 +39,27 @@ type spas struct {
 var usable = []string{"filter", "transform", "merge", "monitor"}
 
 func newSPAs(log *slog.Logger) *spas {
-	s := &spas{engine: engine.NewPortable(context.Background()), log: log}
+	s := &spas{log: log}
 	s.name, s.why = choose()
-	// The first instance of a module compiles it, which takes a while: do it
-	// before a subscriber waits.
-	s.warm.Go(func() {
-		for _, name := range s.available() {
-			if a, err := s.engine.Open(context.Background(), name, engine.Limits{}); err != nil {
-				log.Warn("SPA", "name", name, "err", err)
-			} else {
-				a.Close()
-			}
-		}
-	})
 	return s
+}
+
+// start makes the engine. The first instance of a module compiles it, which
+// takes a while: that is done in the background as soon as there is a stream,
+// before a packet waits.
+func (s *spas) start() {
+	s.begin.Do(func() {
+		s.engine = engine.NewPortable(context.Background())
+		s.warm.Go(func() {
+			for _, name := range s.available() {
+				if a, err := s.engine.Open(context.Background(), name, engine.Limits{}); err != nil {
+					s.log.Warn("SPA", "name", name, "err", err)
+				} else {
+					a.Close()
+				}
+			}
+		})
+	})
 }
 
 // choose says which engine runs a stream's SPAs, and why.
@@ -66,7 +75,9 @@ func choose() (name, why string) {
 
 func (s *spas) close() {
 	s.warm.Wait()
-	s.engine.Close()
+	if s.engine != nil {
+		s.engine.Close()
+	}
 }
 
 // available lists the SPAs that a stream can name.
@@ -96,6 +107,7 @@ func (s *spas) open(st overlay.Stage) (engine.Agent, error) {
 	if !slices.Contains(s.available(), st.SPA) {
 		return nil, fmt.Errorf("SPA %q: a stream can have %v", st.SPA, s.available())
 	}
+	s.start()
 	a, err := s.engine.Open(context.Background(), st.SPA, engine.Limits{})
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -90,9 +91,13 @@ func listenUnix(path string) (net.Listener, error) {
 func (s *servers) serve(d *Daemon) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	mux := http.NewServeMux()
-	mux.Handle(overlayv1connect.NewOverlayHandler(api{d}, connect.WithCodec(overlayapi.Codec{}), connect.WithReadMaxBytes(8<<20)))
-	s.run(d, ctx, s.api, mux)
+	// Made when it is first used: it is the most of an idle host's memory.
+	handler := sync.OnceValue(func() http.Handler {
+		mux := http.NewServeMux()
+		mux.Handle(overlayv1connect.NewOverlayHandler(api{d}, connect.WithCodec(overlayapi.Codec{}), connect.WithReadMaxBytes(8<<20)))
+		return mux
+	})
+	s.run(d, ctx, s.api, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler().ServeHTTP(w, r) }))
 	if s.metrics != nil {
 		s.run(d, ctx, s.metrics, metricsHandler(d))
 	}

@@ -35,6 +35,7 @@ func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
 		return
 	}
 	if f == nil {
+		d.spas.start()
 		f = &flow{branches: map[overlay.HostID]*pipeline{}}
 		d.flows[id] = f
 	}
