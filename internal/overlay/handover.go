@@ -101,9 +101,12 @@ func (n *Node) onOffer(from Peer, m *Offer) {
 		no("keeps its ids")
 		return
 	}
+	if n.state == Member && !n.givers(from, m) {
+		return // it is being looked up; the offer will be sent again
+	}
 	for i := range m.Give {
 		r := &m.Give[i]
-		if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID != n.self.ID || slices.ContainsFunc(n.zones, func(o Record) bool { return o.Zone.Overlaps(r.Zone) }) {
+		if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID != n.self.ID || r.Counter > maxCounter || slices.ContainsFunc(n.zones, func(o Record) bool { return o.Zone.Overlaps(r.Zone) }) {
 			no("not to give")
 			return
 		}
@@ -127,6 +130,26 @@ func (n *Node) onOffer(from Peer, m *Offer) {
 	n.peer(from)
 	n.send(from, acc)
 	n.after(n.cfg.HandoverTimeout, timer{what: tXfer, key: x.id})
+}
+
+// givers says whether the giver owns what it offers, as far as we know: from our
+// table, or for an exchange with a host elsewhere from a lookup.
+func (n *Node) givers(from Peer, m *Offer) bool {
+	all := true
+	for i := range m.Give {
+		z := m.Give[i].Zone
+		known := slices.ContainsFunc(n.table, func(e Record) bool { return e.Owner.ID == from.ID && e.Zone.Contains(z) }) ||
+			slices.ContainsFunc(n.verified, func(e Record) bool { return e.Owner.ID == from.ID && e.Zone.Contains(z) })
+		if known {
+			continue
+		}
+		if m.Swap {
+			lk := &Lookup{Kind: Find, Target: z.Path, Origin: n.self, BudgetUs: noBudget}
+			n.request(&request{what: reqVerify, msg: lk, tries: 1, wait: n.cfg.RetryInterval})
+		}
+		all = false
+	}
+	return all
 }
 
 // onAccept is the point of no return: we stop owning before the other starts.
@@ -232,7 +255,7 @@ func (n *Node) onCommit(from Peer, m *Commit) {
 	n.adopt(x.table, x.peer)
 	if x.swap {
 		for i := range x.back {
-			n.learn(x.back[i], true)
+			n.learn(x.back[i], true, from)
 		}
 		n.changed(true)
 		n.tellMoved(near, x.back, from)
@@ -253,7 +276,7 @@ func (n *Node) adopt(t []Record, giver Peer) {
 		if t[i].Owner.ID == giver.ID && n.overlapsOwn(t[i].Zone) {
 			continue // the giver's zone before it was cut: it announces the rest
 		}
-		n.learn(t[i], true)
+		n.learn(t[i], true, giver)
 	}
 	n.dirty = true
 }
@@ -273,7 +296,7 @@ func (n *Node) onDone(from Peer, m *Done) {
 	}
 	if x.swap {
 		for i := range x.back {
-			if !n.overlapsOwn(x.back[i].Zone) && x.back[i].Owner.ID == n.self.ID && x.back[i].Zone.Valid(n.cfg.Radix) {
+			if !n.overlapsOwn(x.back[i].Zone) && x.back[i].Owner.ID == n.self.ID && x.back[i].Zone.Valid(n.cfg.Radix) && x.back[i].Counter <= maxCounter {
 				n.gain(x.back[i])
 			}
 		}
@@ -281,7 +304,7 @@ func (n *Node) onDone(from Peer, m *Done) {
 		n.out = nil
 		n.adopt(x.backTab, from)
 		for i := range x.give {
-			n.learn(x.give[i], true)
+			n.learn(x.give[i], true, from)
 		}
 		n.changed(true)
 		n.tellMoved(x.merged, x.give, from)
@@ -290,6 +313,7 @@ func (n *Node) onDone(from Peer, m *Done) {
 		return
 	}
 	n.endOut(true, "")
+	n.homeless()
 }
 
 // takeBack makes committed zones ours again under a higher epoch: the taker

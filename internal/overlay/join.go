@@ -2,9 +2,16 @@
 
 package overlay
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
-const joinProbes = 3
+const (
+	joinProbes     = 3
+	maxKnown       = 12
+	lookAroundTime = 30 * time.Second
+)
 
 // joinState is a host looking for ids.
 type joinState struct {
@@ -23,6 +30,9 @@ func (n *Node) Join(now Time, seeds []Peer) {
 		return
 	}
 	n.seeds = slices.Clone(seeds)
+	for _, p := range seeds {
+		n.meet(p)
+	}
 	n.start()
 	n.joinStep()
 }
@@ -37,6 +47,47 @@ func (n *Node) rejoin(via []Peer) {
 	n.seeds = append(via[:min(len(via), 8)], n.seeds[:min(len(n.seeds), 8)]...)
 	n.join = joinState{}
 	n.joinLater(n.cfg.RetryInterval)
+}
+
+// homeless joins anew when all our zones have gone to others.
+func (n *Node) homeless() {
+	if n.state == Member && len(n.zones) == 0 && n.out == nil {
+		n.rejoin(append(owners(n.table), n.known...))
+	}
+}
+
+// meet remembers a host, in place of a random one when there is no room.
+func (n *Node) meet(p Peer) {
+	if p.ID.IsZero() || p.ID == n.self.ID {
+		return
+	}
+	for i := range n.known {
+		if n.known[i].ID == p.ID {
+			n.known[i] = p
+			return
+		}
+	}
+	if len(n.known) < maxKnown {
+		n.known = append(n.known, p)
+	} else {
+		n.known[n.rand(len(n.known))] = p
+	}
+}
+
+// lookAround asks a host met earlier who owns an id of ours. If it is not we,
+// there are two overlays, and no neighbour left that knows of both.
+func (n *Node) lookAround() {
+	every := lookAroundTime
+	if len(n.peers) < 3 {
+		every /= 6
+	}
+	if len(n.known) == 0 || len(n.zones) == 0 || n.now < n.knownAt+every {
+		return
+	}
+	n.knownAt = n.now
+	p := n.known[n.rand(len(n.known))]
+	m := &Lookup{Kind: Find, Target: n.zones[n.rand(len(n.zones))].Zone.Path, Origin: n.self, BudgetUs: noBudget}
+	n.request(&request{what: reqLook, to: p, msg: m, tries: 1, wait: n.cfg.RetryInterval})
 }
 
 func (n *Node) joinLater(d Time) {
@@ -74,6 +125,7 @@ func (n *Node) joinFound(from Peer, f *Found) {
 	if n.state != Joining {
 		return
 	}
+	n.meet(from)
 	if !slices.ContainsFunc(n.seeds, func(p Peer) bool { return p.ID == from.ID }) && len(n.seeds) < 16 {
 		n.seeds = append(n.seeds, from)
 	}

@@ -102,6 +102,7 @@ type Announce struct {
 // Moved tells who owns zones that the sender gave away or knows more of.
 type Moved struct {
 	Records []Record `cbor:"1,keyasint"`
+	Hearsay bool     `cbor:"2,keyasint,omitempty"` // a claim that the sender does not believe yet
 }
 
 // Query asks the owner of a zone whether it still owns it: answered by Announce

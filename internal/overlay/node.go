@@ -31,19 +31,25 @@ type Node struct {
 	graves    []grave
 	tentative []tentative
 	disputes  []dispute
+	returned  []returned
+	rivals    []rival
+	poll      poll
 	wards     []ward
 	claims    []claim // zones of dead owners, and when we claim them
 
-	pending map[uint64]*request
-	reqs    uint64
-	out     *xfer            // the hand-over we give
-	in      map[uint64]*xfer // hand-overs we take
-	done    []doneXfer
-	join    joinState
-	gapReq  int // lookups for gaps in flight
-	gaps    map[Zone]int
-	legacy  []legacy
-	refused map[HostID]bool // who did not take our zones, while leaving
+	pending  map[uint64]*request
+	reqs     uint64
+	out      *xfer            // the hand-over we give
+	in       map[uint64]*xfer // hand-overs we take
+	done     []doneXfer
+	verified []Record // owners looked up for an exchange
+	join     joinState
+	known    []Peer // hosts met, for the day when all neighbours are gone
+	knownAt  Time   // when one of them was last asked
+	gapReq   int    // lookups for gaps in flight
+	gaps     map[Zone]int
+	legacy   []legacy
+	refused  map[HostID]bool // who did not take our zones, while leaving
 
 	estimate regionState
 	store    map[Point][]stored // directory entries of our ids
@@ -227,6 +233,8 @@ func (n *Node) fire(t timer) {
 		n.claimDue()
 	case tTentative:
 		n.tentativeDue()
+	case tPoll:
+		n.pollDue()
 	case tHeirs:
 		n.heirsDue()
 	case tRequest:
@@ -241,6 +249,8 @@ func (n *Node) fire(t timer) {
 		n.streamDue(t)
 	case tSub:
 		n.subDue(SubID(t.key))
+	case tPath:
+		n.pathDue(SubID(t.key))
 	case tAnnounceStream:
 		n.putDue(t)
 	}

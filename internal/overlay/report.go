@@ -3,8 +3,10 @@
 package overlay
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -81,4 +83,29 @@ func (n *Node) sortedStreams() []*stream {
 		v[i] = n.streams[id]
 	}
 	return v
+}
+
+// Dump describes the inner state, for the report of a failing test.
+func (n *Node) Dump() string {
+	var b strings.Builder
+	list := func(what string, rs []Record) {
+		fmt.Fprintf(&b, " %s:", what)
+		for i := range rs {
+			fmt.Fprintf(&b, " %s/%d.%s", rs[i].Zone, rs[i].Counter, rs[i].Owner.ID)
+		}
+	}
+	fmt.Fprintf(&b, "%s %s", n.self.ID, n.state)
+	list("own", n.zones)
+	list("table", n.table)
+	var gs []Record
+	for i := range n.graves {
+		gs = append(gs, n.graves[i].Record)
+	}
+	list("graves", gs)
+	var rivals []HostID
+	for _, r := range n.rivals {
+		rivals = append(rivals, r.ID)
+	}
+	fmt.Fprintf(&b, " rivals: %v claims: %v disputes: %v tentative: %d dirty: %v counts: %v", rivals, n.claims, n.disputes, len(n.tentative), n.dirty, n.counts)
+	return b.String()
 }

@@ -5,15 +5,17 @@ package overlay
 type reqKind uint8
 
 const (
-	reqJoin  reqKind = iota // a lookup for a place to join
-	reqAsk                  // JoinAsk
-	reqGap                  // a lookup for the owner of a gap
-	reqClaim                // a lookup before claiming without being an heir
-	reqPut                  // storing a directory entry
-	reqGet                  // reading one
-	reqCount                // estimating the number of hosts
-	reqSub                  // SubReq
-	reqSwap                 // SwapFind
+	reqJoin   reqKind = iota // a lookup for a place to join
+	reqAsk                   // JoinAsk
+	reqGap                   // a lookup for the owner of a gap
+	reqClaim                 // a lookup before claiming without being an heir
+	reqPut                   // storing a directory entry
+	reqGet                   // reading one
+	reqCount                 // estimating the number of hosts
+	reqSub                   // SubReq
+	reqSwap                  // SwapFind
+	reqVerify                // a lookup whether a giver owns what it gives
+	reqLook                  // who owns an id of ours, asked elsewhere
 )
 
 // request is a message that is sent again until it is answered or given up.
@@ -100,6 +102,6 @@ func (n *Node) retry(id uint64) {
 		n.subReqFailed(r)
 	case reqSwap:
 		n.swapFailed(r.strm, "no answer")
-	case reqPut, reqCount:
+	case reqPut, reqCount, reqVerify, reqLook:
 	}
 }

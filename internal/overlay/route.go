@@ -147,6 +147,7 @@ func (n *Node) largest() Record {
 
 func (n *Node) onFound(from Peer, m *Found) {
 	n.learnRegion(m.Region)
+	n.meet(from)
 	r := n.pending[m.Req]
 	if r == nil {
 		return
@@ -161,15 +162,24 @@ func (n *Node) onFound(from Peer, m *Found) {
 	case reqGap:
 		n.gapReq = max(0, n.gapReq-1)
 		delete(n.gaps, r.zone)
-		n.learn(m.Record, false)
+		n.learn(m.Record, false, from)
 		n.send(m.Record.Owner, &Announce{Records: n.records(), Reply: true})
 	case reqClaim:
-		n.learn(m.Record, true)
+		n.learn(m.Record, true, from)
 		if n.takenOver(r.zone) {
 			n.unclaim(func(z Zone) bool { return z == r.zone })
 		}
 	case reqGet:
 		n.getFound(r, m)
+	case reqLook:
+		if m.Record.Owner.ID != n.self.ID {
+			n.learn(m.Record, false, from)
+		}
+	case reqVerify:
+		if len(n.verified) >= 8 {
+			n.verified = slices.Delete(n.verified, 0, 1)
+		}
+		n.verified = append(n.verified, m.Record)
 	case reqCount:
 		n.counted(m)
 	default:

@@ -267,7 +267,7 @@ func (n *Node) onBeat(from Peer, m *Beat) {
 	for _, c := range s.children {
 		n.beatTo(s, c)
 	}
-	n.pathKnown(s)
+	n.pathKnown(s, false)
 }
 
 // streamDue watches one stream: the parent's beats, our lease there, and the
@@ -357,7 +357,7 @@ func (n *Node) repair(s *stream) {
 	}
 	// A way that came to nothing led over another dead host, which nobody on it has
 	// noticed yet: the second try is for the link between the two, which is always there.
-	m := &SubReq{Stream: s.info.ID, Subscriber: n.self, Point: n.ownPoint(), Contract: c, Exclude: s.avoid, Direct: s.tries > 1}
+	m := &SubReq{Stream: s.info.ID, Subscriber: n.self, Point: n.ownPoint(to.ID), Contract: c, Exclude: s.avoid, Direct: s.tries > 1}
 	r := &request{what: reqSub, to: to, msg: m, tries: 1, wait: n.cfg.RepairTimeout, strm: s.info.ID}
 	if n.request(r) {
 		s.req = r.id
@@ -378,8 +378,18 @@ func (n *Node) giveUp(s *stream) {
 	}
 }
 
-// ownPoint is an id of ours, to be found by.
-func (n *Node) ownPoint() Point {
+// ownPoint is an id of ours, to be found by: one next to the host that will
+// look for it, if there is one.
+func (n *Node) ownPoint(by HostID) Point {
+	for i := range n.table {
+		if r := &n.table[i]; r.Owner.ID == by {
+			for j := range n.zones {
+				if n.zones[j].Zone.Adjacent(r.Zone) {
+					return n.zones[j].Zone.Path
+				}
+			}
+		}
+	}
 	if len(n.zones) == 0 {
 		return 0
 	}

@@ -205,7 +205,7 @@ func (n *Node) getAnswer(r *request, infos []StreamInfo, why string) {
 
 // askPath asks a host of the tree for a path to us.
 func (n *Node) askPath(u *sub, to Peer, exclude []HostID) {
-	m := &SubReq{Stream: u.stream, Subscriber: n.self, Point: n.ownPoint(), Contract: u.contract, Exclude: exclude}
+	m := &SubReq{Stream: u.stream, Subscriber: n.self, Point: n.ownPoint(to.ID), Contract: u.contract, Exclude: exclude}
 	r := &request{what: reqSub, to: to, msg: m, tries: 3, wait: 2 * n.cfg.RepairTimeout, strm: u.stream, sub: u.id}
 	if n.request(r) {
 		u.req = r.id
@@ -357,8 +357,9 @@ func (n *Node) onGraft(from Peer, m *Graft) {
 	case s.parent.ID == from.ID && !s.broken && s.degraded == m.Degrade:
 		s.path = path
 	case s.parent.ID.IsZero() || s.broken || s.parent.ID == from.ID,
-		// One parent only: the better path wins if it is clearly better.
-		uint64(cost)*10 < uint64(have)*9,
+		// One parent only. A clearly better path wins if we asked for it: what
+		// others say of costs moves no stream of ours.
+		m.Subscriber.ID == n.self.ID && n.pending[m.Req] != nil && uint64(cost)*10 < uint64(have)*9,
 		s.degraded != "" && m.Degrade == "":
 		repaired := s.broken
 		s.path = path
@@ -378,7 +379,7 @@ func (n *Node) onGraft(from Peer, m *Graft) {
 		return
 	}
 	n.answered(m.Req, reqSub)
-	n.pathKnown(s)
+	n.pathKnown(s, true)
 }
 
 func (n *Node) onRefuse(_ Peer, m *Refuse) {
@@ -393,10 +394,11 @@ func (n *Node) onRefuse(_ Peer, m *Refuse) {
 	n.subReqFailed(r)
 }
 
-// pathKnown follows a new or confirmed path.
-func (n *Node) pathKnown(s *stream) {
+// pathKnown follows a path: a new one that we asked for, or one confirmed by a
+// beat. Who still waits for an answer is not judged by the path there was.
+func (n *Node) pathKnown(s *stream, asked bool) {
 	for _, u := range slices.Clone(n.subs) {
-		if u.stream == s.info.ID {
+		if u.stream == s.info.ID && (asked || u.state != Resolving) {
 			n.evaluate(u, s)
 		}
 	}

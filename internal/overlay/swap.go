@@ -136,7 +136,8 @@ func (n *Node) swapDone(x *xfer) {
 			}
 		}
 		if u.state == Resolving || u.wants() {
-			n.askPath(u, s.info.Publisher, nil)
+			// The publisher has to hear of the exchange first.
+			n.after(2*n.cfg.RetryInterval, timer{what: tPath, key: uint64(u.id)})
 		}
 	}
 }
@@ -167,5 +168,18 @@ func (n *Node) swapFailed(id StreamID, why string) {
 		default:
 			n.setSub(u, Refused, reason+"; no better place: "+why)
 		}
+	}
+}
+
+// pathDue asks for a path from our new place.
+func (n *Node) pathDue(id SubID) {
+	u := n.subByID(id)
+	if u == nil || u.state != Resolving && !u.wants() {
+		return
+	}
+	if s := n.streams[u.stream]; s != nil && !s.broken {
+		n.askPath(u, s.info.Publisher, nil)
+	} else if u.state == Resolving {
+		n.resolve(u)
 	}
 }

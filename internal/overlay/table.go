@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"slices"
-	"time"
 )
 
 // grave is a zone whose owner we think dead, and when to ask that host again.
@@ -192,7 +191,7 @@ func (n *Node) onAnnounce(from Peer, m *Announce) {
 	before := n.digest
 	for i := range m.Records {
 		if m.Records[i].Owner.ID == from.ID {
-			n.learn(m.Records[i], false)
+			n.learn(m.Records[i], false, from)
 		} else {
 			n.counts["announce-for-another"]++
 		}
@@ -206,6 +205,7 @@ func (n *Node) onAnnounce(from Peer, m *Announce) {
 		return gone
 	})
 	n.confirmTentative(from, m.Records)
+	n.vote(from, m.Records)
 	if p := n.peers[from.ID]; p != nil {
 		p.digest = digestOf(m.Records)
 	}
@@ -217,22 +217,25 @@ func (n *Node) onAnnounce(from Peer, m *Announce) {
 // onMoved takes what a former owner says of its zones as certain, and what
 // others say as a hint.
 func (n *Node) onMoved(from Peer, m *Moved) {
+	if !m.Hearsay {
+		n.vote(from, m.Records)
+	}
 	for i := range m.Records {
 		r := m.Records[i]
 		if r.Owner.ID == n.self.ID {
 			continue
 		}
-		sure := slices.ContainsFunc(n.table, func(e Record) bool {
+		sure := !m.Hearsay && (slices.ContainsFunc(n.table, func(e Record) bool {
 			return e.Owner.ID == from.ID && e.Zone.Overlaps(r.Zone)
 		}) || slices.ContainsFunc(n.tentative, func(t tentative) bool {
 			return t.from.ID == from.ID && t.Zone.Overlaps(r.Zone)
-		})
+		}))
 		if sure {
 			n.tentative = slices.DeleteFunc(n.tentative, func(t tentative) bool {
 				return t.from.ID == from.ID && t.Zone.Overlaps(r.Zone)
 			})
 		}
-		n.learn(r, sure)
+		n.learn(r, sure, from)
 	}
 }
 
@@ -254,14 +257,17 @@ func (n *Node) onQuery(from Peer, m *Query) {
 	n.send(from, &Announce{Records: n.records()})
 }
 
-// learn takes one record. sure: the former owner says so, or is dead.
-func (n *Node) learn(r Record, sure bool) {
-	if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID.IsZero() || r.Owner.ID == n.self.ID {
+// learn takes one record from a host. sure: the former owner says so, or is dead.
+func (n *Node) learn(r Record, sure bool, from Peer) {
+	if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID.IsZero() || r.Owner.ID == n.self.ID || r.Counter > maxCounter {
 		return
 	}
 	for i := range n.zones {
 		if n.zones[i].Zone.Overlaps(r.Zone) {
-			n.conflict(r, n.zones[i])
+			if n.leap(&r, &n.zones[i]) {
+				return
+			}
+			n.conflict(r, n.zones[i], from)
 			return
 		}
 	}
@@ -273,6 +279,9 @@ func (n *Node) learn(r Record, sure bool) {
 		e := &n.table[i]
 		if !e.Zone.Overlaps(r.Zone) {
 			continue
+		}
+		if n.leap(&r, e) {
+			return
 		}
 		if e.Owner.ID == r.Owner.ID {
 			if e.Counter > r.Counter {
@@ -326,6 +335,22 @@ func (n *Node) learn(r Record, sure bool) {
 	}
 }
 
+// Counters grow by one or two with each change of owner. A host that claims with
+// a far higher one wants to use them up.
+const (
+	maxCounter = 1 << 60
+	maxLeap    = 1 << 20
+)
+
+// leap says whether r's counter is too far above a known one to be honest.
+func (n *Node) leap(r, known *Record) bool {
+	if r.Counter <= known.Counter || r.Counter-known.Counter <= maxLeap {
+		return false
+	}
+	n.counts["counter-leap"]++
+	return true
+}
+
 // newNeighbour says whether the owner of r may not know us yet: this is the only
 // zone of it that we have.
 func (n *Node) newNeighbour(r Record) bool {
@@ -351,6 +376,8 @@ func (n *Node) doubt(r Record, owner Peer) {
 		return
 	}
 	n.tentative = append(n.tentative, tentative{Record: r, from: owner, asked: n.now})
+	// The two should know of one another: see conflict.
+	n.send(owner, &Moved{Records: []Record{r}, Hearsay: true})
 	n.send(owner, &Query{Zone: r.Zone})
 	n.after(n.cfg.AckTimeout+n.cfg.IndirectTimeout, timer{what: tTentative})
 }
@@ -365,13 +392,14 @@ func (n *Node) confirmTentative(from Peer, own []Record) {
 		}
 		if slices.ContainsFunc(own, func(r Record) bool { return r.Zone.Overlaps(t.Zone) }) {
 			n.counts["claim-denied"]++
+			n.send(t.Owner, &Moved{Records: own})
 		} else {
 			sure = append(sure, t.Record)
 		}
 		return true
 	})
 	for _, r := range sure {
-		n.learn(r, true)
+		n.learn(r, true, r.Owner)
 	}
 }
 
@@ -389,33 +417,8 @@ func (n *Node) tentativeDue() {
 		return true
 	})
 	for _, r := range sure {
-		n.learn(r, true)
+		n.learn(r, true, r.Owner)
 	}
-}
-
-// conflict settles that r claims ids of our zone o.
-//
-// The higher epoch wins, but a claim by a host that we are in touch with is
-// contested first: it should know that we live, so it is mistaken (lost
-// messages) or lies. A claim by a host we think dead, or never knew, is how a
-// healed partition looks, and is honoured.
-func (n *Node) conflict(r, o Record) {
-	if !r.Newer(&o) {
-		n.send(r.Owner, &Announce{Records: n.records()})
-		return
-	}
-	if p := n.peers[r.Owner.ID]; p != nil && !n.buried(r.Owner.ID) && p.samples > 0 {
-		switch n.contest(r, o) {
-		case contested, ignored:
-			return
-		case honoured:
-		}
-	}
-	if n.out != nil && n.out.covers(o.Zone) {
-		n.abortOut("the zone has another owner")
-	}
-	n.event("zone-yielded", r.Owner, o.Zone.String())
-	n.yield(r, o)
 }
 
 // yield gives up the ids of our zone o that r claims, and keeps the rest.
@@ -447,7 +450,7 @@ func (n *Node) yield(r, o Record) {
 		n.rejoin(append([]Peer{r.Owner}, owners(near)...))
 		return
 	}
-	n.learn(r, true)
+	n.learn(r, true, r.Owner)
 }
 
 func owners(rs []Record) []Peer {
@@ -458,71 +461,4 @@ func owners(rs []Record) []Peer {
 		}
 	}
 	return ps
-}
-
-// dispute counts how often two hosts have claimed the same ids.
-type dispute struct {
-	zone  Zone
-	host  HostID
-	count int
-	since Time
-}
-
-type verdict uint8
-
-const (
-	honoured verdict = iota
-	contested
-	ignored
-)
-
-const (
-	disputeTime = time.Minute
-	maxDisputes = 32
-	maxContests = 8 // an honest host gives in long before
-)
-
-// contest raises our epoch above a claim's. Were that all, two honest hosts that
-// both believe in their right could go on for ever: of two hosts, the one with
-// the lower hash gives in to the second claim. A host that lies and does not
-// give in is ignored in the end. It can so win ids next to its own from about
-// half of its neighbours, and no others: see docs.
-func (n *Node) contest(r, o Record) verdict {
-	z := o.Zone
-	if r.Zone.Len > z.Len {
-		z = r.Zone
-	}
-	n.disputes = slices.DeleteFunc(n.disputes, func(d dispute) bool { return n.now-d.since > disputeTime })
-	i := slices.IndexFunc(n.disputes, func(d dispute) bool { return d.zone == z && d.host == r.Owner.ID })
-	if i < 0 {
-		if len(n.disputes) >= maxDisputes {
-			return honoured
-		}
-		n.disputes = append(n.disputes, dispute{zone: z, host: r.Owner.ID, since: n.now})
-		i = len(n.disputes) - 1
-	}
-	d := &n.disputes[i]
-	stronger := strength(n.self.ID, r.Owner.ID) > strength(r.Owner.ID, n.self.ID)
-	switch {
-	case d.count >= 1 && !stronger:
-		return honoured
-	case d.count >= maxContests:
-		n.counts["claim-ignored"]++
-		return ignored
-	}
-	d.count++
-	n.counts["claim-contested"]++
-	n.lose(o.Zone)
-	n.gain(Record{Zone: o.Zone, Counter: r.Counter + 1})
-	n.changed(false)
-	n.send(r.Owner, &Announce{Records: n.records()})
-	return contested
-}
-
-// strength orders two hosts as neither of them chose.
-func strength(a, b HostID) uint64 {
-	h := fnv.New64a()
-	h.Write(a[:])
-	h.Write(b[:])
-	return h.Sum64()
 }

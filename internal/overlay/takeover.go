@@ -252,8 +252,12 @@ func (n *Node) resurrect(p Peer) {
 		n.unclaim(func(z Zone) bool { return z == g.Zone })
 		return true
 	})
-	// Conflicts are settled by epoch before we count the host as a peer again,
-	// or the claim would be contested: see conflict.
+	// For a while it can vouch for claims of its side: see conflict.
+	n.returned = slices.DeleteFunc(n.returned, func(r returned) bool { return r.host == p.ID || n.now-r.at > returnTime })
+	if len(n.returned) >= maxGraves {
+		n.returned = slices.Delete(n.returned, 0, 1)
+	}
+	n.returned = append(n.returned, returned{p.ID, n.now})
 	n.send(p, &Announce{Records: n.records(), Reply: true})
 	n.dirty = true
 }
@@ -292,6 +296,9 @@ func (n *Node) maintain() {
 		return
 	}
 	n.fillGaps()
+	n.tellRivals()
+	n.homeless()
+	n.lookAround()
 	n.shrinkZones()
 }
 

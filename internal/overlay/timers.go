@@ -16,12 +16,14 @@ const (
 	tClaim
 	tTentative
 	tHeirs
+	tPoll
 	tRequest
 	tXfer
 	tJoin
 	tBeat
 	tStream
 	tSub
+	tPath
 	tAnnounceStream
 )
 

@@ -31,7 +31,6 @@ type Config struct {
 	Loss    float64 // of each message
 	Jitter  float64 // share of the delay that varies: messages overtake one another
 	Seed    uint64
-	// ProcUs bounds how late a tick may be taken, as on a busy machine.
 }
 
 // Net is a simulated network and the hosts on it.
@@ -196,6 +195,12 @@ func (w *Net) send(h *Host, s overlay.Send) {
 		d += Time(float64(d) * w.cfg.Jitter * w.rng.Float64())
 	}
 	w.push(event{at: w.now + d, to: int32(to.Index), from: int32(h.Index), msg: s.Msg})
+}
+
+// Inject delivers a message as if from had sent it: what a host that does not
+// keep to the protocol may do.
+func (w *Net) Inject(from, to *Host, m overlay.Message) {
+	w.push(event{at: w.now + w.cfg.Links.Delay(from.Index, to.Index), to: int32(to.Index), from: int32(from.Index), msg: m})
 }
 
 func (w *Net) push(e event) {

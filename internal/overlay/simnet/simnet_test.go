@@ -62,7 +62,6 @@ func (w *Net) check(t testing.TB) {
 	}
 }
 
-
 func TestCrash(t *testing.T) {
 	for _, m := range []int{2, 5, 30, 300} {
 		w := grown(t, config(uint64(m)), m)

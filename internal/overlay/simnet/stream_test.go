@@ -217,7 +217,7 @@ func TestSwap(t *testing.T) {
 		for i, h := range hs {
 			st := w.sub(h, ids[i])
 			swaps += st.Swaps
-			if st.State == overlay.Admitted {
+			if st.State == overlay.Admitted || st.State == overlay.AtRisk {
 				if round == 0 {
 					without++
 				} else {
