@@ -57,7 +57,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().String("socket", "", "unix socket of the daemon (default $"+overlayapi.SocketEnv+
 		", else below /run or $XDG_RUNTIME_DIR)")
 	root.AddCommand(
-		runCommand(), tokenCommand(),
+		runCommand(), tokenCommand(), identityCommand(), caCommand(),
 		statusCommand(), peersCommand(), topologyCommand(), streamsCommand(), contractsCommand(), traceCommand(),
 		publishCommand(), subscribeCommand(), withdrawCommand(), watchCommand(), leaveCommand(),
 		demoCommand(), cli.DocsCommand("Sandstream overlay"),

@@ -251,7 +251,7 @@ func (a api) Subscribe(ctx context.Context, r *connect.Request[overlayv1.Subscri
 	if r.Msg.Stream == "" {
 		return invalid(errors.New("no stream is named: its id, or the name of a public one"))
 	}
-	c, err := a.d.spas.contract(r.Msg.Contract)
+	c, err := contract(r.Msg.Contract)
 	if err != nil {
 		return invalid(err)
 	}

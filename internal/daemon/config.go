@@ -4,12 +4,9 @@ package daemon
 
 import (
 	"context"
-	"crypto/x509"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 
 	"sandstream/internal/cli"
 	"sandstream/internal/overlay"
@@ -63,14 +60,11 @@ func (c *Config) transport() (transport.Config, error) {
 		t.Token = tok
 	}
 	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
+		pool, err := transport.LoadPool(c.CAFile)
 		if err != nil {
-			return t, fmt.Errorf("CA certificates: %w", err)
+			return t, err
 		}
-		t.CA = x509.NewCertPool()
-		if !t.CA.AppendCertsFromPEM(pem) {
-			return t, fmt.Errorf("CA certificates: %s has no PEM certificate", c.CAFile)
-		}
+		t.CA = pool
 	}
 	addr, err := net.ResolveUDPAddr("udp", c.Listen)
 	if err != nil {

@@ -108,7 +108,7 @@ func contractOf(c *overlay.Contract) *overlayv1.Contract {
 	return m
 }
 
-func (s *spas) contract(m *overlayv1.Contract) (overlay.Contract, error) {
+func contract(m *overlayv1.Contract) (overlay.Contract, error) {
 	c := overlay.Contract{
 		LatencyUs: m.GetLatencyUs(), MinRateBps: m.GetMinRateBps(), Degrade: m.GetDegrade(),
 		BestEffort: m.GetBestEffort(), NoSwap: m.GetNoSwap(),
@@ -117,8 +117,8 @@ func (s *spas) contract(m *overlayv1.Contract) (overlay.Contract, error) {
 		c.LossPpm = max(1, *m.LossPpm) // to the core, 0 is no bound
 	}
 	for _, name := range c.Degrade {
-		if !slices.Contains(s.available(), name) {
-			return c, fmt.Errorf("degrade by %q: there is no such SPA; there are %v", name, s.available())
+		if !slices.Contains(degraders, name) {
+			return c, fmt.Errorf("degrade by %q: no such SPA can; one of %v", name, degraders)
 		}
 	}
 	if err := c.Check(); err != nil {

@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"math"
 	"time"
 
 	"sandstream/internal/overlay"
@@ -111,5 +112,17 @@ func (d *Daemon) measure() {
 	}
 	for _, f := range d.flows {
 		f.revive()
+	}
+	if len(d.flows) == 0 {
+		return
+	}
+	for _, s := range d.tr.Streams() {
+		var stay time.Duration
+		for _, c := range s.Children {
+			stay = max(stay, c.Stay)
+		}
+		if stay > 0 {
+			d.node.Residence(now, s.ID, uint32(min(stay.Microseconds(), math.MaxUint32)))
+		}
 	}
 }

@@ -22,8 +22,8 @@ const (
 // orderer puts a subscription's packets in the order of their sequence numbers,
 // drops duplicates, and measures. A packet that is missing is waited for as
 // long as holdFor after a later one came, or until too many wait; then it is lost.
-// A packet without payload that is discardable stands for one that an SPA
-// dropped on purpose: it fills its place, and is not lost.
+// A packet without payload stands for one that an SPA emptied on purpose: it
+// fills its place, and is not lost.
 type orderer struct {
 	// deliver is called in order, by one goroutine at a time, and must not block.
 	// The callee keeps what it gets.
@@ -110,7 +110,7 @@ func (o *orderer) pass(p packet) {
 	o.next++
 	o.ended = o.ended || p.flags&frame.End != 0
 	if len(p.data) == 0 {
-		if p.flags&frame.Discardable != 0 {
+		if p.flags&frame.End == 0 {
 			o.report.filtered++
 		}
 		return

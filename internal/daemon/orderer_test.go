@@ -78,7 +78,7 @@ func TestOrdererOrders(t *testing.T) {
 func TestOrdererFilteredIsNotLost(t *testing.T) {
 	o, got := collect()
 	empty := arrival(2)
-	empty.Payload, empty.Header.Flags = nil, frame.Discardable
+	empty.Payload = nil
 	end := arrival(4)
 	end.Payload, end.Header.Flags = nil, frame.End
 	o.take([]transport.Delivery{arrival(1), empty, arrival(3)})

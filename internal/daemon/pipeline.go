@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"sandstream/internal/engine"
-	"sandstream/internal/frame"
 	"sandstream/internal/overlay"
 	"sandstream/internal/transport"
 	"sandstream/uls"
@@ -37,6 +36,9 @@ type spas struct {
 // usable are the SPAs that make sense on a stream with one path. split and
 // multicast choose among several outputs, which the core's trees do themselves.
 var usable = []string{"filter", "transform", "merge", "monitor"}
+
+// degraders are the SPAs that make a stream smaller so that it is still of use.
+var degraders = []string{"filter"}
 
 func newSPAs(log *slog.Logger) *spas {
 	s := &spas{log: log}
@@ -138,7 +140,6 @@ type slot struct {
 	out     [][]byte // packets that left, into buf
 	buf     []byte
 	ticked  time.Time
-	kept    map[uint64]bool // sequence numbers of out
 }
 
 const (
@@ -170,6 +171,37 @@ func (s *spas) keep(p *pipeline, stages []overlay.Stage) *pipeline {
 		n.slots = append(n.slots, sl)
 	}
 	return n
+}
+
+// degrading are the stages that make a stream smaller for a subscriber who
+// accepts that: of MPEG-TS video the key frames stay, and what the publisher
+// marked as discardable goes.
+func degrading(spa string) []overlay.Stage {
+	switch spa {
+	case "":
+		return nil
+	case "filter":
+		return []overlay.Stage{{SPA: spa, Params: map[string]uint64{"keyframes": 1, "discardable": 1}}}
+	}
+	return []overlay.Stage{{SPA: spa}}
+}
+
+// atSink are the stages that a subscriber's host runs. What transform has
+// compressed on the way is expanded there, said or not.
+func atSink(pipeline []overlay.Stage) (out []overlay.Stage) {
+	compressed := false
+	for _, st := range pipeline {
+		if st.SPA == "transform" {
+			compressed = st.Params["expand"] == 0
+		}
+		if st.Place == overlay.AtSink {
+			out = append(out, st)
+		}
+	}
+	if compressed {
+		out = append(out, overlay.Stage{SPA: "transform", Params: map[string]uint64{"expand": 1}, Place: overlay.AtSink})
+	}
+	return out
 }
 
 func (s *spas) fail(name string, err error) {
@@ -227,39 +259,7 @@ func (p *pipeline) run(sl *slot, name string, in [][]byte) [][]byte {
 		sl.retire(p.s)
 		return in
 	}
-	if name == "filter" {
-		sl.mark(in)
-	}
 	return sl.out
-}
-
-// mark puts a header without payload where the filter dropped a packet: the
-// subscriber tells what was dropped on purpose from what was lost.
-func (sl *slot) mark(in [][]byte) {
-	if len(sl.out) == len(in) {
-		return
-	}
-	if sl.kept == nil {
-		sl.kept = map[uint64]bool{}
-	}
-	clear(sl.kept)
-	var h frame.Header
-	for _, b := range sl.out {
-		if _, err := h.Decode(b); err == nil {
-			sl.kept[h.Seq] = true
-		}
-	}
-	for _, b := range in {
-		if _, err := h.Decode(b); err != nil || sl.kept[h.Seq] {
-			continue
-		}
-		h.Flags = h.Flags&^(frame.Compressed|frame.Key) | frame.Discardable
-		at := len(sl.buf)
-		sl.buf = append(sl.buf, make([]byte, frame.HeaderSize)...)
-		b := sl.buf[at:len(sl.buf):len(sl.buf)]
-		h.Encode(b)
-		sl.out = append(sl.out, b)
-	}
 }
 
 func (sl *slot) retire(s *spas) {

@@ -49,11 +49,7 @@ func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
 	}
 	branches := map[overlay.HostID]*pipeline{}
 	for _, c := range e.Children {
-		var stages []overlay.Stage
-		if c.SPA != "" {
-			stages = []overlay.Stage{{SPA: c.SPA}}
-		}
-		p := d.spas.keep(f.branches[c.Host.ID], stages)
+		p := d.spas.keep(f.branches[c.Host.ID], degrading(c.SPA))
 		delete(f.branches, c.Host.ID)
 		if p != nil {
 			branches[c.Host.ID] = p
@@ -231,13 +227,7 @@ func (s *subscription) attach(d *Daemon, id overlay.StreamID, stages []overlay.S
 	if s.sink != nil {
 		return
 	}
-	var here []overlay.Stage
-	for _, st := range stages {
-		if st.Place == overlay.AtSink {
-			here = append(here, st)
-		}
-	}
-	s.sinks = d.spas.keep(nil, here)
+	s.sinks = d.spas.keep(nil, atSink(stages))
 	s.sink = d.tr.AddSink(id, transport.SinkConfig{Deliver: s.order.take, Process: s.sinks.process()})
 }
 

@@ -385,4 +385,13 @@ type streamStats struct {
 	in, bytesIn, duplicates, tooFar, badEmits atomic.Uint64
 }
 
-type legStats struct{ sent, dropped atomic.Uint64 }
+type legStats struct {
+	sent, dropped atomic.Uint64
+	stay          atomic.Int64 // ns, smoothed
+}
+
+// stayed counts the time from arrival to sending on. Only the sender writes.
+func (l *legStats) stayed(d time.Duration) {
+	old := l.stay.Load()
+	l.stay.Store(old + (int64(d)-old)/16)
+}

@@ -116,7 +116,9 @@ func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
 		e := &q[i]
 		d := tx.next()
 		n := outerSize + copy(d[outerSize:], e.pkt.bytes())
-		frame.Advance(d[outerSize:n], now-e.pkt.arrived+e.cost)
+		stay := now - e.pkt.arrived
+		frame.Advance(d[outerSize:n], stay+e.cost)
+		e.leg.stayed(stay)
 		e.pkt.release()
 		if n = s.seal(typeData, d, n); n > 0 {
 			tx.add(p, to, n, gso)

@@ -134,6 +134,8 @@ type LegStats struct {
 	Path    uint16       `json:"path"`
 	Sent    uint64       `json:"sent"`
 	Dropped uint64       `json:"dropped"`
+	// Stay is the time from a packet's arrival to its sending on, smoothed.
+	Stay time.Duration `json:"stay"`
 }
 
 // Streams gives the counters of all streams, by id.
@@ -152,7 +154,7 @@ func (t *Transport) Streams() []StreamStats {
 			TooFar: s.stats.tooFar.Load(), BadEmits: s.stats.badEmits.Load(), Last: s.last,
 		}
 		for _, c := range s.children {
-			out[i].Children = append(out[i].Children, LegStats{Host: c.Host, Path: c.Path, Sent: c.stats.sent.Load(), Dropped: c.stats.dropped.Load()})
+			out[i].Children = append(out[i].Children, LegStats{Host: c.Host, Path: c.Path, Sent: c.stats.sent.Load(), Dropped: c.stats.dropped.Load(), Stay: time.Duration(c.stats.stay.Load())})
 		}
 		for _, k := range s.sinks {
 			out[i].Sinks = append(out[i].Sinks, k.Stats())

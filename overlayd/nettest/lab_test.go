@@ -58,6 +58,7 @@ func newLab(t *testing.T, hosts int, seed uint64, limit time.Duration) *lab {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building overlayd: %v\n%s", err, out)
 	}
+	hurry(os.Getpid())
 	flows := NewFlows()
 	o := netem.Options{Hosts: hosts, Seed: seed, Watch: flows.Watch}
 	if file := os.Getenv("NETTEST_PCAP"); file != "" {
