@@ -20,7 +20,7 @@
 //	 1  3  0
 //	 4  4  the receiver's index for the session
 //	 8  8  counter: the nonce
-//	16  n  payload sealed with AES-256-GCM, or ChaCha20-Poly1305 if a host has no AES in hardware
+//	16  n  payload sealed with AES-128-GCM, or ChaCha20-Poly1305 if a host has no AES in hardware
 //	 +  16 tag
 //
 // An empty control message is a sign of life: sent when a peer's messages have

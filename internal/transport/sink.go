@@ -41,6 +41,8 @@ type Sink struct {
 	cfg    SinkConfig
 	mu     sync.Mutex
 	queue  []*packet
+	spare  []*packet  // the other queue, while one is delivered
+	out    []Delivery // what run delivers at once
 	busy   bool
 	closed bool
 	done   chan struct{} // closed when the last Deliver has returned, once closed
@@ -134,13 +136,13 @@ func (k *Sink) push(s *stream, pkts []*packet, now time.Duration) {
 
 // run delivers until the queue is empty.
 func (k *Sink) run() {
-	var batch []*packet
-	var out []Delivery
 	for {
 		k.mu.Lock()
-		batch, k.queue = k.queue, batch[:0]
+		batch := k.queue
+		k.queue, k.spare = k.spare, nil
 		if len(batch) == 0 {
-			k.busy, k.queue = false, nil
+			k.queue, k.spare = batch, k.queue
+			k.busy = false
 			if k.closed {
 				close(k.done)
 			}
@@ -148,33 +150,45 @@ func (k *Sink) run() {
 			return
 		}
 		k.mu.Unlock()
-		out = out[:0]
-		for _, p := range batch {
-			var d Delivery
-			payload, err := d.Header.Decode(p.bytes())
-			if err != nil {
-				continue // not possible: it was decoded on arrival
-			}
-			if k.cfg.Ordered {
-				if d.Header.Seq < k.next {
-					k.late.Add(1)
-					continue
-				}
-				k.next = d.Header.Seq + 1
-			}
-			d.Payload, d.At = payload, k.t.WallNs(p.arrived)
-			out = append(out, d)
+		for rest := batch; len(rest) > 0; {
+			n := min(len(rest), groupMax)
+			k.deliver(rest[:n])
+			rest = rest[n:]
 		}
-		if len(out) > 0 {
-			k.cfg.Deliver(out)
-			k.delivered.Add(uint64(len(out)))
-		}
-		for i, p := range batch {
-			p.release()
-			batch[i] = nil
-		}
-		clear(out)
+		clear(batch)
+		k.mu.Lock()
+		k.spare = batch[:0]
+		k.mu.Unlock()
 	}
+}
+
+func (k *Sink) deliver(batch []*packet) {
+	out := k.out[:0]
+	for _, p := range batch {
+		var d Delivery
+		payload, err := d.Header.Decode(p.bytes())
+		if err != nil {
+			continue // not possible: it was decoded on arrival
+		}
+		if k.cfg.Ordered {
+			if d.Header.Seq < k.next {
+				k.late.Add(1)
+				continue
+			}
+			k.next = d.Header.Seq + 1
+		}
+		d.Payload, d.At = payload, k.t.WallNs(p.arrived)
+		out = append(out, d)
+	}
+	if len(out) > 0 {
+		k.cfg.Deliver(out)
+		k.delivered.Add(uint64(len(out)))
+	}
+	for _, p := range batch {
+		p.release()
+	}
+	clear(out)
+	k.out = out
 }
 
 // SinkStats are a reader's counters, in packets.
