@@ -151,7 +151,10 @@ func (d *Daemon) subOf(u *overlay.SubStatus) *overlayv1.Subscription {
 			Reordered: t.reordered, Late: t.late, Overrun: s.overruns(),
 		}
 		if s.sink != nil {
-			m.Delivery.Overrun += s.sink.Stats().Dropped
+			// The orderer misses these numbers too, and takes them for lost.
+			here := min(s.sink.Stats().Dropped, t.lost)
+			m.Delivery.Overrun += here
+			m.Delivery.Lost -= here
 		}
 	}
 	return m

@@ -157,7 +157,8 @@ func (p *publication) withdraw() {
 }
 
 const (
-	queueAtMost = 4096                   // packets that wait for a local reader
+	sinkQueue   = 8192                   // packets that wait for the orderer: a second of 80 Mbit/s
+	queueAtMost = 8192                   // packets that wait for a local reader
 	endGrace    = 150 * time.Millisecond // for packets under way when a stream is withdrawn
 )
 
@@ -228,7 +229,7 @@ func (s *subscription) attach(d *Daemon, id overlay.StreamID, stages []overlay.S
 		return
 	}
 	s.sinks = d.spas.keep(nil, atSink(stages))
-	s.sink = d.tr.AddSink(id, transport.SinkConfig{Deliver: s.order.take, Process: s.sinks.process()})
+	s.sink = d.tr.AddSink(id, transport.SinkConfig{Deliver: s.order.take, Queue: sinkQueue, Process: s.sinks.process()})
 }
 
 // subChanged takes the core's word on a subscription. It runs in the loop.
