@@ -345,6 +345,9 @@ func (n *Node) abortOut(why string) {
 func (n *Node) endOut(ok bool, why string) {
 	x := n.out
 	n.out = nil
+	if ok {
+		clear(n.refused)
+	}
 	if !ok && n.state == Leaving {
 		if n.refused == nil {
 			n.refused = map[HostID]bool{}

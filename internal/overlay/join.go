@@ -49,6 +49,19 @@ func (n *Node) rejoin(via []Peer) {
 	n.joinLater(n.cfg.RetryInterval)
 }
 
+// joinStuck looks whether anything is under way to find us ids.
+func (n *Node) joinStuck() {
+	if n.state != Joining || n.join.sleep || n.join.wait > 0 || len(n.in) > 0 {
+		return
+	}
+	for _, r := range n.pending {
+		if r.what == reqAsk {
+			return
+		}
+	}
+	n.joinLater(n.cfg.RetryInterval)
+}
+
 // homeless joins anew when all our zones have gone to others.
 func (n *Node) homeless() {
 	if n.state == Member && len(n.zones) == 0 && n.out == nil {
@@ -119,6 +132,9 @@ func (n *Node) joinStep() {
 			n.join.wait++
 		}
 	}
+	if n.join.wait == 0 {
+		n.joinLater(4 * n.cfg.RetryInterval)
+	}
 }
 
 func (n *Node) joinFound(from Peer, f *Found) {
@@ -161,7 +177,9 @@ func (n *Node) ask(to Peer) {
 		return
 	}
 	n.join.asked[to.ID] = true
-	n.request(&request{what: reqAsk, to: to, msg: &JoinAsk{}, tries: 3, wait: 2 * n.cfg.RetryInterval})
+	if !n.request(&request{what: reqAsk, to: to, msg: &JoinAsk{}, tries: 3, wait: 2 * n.cfg.RetryInterval}) {
+		n.joinLater(4 * n.cfg.RetryInterval)
+	}
 }
 
 func (n *Node) joinFailed(r *request) {
@@ -260,7 +278,8 @@ func (n *Node) Leave(now Time) {
 	n.leaveStep()
 }
 
-// leaveStep offers all zones to the first neighbour that takes them.
+// leaveStep offers the first zone to an heir of it, or else to another neighbour:
+// who is next to it knows that it is ours to give.
 func (n *Node) leaveStep() {
 	if n.state != Leaving || n.out != nil {
 		return
@@ -270,14 +289,15 @@ func (n *Node) leaveStep() {
 		return
 	}
 	var to Peer
-	for _, h := range n.zones[0].Heirs {
+	z := n.zones[0]
+	for _, h := range z.Heirs {
 		if p := n.peers[h.ID]; p != nil && !n.refused[h.ID] {
 			to = h
 			break
 		}
 	}
 	for i := 0; to.ID.IsZero() && i < len(n.table); i++ {
-		if o := n.table[i].Owner; n.peers[o.ID] != nil && !n.refused[o.ID] {
+		if o := n.table[i].Owner; n.peers[o.ID] != nil && !n.refused[o.ID] && n.table[i].Zone.Adjacent(z.Zone) {
 			to = o
 		}
 	}
@@ -286,11 +306,7 @@ func (n *Node) leaveStep() {
 		n.after(n.cfg.RetryInterval, timer{what: tXfer})
 		return
 	}
-	var all []Zone
-	for i := range n.zones {
-		all = append(all, n.zones[i].Zone)
-	}
-	n.offer(to, all, false, StreamID{})
+	n.offer(to, []Zone{z.Zone}, false, StreamID{})
 }
 
 func (n *Node) gone() {

@@ -102,6 +102,16 @@ func (n *Node) Dump() string {
 		gs = append(gs, n.graves[i].Record)
 	}
 	list("graves", gs)
+	fmt.Fprintf(&b, " join: %+v seeds: %v known: %v pending:", n.join, n.seeds, n.known)
+	for _, r := range n.pending {
+		fmt.Fprintf(&b, " %d to %s", r.what, r.to)
+	}
+	if n.out != nil {
+		fmt.Fprintf(&b, " out: %+v", *n.out)
+	}
+	for _, x := range n.in {
+		fmt.Fprintf(&b, " in: %+v", *x)
+	}
 	var rivals []HostID
 	for _, r := range n.rivals {
 		rivals = append(rivals, r.ID)

@@ -230,6 +230,25 @@ func (n *Node) subReqFailed(r *request) {
 	}
 }
 
+// subsStuck looks whether anything is under way for those who wait.
+func (n *Node) subsStuck() {
+	for _, u := range slices.Clone(n.subs) {
+		if u.state != Resolving || n.now-u.since < 8*n.cfg.RepairTimeout {
+			continue
+		}
+		swap := false
+		for _, r := range n.pending {
+			swap = swap || r.what == reqSwap && r.strm == u.stream
+		}
+		switch {
+		case u.swapping && !swap && n.out == nil && len(n.in) == 0:
+			n.swapFailed(u.stream, "it came to nothing")
+		case !u.swapping && n.pending[u.req] == nil:
+			n.resolve(u)
+		}
+	}
+}
+
 func (n *Node) subDue(id SubID) {
 	if u := n.subByID(id); u != nil && u.state == Resolving && n.pending[u.req] == nil {
 		n.resolve(u)

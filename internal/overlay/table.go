@@ -329,7 +329,9 @@ func (n *Node) learn(r Record, sure bool, from Peer) {
 	n.table = append(n.table, r)
 	n.touch()
 	delete(n.gaps, r.Zone)
-	n.peer(r.Owner)
+	if p := n.peer(r.Owner); from.ID != r.Owner.ID {
+		p.digest = 0 // others' news may be old: ask it at the next probe
+	}
 	if n.newNeighbour(r) {
 		n.send(r.Owner, &Announce{Records: n.records()})
 	}

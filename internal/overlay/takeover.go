@@ -292,6 +292,11 @@ func (n *Node) maintain() {
 	n.forget()
 	n.expireStore()
 	n.expireDone()
+	n.joinStuck()
+	n.subsStuck()
+	if n.state == Leaving {
+		n.leaveStep()
+	}
 	if n.state != Member {
 		return
 	}

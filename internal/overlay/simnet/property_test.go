@@ -5,6 +5,7 @@ package simnet
 import (
 	"fmt"
 	"hash/fnv"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -180,3 +181,29 @@ func TestLiar(t *testing.T) {
 		t.Error(w.Own.Duplicates)
 	}
 }
+
+// Longer schedules over more hosts than rapid draws, each from its seed.
+func TestLongSchedules(t *testing.T) {
+	for seed := range uint64(longSeeds) {
+		cfg := config(seed)
+		cfg.Links, cfg.Jitter = plane{12}, 2
+		r := rand.New(rand.NewPCG(seed, 7))
+		var s Schedule
+		for range 120 {
+			s = append(s, Step{OpJoin, r.IntN(200), 0}, Step{OpWait, 0, r.IntN(4)})
+		}
+		for range 150 {
+			op := []Op{OpJoin, OpJoin, OpWait, OpWait, OpLeave, OpCrash, OpCrash, OpRestart, OpSubscribe, OpSubscribe, OpLoss, OpCut, OpHeal, OpHeal}[r.IntN(14)]
+			s = append(s, Step{op, r.IntN(300), r.IntN(60)})
+		}
+		fails := func(s Schedule) bool { _, bad := Play(cfg, s, nil); return len(bad) > 0 }
+		if _, bad := Play(cfg, s, nil); len(bad) > 0 {
+			t.Errorf("seed %d: %v", seed, bad)
+			if !testing.Short() {
+				t.Fatalf("shortened: %v", Shrink(s, fails))
+			}
+		}
+	}
+}
+
+const longSeeds = 6
