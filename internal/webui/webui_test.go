@@ -125,6 +125,26 @@ func busy(t *testing.T, step int) []byte {
 	})
 }
 
+// crowd has 81 zones of 27 hosts.
+func crowd(t *testing.T) []byte {
+	var zones []*overlayv1.Zone
+	var links []*overlayv1.Link
+	for i := range 81 {
+		digits := fmt.Sprintf("%d%d%d%d", i/27, i/9%3, i/3%3, i%3)
+		zones = append(zones, &overlayv1.Zone{Digits: digits, Counter: 2, Owner: hostN(i * 7 % 27)})
+	}
+	for i := 1; i < 27; i++ {
+		links = append(links, &overlayv1.Link{To: hostN(i), CostUs: uint32(i) * 1300, Suspect: i == 3})
+	}
+	region := &overlayv1.Region{Digits: 4, Version: 9, Hosts: 27}
+	return document(t, map[string]proto.Message{
+		"status":    &overlayv1.StatusResponse{Self: hostN(0), State: "member", Radix: 3, Region: region, Engine: &overlayv1.Engine{Name: "portable"}},
+		"topology":  &overlayv1.TopologyResponse{Self: hostN(0), Radix: 3, Region: region, Zones: zones, Links: links},
+		"streams":   &overlayv1.StreamsResponse{},
+		"contracts": &overlayv1.SubscriptionsResponse{},
+	})
+}
+
 func TestPageInChromium(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a browser")
@@ -179,6 +199,11 @@ func TestPageInChromium(t *testing.T) {
 		time.Sleep(3 * time.Second) // for curves in the picture
 		c.shot("busy-" + scheme)
 	}
+	c.open(serve(func() []byte { return crowd(t) }).URL, 1280, 860, "light")
+	if n := c.eval("document.querySelectorAll('#cube circle').length"); n != 81.0 {
+		t.Errorf("%v zones, want 81", n)
+	}
+	c.shot("crowd")
 	c.open(full.URL, 390, 844, "light")
 	if c.eval("document.documentElement.scrollWidth > 390") == true {
 		t.Error("on a telephone the page is wider than the screen")
