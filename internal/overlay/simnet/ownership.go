@@ -20,9 +20,9 @@ type Ownership struct {
 	Overlaps   uint64   // times a host began to serve ids that another served
 	Crash      []Gap    // ids without owner after a crash, closed
 	Handover   []Gap    // during a hand-over, closed
-	open       map[overlay.Zone]openGap
-	shared     map[overlay.Zone]Time // ids with two owners, since
-	Shared     []Time                // how long that lasted
+	Shared     []Time   // how long ids had two owners
+	open       int      // gaps
+	shared     int      // zones with two owners
 }
 
 // Gap is a zone that nobody owned for a while.
@@ -43,18 +43,22 @@ type claimKey struct {
 	owner   overlay.HostID
 }
 
-// node is a node of the trie of zones: who owns exactly this zone, and how many
-// owned zones lie below.
+// node is a node of the trie of zones: who owns exactly this zone, since when
+// nobody does, since when two do; and how many of each lie below. All look-ups go
+// along one path and into what is below it, so that a partition of 65,536 hosts
+// costs no more for each change than a crash.
 type node struct {
 	child  [3]*node
 	owners []int
-	below  int
+	gap    *openGap
+	twice  *Time
+
+	below, gaps, pairs int // owned zones, gaps, zones owned twice, below this node
 }
 
 func newOwnership(radix int) *Ownership {
 	return &Ownership{
 		radix: radix, root: &node{}, hosts: map[int]map[overlay.Zone]overlay.Record{}, ever: map[claimKey]int{},
-		open: map[overlay.Zone]openGap{}, shared: map[overlay.Zone]Time{},
 	}
 }
 
@@ -66,62 +70,114 @@ func (o *Ownership) owned(h int, r overlay.Record, now Time) {
 	o.ever[k] = h
 	if o.others(r.Zone, h) {
 		o.Overlaps++
-		if _, ok := o.shared[r.Zone]; !ok {
-			o.shared[r.Zone] = now
-		}
+		o.mark(r.Zone, func(n *node) (was bool) {
+			was = n.twice != nil
+			if !was {
+				n.twice = &now
+				o.shared++
+			}
+			return was
+		}, func(n *node) { n.pairs++ })
 	}
 	if o.hosts[h] == nil {
 		o.hosts[h] = map[overlay.Zone]overlay.Record{}
 	}
 	o.hosts[h][r.Zone] = r
+	o.mark(r.Zone, func(n *node) bool { n.owners = append(n.owners, h); return false }, func(n *node) { n.below++ })
+	o.close(r.Zone, now)
+}
+
+// mark makes the node of a zone, hands it to f, and unless f says that nothing
+// changed counts at all nodes above it.
+func (o *Ownership) mark(z overlay.Zone, f func(*node) (same bool), count func(*node)) {
 	n := o.root
-	for i := range int(r.Zone.Len) {
-		n.below++
-		d := r.Zone.Path.Digit(i)
+	path := make([]*node, 0, z.Len)
+	for i := range int(z.Len) {
+		path = append(path, n)
+		d := z.Path.Digit(i)
 		if n.child[d] == nil {
 			n.child[d] = &node{}
 		}
 		n = n.child[d]
 	}
-	n.owners = append(n.owners, h)
-	o.close(r.Zone, now)
+	if !f(n) {
+		for _, p := range path {
+			count(p)
+		}
+	}
 }
 
 func (o *Ownership) remove(h int, z overlay.Zone) {
 	delete(o.hosts[h], z)
-	n := o.root
-	for i := range int(z.Len) {
-		n.below--
-		n = n.child[z.Path.Digit(i)]
-	}
-	for i, v := range n.owners {
-		if v == h {
-			n.owners = append(n.owners[:i], n.owners[i+1:]...)
-			break
+	o.mark(z, func(n *node) bool {
+		for i, v := range n.owners {
+			if v == h {
+				n.owners = append(n.owners[:i], n.owners[i+1:]...)
+				return false
+			}
 		}
-	}
+		return true
+	}, func(n *node) { n.below-- })
 }
 
 func (o *Ownership) released(h int, r overlay.Record, now Time) {
 	o.remove(h, r.Zone)
 	o.gap(r.Zone, now, false)
-	o.settle(now)
+	o.settle(r.Zone, now)
 }
 
 func (o *Ownership) crashed(h int, now Time) {
 	for _, z := range o.Zones(h) {
 		o.remove(h, z)
 		o.gap(z, now, true)
+		o.settle(z, now)
 	}
-	o.settle(now)
 }
 
-// settle closes the times of two owners that have ended.
-func (o *Ownership) settle(now Time) {
-	for z, t := range o.shared {
-		if !o.twice(z) {
-			o.Shared = append(o.Shared, now-t)
-			delete(o.shared, z)
+// settle closes the times of two owners that the release of z has ended.
+func (o *Ownership) settle(z overlay.Zone, now Time) {
+	if o.shared == 0 {
+		return
+	}
+	var ended []overlay.Zone
+	o.around(z, func(n *node) int { return n.pairs }, func(n *node, at overlay.Zone) {
+		if n.twice != nil && !o.twice(at) {
+			ended = append(ended, at)
+		}
+	})
+	for _, e := range ended {
+		o.mark(e, func(n *node) bool {
+			o.Shared = append(o.Shared, now-*n.twice)
+			n.twice = nil
+			o.shared--
+			return false
+		}, func(n *node) { n.pairs-- })
+	}
+}
+
+// around visits the nodes above, at and below a zone; below only where there is
+// something to find.
+func (o *Ownership) around(z overlay.Zone, below func(*node) int, visit func(*node, overlay.Zone)) {
+	n, at := o.root, overlay.Zone{}
+	for at.Len < z.Len {
+		visit(n, at)
+		d := z.Path.Digit(int(at.Len))
+		if n = n.child[d]; n == nil {
+			return
+		}
+		at = at.Child(d)
+	}
+	o.under(n, at, below, visit)
+}
+
+func (o *Ownership) under(n *node, at overlay.Zone, below func(*node) int, visit func(*node, overlay.Zone)) {
+	visit(n, at)
+	if below(n) == 0 {
+		return
+	}
+	for v := range o.radix {
+		if c := n.child[v]; c != nil {
+			o.under(c, at.Child(v), below, visit)
 		}
 	}
 }
@@ -196,46 +252,72 @@ func (o *Ownership) gap(z overlay.Zone, now Time, crash bool) {
 			return
 		}
 		if n = n.child[z.Path.Digit(i)]; n == nil {
-			o.open[z] = openGap{now, crash}
-			return
+			break
 		}
 	}
-	o.gapBelow(n, z, now, crash)
+	o.gapBelow(n, z, openGap{now, crash})
 }
 
-func (o *Ownership) gapBelow(n *node, z overlay.Zone, now Time, crash bool) {
+func (o *Ownership) gapBelow(n *node, z overlay.Zone, g openGap) {
 	switch {
 	case n == nil || len(n.owners) == 0 && n.below == 0:
-		o.open[z] = openGap{now, crash}
+		o.addGap(z, g)
 	case len(n.owners) == 0:
 		for v := range o.radix {
-			o.gapBelow(n.child[v], z.Child(v), now, crash)
+			o.gapBelow(n.child[v], z.Child(v), g)
 		}
 	}
+}
+
+func (o *Ownership) addGap(z overlay.Zone, g openGap) {
+	o.mark(z, func(n *node) (was bool) {
+		was = n.gap != nil
+		if !was {
+			n.gap = &g
+			o.open++
+		}
+		return was
+	}, func(n *node) { n.gaps++ })
+}
+
+func (o *Ownership) takeGap(z overlay.Zone) (g openGap) {
+	o.mark(z, func(n *node) bool {
+		g, n.gap = *n.gap, nil
+		o.open--
+		return false
+	}, func(n *node) { n.gaps-- })
+	return g
 }
 
 // close ends the gaps that z fills, and cuts those of which it fills a part.
 func (o *Ownership) close(z overlay.Zone, now Time) {
-	for g, info := range o.open {
-		switch {
-		case z.Contains(g):
-			o.closed(g, info, now)
-			delete(o.open, g)
-		case g.Contains(z):
-			delete(o.open, g)
-			for c := g; c != z; {
-				var next overlay.Zone
-				for v := range o.radix {
-					if k := c.Child(v); k.Contains(z) {
-						next = k
-					} else {
-						o.open[k] = info
-					}
-				}
-				c = next
-			}
-			o.closed(z, info, now)
+	if o.open == 0 {
+		return
+	}
+	var found []overlay.Zone
+	o.around(z, func(n *node) int { return n.gaps }, func(n *node, at overlay.Zone) {
+		if n.gap != nil {
+			found = append(found, at)
 		}
+	})
+	for _, g := range found {
+		info := o.takeGap(g)
+		if z.Contains(g) {
+			o.closed(g, info, now)
+			continue
+		}
+		for c := g; c != z; {
+			var next overlay.Zone
+			for v := range o.radix {
+				if k := c.Child(v); k.Contains(z) {
+					next = k
+				} else {
+					o.addGap(k, info)
+				}
+			}
+			c = next
+		}
+		o.closed(z, info, now)
 	}
 }
 
@@ -260,17 +342,20 @@ func (o *Ownership) Zones(h int) []overlay.Zone {
 
 // Unowned counts the gaps that are open, and gives the oldest.
 func (o *Ownership) Unowned() (n int, oldest Time) {
-	for _, g := range o.open {
-		if n == 0 || g.since < oldest {
-			oldest = g.since
-		}
-		n++
+	if o.open == 0 {
+		return 0, 0
 	}
-	return n, oldest
+	oldest = never
+	o.under(o.root, overlay.Zone{}, func(n *node) int { return n.gaps }, func(n *node, _ overlay.Zone) {
+		if n.gap != nil {
+			oldest = min(oldest, n.gap.since)
+		}
+	})
+	return o.open, oldest
 }
 
 // Twice counts the zones with two live owners.
-func (o *Ownership) Twice() int { return len(o.shared) }
+func (o *Ownership) Twice() int { return o.shared }
 
 // Owner is a host that owns the id, -1 if none does.
 func (o *Ownership) Owner(p overlay.Point) int {

@@ -111,9 +111,10 @@ func (o *Ownership) eachBelow(n *node, at overlay.Zone, f func(overlay.Zone, int
 
 func (o *Ownership) openZones() []overlay.Zone {
 	var v []overlay.Zone
-	for z := range o.open {
-		v = append(v, z)
-	}
-	sortZones(v)
+	o.under(o.root, overlay.Zone{}, func(n *node) int { return n.gaps }, func(n *node, at overlay.Zone) {
+		if n.gap != nil {
+			v = append(v, at)
+		}
+	})
 	return v[:min(len(v), 8)]
 }
