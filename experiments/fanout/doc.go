@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command fanout measures how fast and how evenly one stream reaches many
+// subscribers through one host, by this project's transport, by gossipsub
+// (go-libp2p-pubsub) and by nats-server, in interleaved rounds of one run.
+//
+// All have the same shape: a publisher, a hub, and subscribers of the hub; all of
+// one system in one process, connected over the loopback interface. A round
+// runs every system once, each as a process of its own, so that one's garbage
+// is not another's. What is compared:
+//
+//	throughput  as fast as it goes with at most --window packets on the way:
+//	            deliveries a second of CPU time (of the whole process, user and
+//	            system, by getrusage), and of wall time
+//	delay       at --rate packets a second: from before publishing to the
+//	            subscriber's callback, P50 and P99 over all subscribers
+//	stall       the same while one subscriber's callback never returns: the P99 of
+//	            the others, as a ratio to that of a run without, round by round
+//	idle        --hosts hosts in one process, each connected to --degree others, all
+//	            quiet: heap, stacks and goroutines of a host
+//
+// Only Sandstream's and gossipsub's hosts authenticate and encrypt by default;
+// nats runs without TLS (as it comes) and with.
+//
+// It is a module of its own, so that what it compares with is no part of
+// Sandstream.
+package main
