@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"connectrpc.com/connect"
+
 	"sandstream/overlayapi/overlayv1/overlayv1connect"
 )
 
@@ -53,8 +55,9 @@ func Dial(socket string) *Client {
 		},
 	}
 	return &Client{
-		OverlayClient: overlayv1connect.NewOverlayClient(&http.Client{Transport: t}, "http://overlayd"),
-		transport:     t,
+		OverlayClient: overlayv1connect.NewOverlayClient(&http.Client{Transport: t}, "http://overlayd",
+			connect.WithAcceptCompression("gzip", nil, nil)), // none: it never leaves the machine
+		transport: t,
 	}
 }
 

@@ -94,7 +94,8 @@ func (s *servers) serve(d *Daemon) {
 	// Made when it is first used: it is the most of an idle host's memory.
 	handler := sync.OnceValue(func() http.Handler {
 		mux := http.NewServeMux()
-		mux.Handle(overlayv1connect.NewOverlayHandler(api{d}, connect.WithCodec(overlayapi.Codec{}), connect.WithReadMaxBytes(8<<20)))
+		mux.Handle(overlayv1connect.NewOverlayHandler(api{d}, connect.WithCodec(overlayapi.Codec{}), connect.WithReadMaxBytes(8<<20),
+			connect.WithCompression("gzip", nil, nil))) // none: it never leaves the machine
 		return mux
 	})
 	s.run(d, ctx, s.api, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler().ServeHTTP(w, r) }))

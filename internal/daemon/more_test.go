@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"sandstream/internal/transport"
+	"sandstream/overlayapi/overlayv1"
+)
+
+// Hosts that a CA signed are one overlay without any secret; another is refused.
+func TestCA(t *testing.T) {
+	caDir := t.TempDir()
+	ca, err := transport.LoadOrCreateCA(caDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := func(c *Config) {
+		c.Token, c.CAFile = "", filepath.Join(caDir, transport.CACertFile)
+		if _, err := transport.LoadOrCreateIdentity(c.StateDir); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(c.StateDir, transport.CertFile)
+		request, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := ca.Sign(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, cert, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := host(t, nil, signed)
+	second := host(t, first, signed)
+	select {
+	case <-second.Joined():
+	case <-time.After(20 * time.Second):
+		t.Fatal("a signed host did not join")
+	}
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err = Run(ctx, Config{
+		Join: []string{first.Self().Addr.String()}, Listen: "127.0.0.1:0", StateDir: dir, Socket: filepath.Join(dir, "s"),
+		CAFile: first.cfg.CAFile,
+	})
+	if !errors.Is(err, transport.ErrCA) {
+		t.Errorf("an unsigned host: %v", err)
+	}
+}
+
+// A subscriber who does not read loses packets of his own; the one beside him
+// gets all, and the daemon's memory for him is bounded.
+func TestStalledSubscriber(t *testing.T) {
+	d := host(t, nil, nil)
+	<-d.Joined()
+	s := client(t, d).Publish(t.Context())
+	a := &overlayv1.Announce{Name: "flood", Public: true, RateBps: 100e6}
+	if err := s.Send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Announce{Announce: a}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Receive(); err != nil {
+		t.Fatal(err)
+	}
+	good := readNumbers(t, d, &overlayv1.SubscribeRequest{Stream: "flood"})
+	stalled, err := client(t, d).Subscribe(t.Context(), connect.NewRequest(&overlayv1.SubscribeRequest{Stream: "flood"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stalled.Close()
+	table := func() []*overlayv1.Subscription {
+		r, err := client(t, d).Subscriptions(t.Context(), connect.NewRequest(&overlayv1.SubscriptionsRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Msg.Subscriptions
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if u := table(); len(u) == 2 && u[0].State == "admitted" && u[1].State == "admitted" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not admitted: %v", table())
+		}
+	}
+	const batch, batches = 20, 1500 // 39 MB
+	n := uint64(0)
+	for range batches {
+		p := &overlayv1.Payloads{}
+		for range batch {
+			n++
+			b := bytes.Repeat([]byte{1}, 1316)
+			binary.BigEndian.PutUint64(b, n)
+			p.Payloads = append(p.Payloads, &overlayv1.Payload{Data: b})
+		}
+		if err := s.Send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Payloads{Payloads: p}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	good.wait(t, "the last payload", 20*time.Second, func() bool { return good.last == n })
+	if good.gaps > 0 || len(good.wrong) > 0 {
+		t.Errorf("beside a stalled subscriber %d payloads of %d are missing; %v", good.gaps, n, good.wrong)
+	}
+	over := uint64(0)
+	for _, u := range table() {
+		over += u.Delivery.Overrun
+		t.Logf("subscription %d: %v", u.Id, u.Delivery)
+	}
+	if over == 0 {
+		t.Error("who does not read loses nothing: where is it kept?")
+	}
+	_ = s.CloseRequest()
+	if _, err := s.Receive(); err != nil {
+		t.Error(err)
+	}
+}
