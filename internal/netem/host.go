@@ -98,7 +98,11 @@ func openHost(kind Device, addr netip.Prefix, mtu int) (h host, err error) {
 			h.far, err = openTUN()
 		}
 		if err == nil {
-			if err = configure(addr, mtu); err != nil {
+			err = configure(addr, mtu)
+			if err == nil && h.far.ns > 0 {
+				err = h.far.awaitPeer()
+			}
+			if err != nil {
 				h.far.close()
 			}
 		}

@@ -26,8 +26,14 @@ func (n *Net) loop() {
 	defer close(n.done)
 	runtime.LockOSThread() // the settings die with the thread
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0)
-	// Not permitted in a user namespace: then deliveries are later on a busy machine.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -15)
+	// Not permitted in a user namespace: then deliveries are later on a busy machine. What
+	// goes into a virtual Ethernet pair is received by the kernel's own thread, which
+	// must not be kept from it.
+	if n.header == vnetHeaderLen {
+		_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 2}, 0)
+	} else {
+		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -15)
+	}
 
 	fds := make([]unix.PollFd, len(n.hosts)+1)
 	for i, h := range n.hosts {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -105,6 +106,25 @@ func openPeer() (int, error) {
 		return -1, fmt.Errorf("netem: packet socket: %w", err)
 	}
 	return fd, nil
+}
+
+// awaitPeer waits until the kernel has noticed that both ends are up, which it does in
+// its own time: before, what is sent on the peer is dropped without a word.
+func (f farEnd) awaitPeer() error {
+	return inNamespace(f.ns, func() error {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			peer, err := netlink.LinkByName(peerDevice)
+			if err != nil {
+				return fmt.Errorf("netem: device %s: %w", peerDevice, err)
+			}
+			if peer.Attrs().OperState == netlink.OperUp {
+				return nil
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("netem: device %s: still %v after 10 s", peerDevice, peer.Attrs().OperState)
+			}
+		}
+	})
 }
 
 // prepareNear turns off what would let the host send anything but finished packets:
