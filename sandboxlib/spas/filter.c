@@ -52,7 +52,7 @@ SPA_COUNTERS(COUNTERS);
 #define TS_LEN 188
 #define TS_SYNC 0x47
 #define PID_PAT 0
-#define PID_FIRST_FREE 0x10	/* below: tables of fixed PIDs */
+#define PID_FIRST_FREE 0x20	/* below: tables of fixed PIDs, DVB's among them */
 #define PID_NULL 0x1fff
 #define STREAMS 256
 

@@ -241,6 +241,40 @@ static void test_streams(void)
 	is(ngot, 11, "streams: for new ones, and one that comes back is new");
 }
 
+/* Generation after generation: what the forgotten held comes back, frames and memory. */
+static void test_forgotten(void)
+{
+	uint64_t before = counter("no_state");
+	unsigned int i, k;
+
+	for (k = 0; k < 30; k++) {
+		fake_now += 11000 * MS;		/* and not one tick */
+		agent_clear();
+		for (i = 0; i < 20; i++) {
+			uint32_t len = build(f, (uint8_t)i, 2, 0, NULL, 0, false);
+
+			f[FRONT + 9] = (uint8_t)(k + 1);
+			give(f, len);
+			if (i == 10) {		/* room is looked for once a second */
+				agent_run();
+				fake_now += 1100 * MS;
+			}
+		}
+		agent_run();
+		for (i = 0; i < 12; i++) {
+			uint32_t len = build(f, (uint8_t)(100 + i), 2, 0, NULL, 0, false);
+
+			f[FRONT + 9] = (uint8_t)(k + 1);
+			give(f, len);
+		}
+		agent_run();
+	}
+	is((long long)(counter("no_state") - before), 0, "forgotten: always room for new streams");
+	agent_tick(100 * MS);
+	agent_run();
+	is(slice_audit(&slice, 0), 0, "forgotten: frames they held came back");
+}
+
 int main(void)
 {
 	static const struct net nets[] = {
@@ -264,7 +298,9 @@ int main(void)
 	test_jumps();
 	test_hold();
 	test_streams();
+	test_forgotten();
 	/* Replaced while something waits. */
+	fake_now += 11000 * MS;
 	agent_clear();
 	one(150, 5, 0);
 	one(150, 7, 0);

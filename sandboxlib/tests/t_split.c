@@ -85,6 +85,19 @@ int main(void)
 	}
 	is(ngot, 2, "split: weights beyond all bounds, the highest number");
 	is((long long)(counter("packets1") - before), 1, "split: even shares");
+	set("weight0", 3ULL << 61);
+	set("weight1", 3ULL << 61);
+	before = counter("packets1");
+	agent_clear();
+	{
+		uint8_t f[200];
+		uint32_t i;
+
+		for (i = 0; i < 64; i++)
+			give(f, build(f, 1, 0x7123456789abcdefULL + i, 0, NULL, 0, false));
+		agent_run();
+	}
+	is((long long)(counter("packets1") - before), 32, "split: even shares of great numbers, too");
 	is((long long)counter("broken"), 1, "split: a frame cut short is counted");
 	is(agent_end(0), 0, "every frame in one place, every descriptor valid");
 	return done();

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../src/lib.h"
 #include "model.h"
 #include "spa/lz.h"
 #include "spa/stream.h"
@@ -82,7 +83,12 @@ static void test_lz(void)
 		free(out);
 		out = malloc(len);
 		wrong += spa_lz_pack(src, n, out, len, &table) != len;
-		short_room += spa_lz_pack(src, n, out, len - 1, &table) != 0;
+		/* Room that is too short, and not a byte more behind it. */
+		free(out);
+		room = below(4) ? len - 1 : below(len);
+		out = malloc(room ? room : 1);
+		short_room += spa_lz_pack(src, n, out, room, &table) != 0;
+		room = n + n / 255 + 16;
 		if (their_unpack)
 			theirs += their_unpack((char *)packed, (char *)back, (int)len, sizeof(back)) != (int)n ||
 				  memcmp(back, in, n);
@@ -251,8 +257,80 @@ static void test_see(void)
 		wrong += s.first != first || s.top != top;
 	}
 	is(wrong, 0, "see: every number as the naive model has it");
+	wrong = 0;
+	{
+		struct stream_seen s = { 0 };
+		u64 far = 1ULL << 60, i;
+
+		for (i = 1; i < 3000; i++)
+			stream_see(&s, i, &gap);
+		wrong += stream_see(&s, far, &gap) != STREAM_AHEAD || gap != far - 3000;
+		for (i = 1; i < STREAM_WINDOW; i++)
+			wrong += stream_see(&s, far - i, &gap) != STREAM_BEHIND;
+		wrong += stream_see(&s, far - STREAM_WINDOW, &gap) != STREAM_OLD;
+	}
+	is(wrong, 0, "see: the longest jump forgets all, at once");
 	ok(kinds[0] > 1000 && kinds[1] > 1000 && kinds[2] > 1000 && kinds[3] > 1000 && kinds[4] > 1000,
 	   "see: each kind was tried (%u %u %u %u %u)", kinds[0], kinds[1], kinds[2], kinds[3], kinds[4]);
+}
+
+/* ---- The table of streams ---------------------------------------------- */
+
+struct mine {
+	struct stream_state s;
+	u64 count;
+};
+
+static u32 dropped;
+static void on_drop(void *p) { dropped += ((struct mine *)p)->count != 0; }
+
+/* Asks for a stream by the two halves of its id, at the time `now`. */
+static struct mine *get(struct stream_states *s, u64 lo, u64 hi, u64 now)
+{
+	struct stream_hdr h = { 0 };
+	struct mine *m;
+
+	spa_put64(h.id, lo);
+	spa_put64(h.id + 8, hi);
+	spa_now_set(now);
+	m = stream_states_get(s, &h);
+	if (m)
+		m->count++;
+	return m;
+}
+
+static void test_states(void)
+{
+	static u64 heap[1 << 13];
+	struct stream_states s = { .drop = on_drop };
+	u64 now = 1000000000, i, twin;
+	u32 wrong = 0;
+
+	spa_heap_init(heap, sizeof(heap));
+	is(stream_states_init(&s, sizeof(struct mine), 32), 0, "states: made");
+	for (i = 0; i < 32; i++)
+		wrong += !get(&s, i, 7, now) || get(&s, i, 7, now)->count != 2;
+	is(wrong, 0, "states: 32 streams, each found again");
+	ok(!get(&s, 99, 7, now + 1), "states: no room for another");
+	/* Another id with the key of the first: a table by key alone would mix them up. */
+	twin = spa_hash64(0, s.seed) ^ 7 ^ spa_hash64(1ULL << 50, s.seed);
+	ok(!get(&s, 1ULL << 50, twin, now + 2), "states: another stream with the same key is not taken for it");
+	now += STREAM_IDLE_NS / 2;
+	for (i = 0; i < 16; i++)
+		get(&s, i, 7, now);
+	ok(!get(&s, 99, 7, now), "states: none is idle yet");
+	now += STREAM_IDLE_NS / 2;
+	ok(get(&s, 99, 7, now) != NULL, "states: idle ones make room");
+	is(dropped, 16, "states: all 16, and each was announced");
+	for (i = 0, wrong = 0; i < 16; i++)
+		wrong += !get(&s, i, 7, now) || get(&s, i, 7, now)->count < 4;
+	is(wrong, 0, "states: the others are there");
+	now += STREAM_IDLE_NS;
+	is((long long)get(&s, 3, 7, now)->count, 1, "states: after a silence a stream is new");
+	is(dropped, 17, "states: which is announced, too");
+	is(stream_states_sweep(&s, now), 1, "states: a sweep finds the idle");
+	is(s.t.used, 1, "states: and only those");
+	is(stream_states_sweep(&s, now), 0, "states: then there are none");
 }
 
 /* ---- The data header --------------------------------------------------- */
@@ -292,7 +370,7 @@ static void test_header(void)
 	static u8 f[1600];
 
 	for (round = 0; round < 100000; round++) {
-		u32 len = 90 + below(600), n = len, at;
+		u32 len = below(10) ? 90 + below(600) : 42 + below(48), n = len, at;
 		struct stream_pkt p;
 		struct spa_frame fr;
 		enum stream_err want;
@@ -369,6 +447,7 @@ int main(void)
 	test_lz();
 	test_lz_garbage();
 	test_see();
+	test_states();
 	test_header();
 	return done();
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "spa/lz.h"
 
 static uint8_t f[2048];
 
@@ -59,6 +60,24 @@ int main(void)
 	ok(flagged > 1000 && counter("incompressible") > 1000, "transform: some shrink (%u), some do not (%u)", flagged,
 	   (unsigned int)counter("incompressible"));
 	is((long long)(counter("compressed") - counter("expanded")), 0, "transform: as many expanded as compressed");
+
+	/* Blocks of another length than they say, and longer than any datagram. */
+	{
+		static struct spa_lz_table t;
+		static uint8_t zeros[1800], b[1800];
+		static const uint32_t claim[][3] = { { 900, 1000, 0 }, { 1000, 900, 0 }, { 1425, 1425, 0 },
+						     { 1700, 1700, 0 }, { 1424, 1424, 1 } };
+
+		for (i = 0; i < 5; i++) {
+			agent_clear();
+			n = spa_lz_pack(zeros, claim[i][0], b + 2, 1000, &t);
+			b[0] = (uint8_t)(claim[i][1] >> 8);
+			b[1] = (uint8_t)claim[i][1];
+			give(f, build(f, 1, i + 1, 4, b, n + 2, true));
+			agent_run();
+			ok(ngot == claim[i][2], "transform: a block of %u said to be of %u", claim[i][0], claim[i][1]);
+		}
+	}
 
 	/* What no compressor made. */
 	agent_clear();
