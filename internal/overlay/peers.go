@@ -3,6 +3,7 @@
 package overlay
 
 import (
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -13,15 +14,18 @@ type peer struct {
 	Peer
 	heard   Time // when a message last came from it
 	pingAt  Time // of the probe under way
+	againAt Time // when it was sent once more, if that is after pingAt
 	pingSeq uint32
 	probing bool
+	doubt   bool // it is counted as lost, and may be late
 
 	digest uint64  // of its zones, as we last saw them
 	askers []asker // hosts for which we probe it
 
 	// The link: round trips smoothed as in RFC 6298.
 	srtt, rttvar Time
-	loss         float32 // share of probes without answer, smoothed
+	outcomes     uint64 // of the last probes, a bit each, the newest lowest: see outcome
+	probes       uint8  // how many of these there were
 	samples      uint32
 	last         [5]Time // the last round trips
 	costUs       uint32  // published: follows half their median with hysteresis
@@ -61,7 +65,7 @@ func (n *Node) ping(p *peer) {
 		return
 	}
 	n.seq++
-	p.probing, p.pingSeq, p.pingAt = true, n.seq, n.now
+	p.probing, p.doubt, p.pingSeq, p.pingAt = true, false, n.seq, n.now
 	n.send(p.Peer, &Ping{Seq: n.seq, Digest: n.digest, Region: n.region})
 	n.after(n.ackTimeout(p), timer{what: tAck, host: p.ID, key: uint64(n.seq)})
 }
@@ -125,9 +129,15 @@ func (n *Node) onAck(from Peer, m *Ack) {
 		}
 		p.askers = nil
 	}
-	if p != nil && p.probing && p.pingSeq == m.Seq {
-		p.probing = false
-		p.measure(n.now-p.pingAt, n.cfg.HystPercent, n.cfg.HystSamples)
+	if p != nil && p.pingSeq == m.Seq && (p.probing || p.doubt) {
+		rtt := n.now - p.pingAt
+		if again := n.now - p.againAt; p.doubt && p.againAt > p.pingAt && again >= p.srtt*3/4 {
+			rtt = again // the answer to the second asking
+		} else if p.doubt {
+			p.outcomes, p.probes = p.outcomes>>1, p.probes-1 // not lost, only late
+		}
+		p.probing, p.doubt = false, false
+		p.measure(rtt, n.cfg.HystPercent, n.cfg.HystSamples)
 		if p.samples == 1 {
 			n.ping(p)
 		}
@@ -166,7 +176,7 @@ func (p *peer) measure(rtt Time, percent, samples int) {
 	}
 	p.last[int(p.samples)%len(p.last)] = rtt
 	p.samples++
-	p.lossSample(0)
+	p.outcome(0)
 	us := uint32(min(p.typical()/2/time.Microsecond, 1<<31))
 	diff := int64(us) - int64(p.costUs)
 	if max(diff, -diff)*100 > int64(p.costUs)*int64(percent) {
@@ -189,13 +199,19 @@ func (p *peer) typical() Time {
 	return w[(len(w)-1)/2]
 }
 
-// lossSample smooths the loss of probes. A probe crosses the link twice, so one
-// way loses half of it.
-func (p *peer) lossSample(lost float32) {
-	p.loss += (lost - p.loss) / 32
-	ppm := uint32(p.loss / 2 * 1e6)
-	if d := int64(ppm) - int64(p.lossPpm); max(d, -d) > 10_000 {
-		p.lossPpm = ppm
+// outcome notes a probe: 1 is lost, 0 is answered. A probe crosses the link twice, so
+// one way loses half of what is lost. One lost probe of all is no evidence: a host may
+// have been busy.
+func (p *peer) outcome(lost uint64) {
+	p.outcomes = p.outcomes<<1 | lost
+	p.probes = min(p.probes+1, 64)
+	n := bits.OnesCount64(p.outcomes & (1<<p.probes - 1))
+	ppm := 0
+	if n > 1 {
+		ppm = n * 1_000_000 / 2 / max(int(p.probes), 32)
+	}
+	if d := ppm - int(p.lossPpm); max(d, -d) > 10_000 || ppm == 0 {
+		p.lossPpm = uint32(ppm)
 	}
 }
 
@@ -206,12 +222,14 @@ func (n *Node) ackLate(h HostID, seq uint32) {
 		return
 	}
 	if p.samples > 0 { // before, it is the session that takes its time
-		p.lossSample(1)
+		p.outcome(1)
+		p.doubt = true
 	}
 	if p.heard > p.pingAt {
 		p.probing = false // it spoke in the meantime: it lives
 		return
 	}
+	p.againAt = n.now
 	n.send(p.Peer, &Ping{Seq: seq, Digest: n.digest, Region: n.region})
 	req := &PingReq{Seq: seq, Target: p.Peer}
 	asked := 0
