@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"connectrpc.com/connect"
@@ -256,6 +257,9 @@ func watchCommand() *cobra.Command {
 			}
 			if ctx.Err() != nil {
 				return nil
+			}
+			if s.Err() == nil {
+				return errors.New("the daemon has ended")
 			}
 			return s.Err()
 		})

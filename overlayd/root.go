@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -78,7 +79,11 @@ func withClient(cmd *cobra.Command, f func(ctx context.Context, c *overlayapi.Cl
 	socket := socketPath(cmd)
 	c := overlayapi.Dial(socket)
 	defer c.Close()
-	return explain(f(cmd.Context(), c), socket)
+	err := f(cmd.Context(), c)
+	if err != nil && cmd.Context().Err() != nil {
+		return errors.New("interrupted")
+	}
+	return explain(err, socket)
 }
 
 // explain maps an error of the API to the project's kinds, with the way out.
@@ -87,14 +92,16 @@ func explain(err error, socket string) error {
 	if err == nil || !errors.As(err, &e) {
 		return err
 	}
+	var dial *net.OpError
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return cli.Errorf(cli.ErrPermission, "talk to overlayd at %s: permission denied (the socket is for its user and group: run as that user, or join the group)", socket)
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return fmt.Errorf("no overlayd answers at %s (start one: 'overlayd run'; or name its socket: --socket or $%s)", socket, overlayapi.SocketEnv)
+	case !connect.IsWireError(err) && e.Code() != connect.CodeDeadlineExceeded:
+		return fmt.Errorf("the overlayd at %s is gone: it was stopped or has died (its log says why)", socket)
+	}
 	switch e.Code() {
-	case connect.CodeUnavailable:
-		if errors.Is(err, fs.ErrPermission) {
-			return cli.Errorf(cli.ErrPermission, "talk to overlayd at %s: permission denied (the socket is for its user and group: run as that user, or join the group)", socket)
-		}
-		if !connect.IsWireError(err) {
-			return fmt.Errorf("no overlayd answers at %s (start one: 'overlayd run'; or name its socket: --socket or $%s)", socket, overlayapi.SocketEnv)
-		}
 	case connect.CodeInvalidArgument:
 		return cli.Usagef("%s", e.Message())
 	case connect.CodePermissionDenied:
@@ -103,8 +110,6 @@ func explain(err error, socket string) error {
 		return cli.Errorf(cli.ErrUnsupported, "%s", e.Message())
 	case connect.CodeDeadlineExceeded:
 		return cli.Errorf(cli.ErrTimeout, "%s", e.Message())
-	case connect.CodeCanceled:
-		return context.Canceled
 	}
 	return errors.New(e.Message())
 }
