@@ -48,8 +48,6 @@ type udpBatch struct {
 	batch batchConn
 	gro   bool
 	gso   atomic.Bool // turned off for good by the first EIO
-	// failEIO makes each train fail as on a card without checksum offload: for tests.
-	failEIO atomic.Bool
 }
 
 // listenBatch opens the data socket and finds out what the kernel can do.
@@ -278,26 +276,26 @@ func (u *udpBatch) write(t *txBatch) {
 		}
 	}
 	for i := 0; i < t.n; {
-		if t.count[i] > 1 && (!u.gso.Load() || u.failEIO.Load()) {
-			u.gso.Store(false)
+		if t.count[i] > 1 && !u.gso.Load() {
 			u.writeSingly(t, i)
 			i++
 			continue
 		}
-		end := t.n
-		if u.failEIO.Load() {
-			end = i + 1
-		}
-		n, err := u.batch.WriteBatch(t.msgs[i:end], 0)
+		n, err := u.batch.WriteBatch(t.msgs[i:t.n], 0)
 		if n > 0 {
 			i += n
 			continue
 		}
 		switch {
-		case t.count[i] > 1 && (errors.Is(err, unix.EIO) || errors.Is(err, unix.EINVAL)):
-			// The device can not cut trains, as WireGuard's users learned; some
-			// say EINVAL. From now on none are made.
+		case t.count[i] > 1 && errors.Is(err, unix.EIO):
+			// The device can not cut trains, as WireGuard's users learned: from now on
+			// none are made.
 			u.gso.Store(false)
+			u.writeSingly(t, i)
+		case t.count[i] > 1 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EMSGSIZE)):
+			// The path to this peer takes smaller packets: the kernel cuts single
+			// datagrams into fragments, trains it refuses.
+			t.owner[i].singly.Store(true)
 			u.writeSingly(t, i)
 		case errors.Is(err, net.ErrClosed):
 			return

@@ -60,6 +60,12 @@ func (h *host) clear() {
 // newHost starts a host on the loopback interface; change may be nil.
 func newHost(t testing.TB, change func(*Config)) *host {
 	t.Helper()
+	return newHostWith(t, change, func(*Transport) {})
+}
+
+// newHostWith lets the transport be changed before it starts.
+func newHostWith(t testing.TB, change func(*Config), before func(*Transport)) *host {
+	t.Helper()
 	id, err := NewIdentity()
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +78,7 @@ func newHost(t testing.TB, change func(*Config)) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before(tr)
 	h := &host{Transport: tr}
 	if err := tr.Start(h); err != nil {
 		t.Fatal(err)

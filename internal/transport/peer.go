@@ -58,6 +58,7 @@ type peer struct {
 	answered atomic.Bool                 // a datagram has come since asked was set
 	forwards atomic.Int32                // legs in the forwarding table: kept while there are any
 	owes     atomic.Bool                 // a control message has come since we sent anything
+	singly   atomic.Bool                 // no trains to this peer
 	seen     atomic.Pointer[net.UDPAddr] // where the newest datagram came from
 
 	limitMu   sync.Mutex

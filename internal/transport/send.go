@@ -102,7 +102,7 @@ func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
 		}
 		return
 	}
-	gso := t.data.gso.Load()
+	gso := t.data.gso.Load() && !p.singly.Load()
 	for _, b := range c {
 		d := tx.next()
 		if n := s.seal(typeControl, d, outerSize+copy(d[outerSize:], b)); n > 0 {

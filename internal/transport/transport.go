@@ -4,9 +4,7 @@ package transport
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -178,8 +176,8 @@ func (t *Transport) Start(h Handler) error {
 	return nil
 }
 
-// Close ends everything and returns when no goroutine is left. The peers are
-// not told: they find out as for a host that dies.
+// Close ends everything and returns when no goroutine is left; it waits for
+// callbacks that run. The peers are not told: they find out as for a host that dies.
 func (t *Transport) Close() error {
 	t.wgMu.Lock()
 	if t.closed.Swap(true) {
@@ -264,174 +262,6 @@ func (t *Transport) Connect(ctx context.Context, addr netip.AddrPort) (overlay.P
 	case <-ctx.Done():
 		return overlay.Peer{}, fmt.Errorf("connect to %s: %w", addr, ctx.Err())
 	}
-}
-
-// SendControl sends a control message to a host. It never waits: without a
-// session the message is kept, up to a bound, while a handshake is tried. An
-// error says that it is certainly lost; no error promises nothing.
-func (t *Transport) SendControl(to overlay.Peer, b []byte) error {
-	if t.closed.Load() {
-		return ErrClosed
-	}
-	if len(b) > MaxMessage {
-		return fmt.Errorf("send to %s: %w: %d bytes, at most %d", to, ErrTooLong, len(b), MaxMessage)
-	}
-	if len(b) == 0 {
-		return fmt.Errorf("send to %s: an empty message", to)
-	}
-	if to.ID.IsZero() || to.ID == t.self.ID {
-		return fmt.Errorf("send to %s: not another host's id: Connect finds the id at an address", to)
-	}
-	p := t.peerFor(to)
-	if p == nil {
-		return fmt.Errorf("send to %s: %w (%d)", to, ErrFull, t.cfg.MaxPeers)
-	}
-	msg := append([]byte(nil), b...)
-	p.mu.Lock()
-	p.used.Store(true)
-	s := p.sendSession()
-	if s == nil || len(msg) > maxSealed {
-		defer p.mu.Unlock()
-		return p.keep(msg)
-	}
-	now := t.now()
-	if p.answered.Swap(false) || p.asked == 0 {
-		p.asked = now
-	} else if now-p.asked > silence {
-		// It may have started anew and lost the session.
-		p.asked = now
-		p.redial()
-	}
-	if len(p.control) >= controlQueue {
-		p.mu.Unlock()
-		p.stats.txQueueFull.Add(1)
-		return fmt.Errorf("send to %s: %d control messages wait already", to, controlQueue)
-	}
-	p.control = append(p.control, msg)
-	tell := p.needTurn()
-	p.mu.Unlock()
-	if tell {
-		t.enqueue(p)
-	}
-	t.kick()
-	return nil
-}
-
-// keep stores a message until there is a session or a connection. p.mu is held.
-func (p *peer) keep(msg []byte) error {
-	if !p.dialling && p.t.now() < p.refuseTo {
-		p.stats.txNoSession.Add(1)
-		return fmt.Errorf("send to %s: %w lately", p.id, ErrNoAnswer)
-	}
-	if len(p.pending) >= maxPending || p.waiting+len(msg) > pendingBytes {
-		p.stats.txNoSession.Add(1)
-		return fmt.Errorf("send to %s: %d messages wait for the handshake already", p.id, len(p.pending))
-	}
-	p.pending = append(p.pending, msg)
-	p.waiting += len(msg)
-	p.dial()
-	return nil
-}
-
-// redial makes a new session although there is one. p.mu is held.
-func (p *peer) redial() {
-	p.renew = true
-	p.dial()
-}
-
-// peerFor gives the state of a peer, new if need be; nil if there is no place.
-func (t *Transport) peerFor(who overlay.Peer) *peer {
-	t.peerMu.Lock()
-	defer t.peerMu.Unlock()
-	p := t.peers[who.ID]
-	if p == nil {
-		if len(t.peers) >= t.cfg.MaxPeers && !t.evict() {
-			return nil
-		}
-		p = &peer{t: t, id: who.ID, addr: who.Addr, lastUsed: t.now()}
-		t.peers[who.ID] = p
-		return p
-	}
-	p.mu.Lock()
-	if p.sendSession() == nil && who.Addr.IsValid() && who.Addr != p.addr {
-		p.addr, p.refuseTo = who.Addr, 0
-	}
-	p.mu.Unlock()
-	return p
-}
-
-// evict forgets the peer that was used least lately, if it is not in use.
-// t.peerMu is held.
-func (t *Transport) evict() bool {
-	var least *peer
-	for _, p := range t.peers {
-		p.mu.Lock()
-		if p.idle(t.now(), 10*time.Second) && (least == nil || p.lastUsed < least.lastUsed) {
-			least = p
-		}
-		p.mu.Unlock()
-	}
-	if least == nil {
-		return false
-	}
-	t.forget(least)
-	return true
-}
-
-// idle says whether the peer had no use for so long. p.mu is held.
-func (p *peer) idle(now, d time.Duration) bool {
-	return p.forwards.Load() == 0 && !p.used.Load() && !p.dialling && !p.ready && p.conn == nil && now-p.lastUsed >= d
-}
-
-// forget drops all state of a peer. t.peerMu is held.
-func (t *Transport) forget(p *peer) {
-	delete(t.peers, p.id)
-	p.mu.Lock()
-	gone := p.sessions
-	p.sessions = [keptSessions]*session{}
-	p.mu.Unlock()
-	for _, s := range gone {
-		if s != nil {
-			t.dropSession(s)
-		}
-	}
-}
-
-// newSession reserves an index for a session whose keys are to follow.
-func (t *Transport) newSession(p *peer) (*session, error) {
-	s := &session{peer: p, created: t.now()}
-	t.smu.Lock()
-	defer t.smu.Unlock()
-	for range 16 {
-		var b [4]byte
-		_, _ = rand.Read(b[:]) // never fails
-		s.local = binary.BigEndian.Uint32(b[:])
-		if _, taken := t.sessions[s.local]; !taken {
-			return s, nil
-		}
-	}
-	return nil, errors.New("no free session index") // fewer than 2^13 are in use: this does not happen
-}
-
-func (t *Transport) dropSession(s *session) {
-	t.smu.Lock()
-	defer t.smu.Unlock()
-	if t.sessions[s.local] == s {
-		delete(t.sessions, s.local)
-	}
-}
-
-// removeSession takes back a session that the peer does not have after all.
-func (t *Transport) removeSession(s *session) {
-	p := s.peer
-	p.mu.Lock()
-	for i := range p.sessions {
-		if p.sessions[i] == s {
-			p.sessions[i] = nil
-		}
-	}
-	p.mu.Unlock()
-	t.dropSession(s)
 }
 
 // busySession is how many datagrams a second make it worth keeping expanded

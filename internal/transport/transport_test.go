@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -191,4 +192,42 @@ func TestConfigIsChecked(t *testing.T) {
 	if _, err := New(Config{Identity: id, Listen: a.Self().Addr, Token: testToken}); err == nil || !strings.Contains(err.Error(), "another overlayd") {
 		t.Errorf("an address in use: %v", err)
 	}
+}
+
+func TestIPv6(t *testing.T) {
+	change := func(c *Config) { c.Listen = netip.MustParseAddrPort("[::1]:0") }
+	probe, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		t.Skip("this machine has no IPv6")
+	}
+	probe.Close()
+	a, b := newHost(t, change), newHost(t, change)
+	line(t, a, b)
+	var out collector
+	defer b.AddSink(testStream, SinkConfig{Deliver: out.deliver}).Close()
+	publish(t, a, payloads(0, 100, 1316))
+	eventually(t, "all arrive", func() bool { return out.len() == 100 })
+	if err := b.SendControl(a.Self(), []byte("six")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a hears b", func() bool { return len(a.got()) == 1 })
+}
+
+// A host that listens on every address serves both families.
+func TestBothFamilies(t *testing.T) {
+	any := newHost(t, func(c *Config) { c.Listen = netip.MustParseAddrPort("[::]:0") })
+	port := any.Self().Addr.Port()
+	four := newHost(t, nil)
+	p, err := four.Connect(context.Background(), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := four.SendControl(p, []byte("over IPv4")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it arrives", func() bool { return len(any.got()) == 1 })
+	if err := any.SendControl(four.Self(), []byte("and back")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the answer too", func() bool { return len(four.got()) == 1 })
 }
