@@ -65,5 +65,5 @@
 // Peers, sessions of a peer (3), queues, handshakes a second and at once, the
 // rate of control messages and of data from and to a peer: all are bounded by
 // Config. Above half the bound of handshakes, QUIC makes diallers prove their
-// address before any state is kept.
+// address before any state is kept; one address gets half of them at most.
 package transport

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"net/netip"
 	"os"
@@ -43,6 +44,10 @@ type endpoint struct {
 	admitMu   sync.Mutex
 	inbound   int
 	admission bucket
+	// sources has the same for each source address, by its hash: one flood leaves
+	// half of the handshakes to others. It is made anew with each waking.
+	sources *[256]bucket
+	seed    maphash.Seed
 }
 
 // sleepAfter is how long an endpoint without connection stays awake.
@@ -58,7 +63,7 @@ func newEndpoint(t *Transport, addr netip.AddrPort) (*endpoint, error) {
 		udp.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	e := &endpoint{t: t, udp: udp, raw: raw, tls: tlsConfig(t.cfg.Identity, t.cfg.CA), conf: quicConfig()}
+	e := &endpoint{t: t, udp: udp, raw: raw, tls: tlsConfig(t.cfg.Identity, t.cfg.CA), conf: quicConfig(), seed: maphash.MakeSeed()}
 	_, _ = rand.Read(e.tokenKey[:]) // never fails
 	return e, nil
 }
@@ -126,6 +131,9 @@ func (e *endpoint) tire(now time.Duration) {
 	}
 	_ = e.quic.Close() // leaves the socket open
 	e.quic = nil
+	e.admitMu.Lock()
+	e.sources = nil
+	e.admitMu.Unlock()
 	e.sleep()
 }
 
@@ -202,10 +210,12 @@ func (e *endpoint) accept(l *quic.Listener) {
 }
 
 // admit bounds the connections that hosts not known yet can make us keep.
-func (e *endpoint) admit(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
+func (e *endpoint) admit(ctx context.Context, who *quic.ClientInfo) (context.Context, error) {
 	c := &e.t.cfg
+	now, rate := e.t.now(), float64(c.Handshakes)
 	e.admitMu.Lock()
-	ok := e.inbound < c.MaxInbound && e.admission.take(e.t.now(), 1, float64(c.Handshakes), float64(c.Handshakes))
+	ok := e.inbound < c.MaxInbound && e.source(who.RemoteAddr).take(now, 1, rate/2, max(rate/2, 1)) &&
+		e.admission.take(now, 1, rate, rate)
 	if ok {
 		e.inbound++
 	}
@@ -222,6 +232,23 @@ func (e *endpoint) admit(ctx context.Context, _ *quic.ClientInfo) (context.Conte
 		e.admitMu.Unlock()
 	})
 	return ctx, nil
+}
+
+// source is the bucket of a source address: of an IPv6 host's network, as it has
+// addresses without number. e.admitMu is held.
+func (e *endpoint) source(a net.Addr) *bucket {
+	if e.sources == nil {
+		e.sources = new([256]bucket)
+	}
+	var ip netip.Addr
+	if u, ok := a.(*net.UDPAddr); ok {
+		ip = u.AddrPort().Addr().Unmap()
+	}
+	b := ip.As16()
+	if !ip.Is4() {
+		clear(b[8:])
+	}
+	return &e.sources[maphash.Bytes(e.seed, b[:])%uint64(len(e.sources))]
 }
 
 // crowded asks diallers to prove their address first (QUIC's Retry) once half
