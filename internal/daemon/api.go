@@ -178,6 +178,12 @@ func (a api) Publish(ctx context.Context, s *connect.BidiStream[overlayv1.Publis
 	if _, err := infoOf(ann); err != nil {
 		return invalid(err)
 	}
+	select {
+	case <-a.d.joined:
+	case <-time.After(joinWithin): // publish says what is wrong
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	p, err := a.d.publish(ctx, ann)
 	if err != nil {
 		return failed(err)
@@ -244,6 +250,9 @@ func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.
 		n[1] += uint64(bytes)
 	}
 }
+
+// joinWithin is how long a publisher waits for a host that is still joining.
+const joinWithin = 10 * time.Second
 
 const payloadsAtOnce = 128 // in a message of Subscribe
 

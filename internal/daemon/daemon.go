@@ -119,14 +119,23 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer d.Close()
-	select {
-	case <-d.left:
-		d.linger()
-		return nil
-	case err := <-d.failed:
-		return err
-	case <-ctx.Done():
+	notify("READY=1\nSTATUS=looking for the overlay")
+	joined := d.joined
+	for wait := true; wait; {
+		select {
+		case <-joined:
+			notify("STATUS=member of the overlay")
+			joined = nil
+		case <-d.left:
+			d.linger()
+			return nil
+		case err := <-d.failed:
+			return err
+		case <-ctx.Done():
+			wait = false
+		}
 	}
+	notify("STOPPING=1\nSTATUS=handing ids over")
 	select {
 	case <-d.joined:
 		return d.Leave(context.Background())

@@ -7,8 +7,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +128,47 @@ func TestStalledSubscriber(t *testing.T) {
 	_ = s.CloseRequest()
 	if _, err := s.Receive(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A service manager is told how the host does, and SIGTERM hands the ids over.
+func TestNotify(t *testing.T) {
+	first := host(t, nil, nil)
+	<-first.Joined()
+	dir := t.TempDir()
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "n"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "n"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Run(ctx, Config{
+			Join: []string{first.Self().Addr.String()}, Listen: "127.0.0.1:0", StateDir: dir, Socket: filepath.Join(dir, "s"), Token: testToken,
+		})
+	}()
+	for _, want := range []string{"READY=1\nSTATUS=looking for the overlay", "STATUS=member of the overlay", "STOPPING=1\nSTATUS=handing ids over"} {
+		_ = manager.SetReadDeadline(time.Now().Add(20 * time.Second))
+		var b [256]byte
+		n, err := manager.Read(b[:])
+		if err != nil || string(b[:n]) != want {
+			t.Fatalf("%q, %v; want %q", b[:n], err, want)
+		}
+		if strings.HasPrefix(want, "STATUS=member") {
+			cancel() // what main does at SIGTERM
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	s, err := client(t, first).Status(t.Context(), connect.NewRequest(&overlayv1.StatusRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Msg.Events["peer-dead"] != 0 || s.Msg.Received["commit"] == 0 {
+		t.Errorf("the ids were not handed over: events %v, received %v", s.Msg.Events, s.Msg.Received)
 	}
 }
