@@ -341,6 +341,7 @@ func TestRandomDatagrams(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	send := func(n int) {
+		base := refused()
 		for i := range n {
 			d := buf[:r.IntN(len(buf))]
 			_, _ = src.Read(d)
@@ -355,12 +356,10 @@ func TestRandomDatagrams(t *testing.T) {
 				_, _ = quic.Write(d)
 			}
 			if i%256 == 255 { // what the kernel drops proves nothing
-				for still, last := 0, refused(); still < 3; still++ {
-					time.Sleep(100 * time.Microsecond)
-					if now := refused(); now != last {
-						still, last = 0, now
-					}
+				for wait := 0; refused() < base+256 && wait < 100; wait++ {
+					time.Sleep(50 * time.Microsecond)
 				}
+				base = refused()
 			}
 		}
 	}
