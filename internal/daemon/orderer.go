@@ -17,6 +17,8 @@ const (
 	holdAtMost  = 1024                  // packets that wait for an earlier one
 	holdFor     = 40 * time.Millisecond // that an earlier one is waited for
 	samplesKept = 8192                  // latencies of one report
+	farBack     = 1 << 16               // no repair repeats as much
+	lostAtMost  = 1 << 20               // counted for one gap
 )
 
 // orderer puts a subscription's packets in the order of their sequence numbers,
@@ -37,6 +39,7 @@ type orderer struct {
 	timer   *time.Timer
 	closed  bool
 	ended   bool // a packet with the flag End was delivered
+	changed bool // the host above is another one: its numbers count
 	out     []packet
 	total   delivery
 	report  delivery // since the last report
@@ -76,9 +79,13 @@ func (o *orderer) one(d *transport.Delivery) {
 	if o.closed || d.Header.Flags&frame.Beat != 0 {
 		return
 	}
-	if o.next == 0 {
+	if o.next == 0 || o.changed && seq+farBack < o.next {
+		// The former host above may have driven the numbers far ahead, by mistake or
+		// not: nobody would hear of the stream again.
 		o.next = seq
+		clear(o.held)
 	}
+	o.changed = false
 	if seq < o.next {
 		// Its place was given up, or it was delivered: nobody knows which without
 		// remembering all.
@@ -134,6 +141,13 @@ func (o *orderer) drain(reordered bool) {
 	}
 }
 
+// above says that packets come from another host from now on.
+func (o *orderer) above() {
+	o.mu.Lock()
+	o.changed = true
+	o.mu.Unlock()
+}
+
 // skip gives up the packets before the first that is held.
 func (o *orderer) skip() {
 	first := uint64(0)
@@ -145,7 +159,7 @@ func (o *orderer) skip() {
 	if first == 0 {
 		return
 	}
-	o.report.lost += first - o.next
+	o.report.lost += min(first-o.next, lostAtMost)
 	o.next = first
 	o.drain(false)
 }

@@ -91,6 +91,32 @@ func TestOrdererFilteredIsNotLost(t *testing.T) {
 	}
 }
 
+// A host above that lied about the numbers does not silence the stream for ever.
+func TestOrdererNumbersDrivenAhead(t *testing.T) {
+	o, got := collect()
+	o.take([]transport.Delivery{arrival(1), arrival(1 << 60)})
+	o.flush()
+	o.take([]transport.Delivery{arrival(2)})
+	if want := []uint64{1, 1 << 60}; !slices.Equal(got(), want) {
+		t.Errorf("%v, want %v", got(), want)
+	}
+	o.above()
+	o.take([]transport.Delivery{arrival(3), arrival(4)})
+	if want := []uint64{1, 1 << 60, 3, 4}; !slices.Equal(got(), want) {
+		t.Errorf("%v, want %v", got(), want)
+	}
+	// What a new host repeats of the last packets is no reason to start over.
+	o.above()
+	o.take([]transport.Delivery{arrival(3), arrival(5)})
+	if want := []uint64{1, 1 << 60, 3, 4, 5}; !slices.Equal(got(), want) {
+		t.Errorf("%v, want %v", got(), want)
+	}
+	if s := o.sum(); s.lost > lostAtMost || s.late != 2 {
+		t.Errorf("%+v", s)
+	}
+	o.close()
+}
+
 func TestOrdererFlush(t *testing.T) {
 	o, got := collect()
 	o.take([]transport.Delivery{arrival(1), arrival(3), arrival(6)})

@@ -39,6 +39,7 @@ func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
 		f = &flow{branches: map[overlay.HostID]*pipeline{}}
 		d.flows[id] = f
 	}
+	moved := f.entry.Upstream.ID != e.Upstream.ID
 	f.entry = *e
 	// SPAs keep state: those that stay keep running.
 	old := f.ingress
@@ -76,6 +77,9 @@ func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
 	for _, sub := range e.Local {
 		if s := d.subs[sub]; s != nil {
 			s.attach(d, id, e.Info.Pipeline)
+			if moved {
+				s.order.above()
+			}
 		}
 	}
 }
