@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"sandstream/internal/webui/chrometest"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 )
@@ -163,29 +164,29 @@ func TestPageInChromium(t *testing.T) {
 	}
 	empty := serve(func() []byte { return alone(t) })
 	full := serve(func() []byte { return busy(t, int(step.Add(1))) })
-	c := startChrome(t, "http://127.0.0.1")
+	c := chrometest.Start(t, "http://127.0.0.1")
 	text := func(id string) string {
-		s, _ := c.eval("document.getElementById('" + id + "').innerText").(string)
+		s, _ := c.Eval("document.getElementById('" + id + "').innerText").(string)
 		return s
 	}
 
 	for _, scheme := range []string{"light", "dark"} {
-		c.open(empty.URL, 1280, 860, scheme)
+		c.Open(empty.URL, 1280, 860, scheme)
 		if got := text("contracts"); !strings.Contains(got, "No subscription on this host") {
 			t.Errorf("contracts of an idle host: %q", got)
 		}
-		if n := c.eval("document.querySelectorAll('#cube circle').length"); n != 1.0 {
+		if n := c.Eval("document.querySelectorAll('#cube circle').length"); n != 1.0 {
 			t.Errorf("an idle host's cube has %v zones", n)
 		}
-		c.shot("empty-" + scheme)
+		c.Shot("empty-" + scheme)
 
-		c.open(full.URL, 1280, 860, scheme)
-		c.wait("document.querySelectorAll('#contracts tbody tr').length === 6")
-		c.wait("document.querySelectorAll('#contracts .spark path').length >= 3") // two steps have come
-		if n := c.eval("document.querySelectorAll('#cube circle').length"); n != 15.0 {
+		c.Open(full.URL, 1280, 860, scheme)
+		c.Wait("document.querySelectorAll('#contracts tbody tr').length === 6")
+		c.Wait("document.querySelectorAll('#contracts .spark path').length >= 3") // two steps have come
+		if n := c.Eval("document.querySelectorAll('#cube circle').length"); n != 15.0 {
 			t.Errorf("%v zones, want 15", n)
 		}
-		if n := c.eval("document.querySelectorAll('#cube path.flow').length"); n != 4.0 {
+		if n := c.Eval("document.querySelectorAll('#cube path.flow').length"); n != 4.0 {
 			t.Errorf("%v lines of streams, want 4: one up, three branches", n)
 		}
 		for _, want := range []string{"admitted", "at risk", "violated", "refused", "no path is below 12 ms", "degraded by filter", "camera <b>1</b>", "≥ 2.00 Mbit/s", "30"} {
@@ -197,28 +198,28 @@ func TestPageInChromium(t *testing.T) {
 			t.Errorf("peers or streams:\n%s\n%s", text("peers"), text("streams"))
 		}
 		time.Sleep(3 * time.Second) // for curves in the picture
-		c.shot("busy-" + scheme)
+		c.Shot("busy-" + scheme)
 	}
-	c.open(serve(func() []byte { return crowd(t) }).URL, 1280, 860, "light")
-	if n := c.eval("document.querySelectorAll('#cube circle').length"); n != 81.0 {
+	c.Open(serve(func() []byte { return crowd(t) }).URL, 1280, 860, "light")
+	if n := c.Eval("document.querySelectorAll('#cube circle').length"); n != 81.0 {
 		t.Errorf("%v zones, want 81", n)
 	}
-	c.shot("crowd")
-	c.open(full.URL, 390, 844, "light")
-	if c.eval("document.documentElement.scrollWidth > 390") == true {
+	c.Shot("crowd")
+	c.Open(full.URL, 390, 844, "light")
+	if c.Eval("document.documentElement.scrollWidth > 390") == true {
 		t.Error("on a telephone the page is wider than the screen")
 	}
-	c.shot("busy-narrow")
-	if p := c.complaints(); len(p) > 0 {
+	c.Shot("busy-narrow")
+	if p := c.Complaints(); len(p) > 0 {
 		t.Errorf("the page's complaints: %v", p)
 	}
 	// The daemon goes: the page says so, and comes back with it.
 	down.Store(true)
 	full.CloseClientConnections()
-	c.wait("!document.getElementById('notice').hidden")
-	c.shot("gone")
+	c.Wait("!document.getElementById('notice').hidden")
+	c.Shot("gone")
 	down.Store(false)
-	c.wait("document.getElementById('notice').hidden")
+	c.Wait("document.getElementById('notice').hidden")
 }
 
 func TestForeignNamesAreRefused(t *testing.T) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package webui
+// Package chrometest lets tests look at a web page in a real browser: a headless
+// Chromium, driven by its DevTools protocol over a pipe.
+package chrometest
 
 import (
 	"bufio"
@@ -17,9 +19,9 @@ import (
 	"time"
 )
 
-// chrome drives a headless Chromium by its DevTools protocol, over a pipe:
-// messages are JSON, each ended by a zero byte.
-type chrome struct {
+// Chrome is a browser with one page. Its methods end the test when the browser
+// fails. Messages to and from it are JSON, each ended by a zero byte.
+type Chrome struct {
 	t       *testing.T
 	in      *os.File
 	mu      sync.Mutex
@@ -36,7 +38,9 @@ type reply struct {
 	Error  *struct{ Message string }
 }
 
-func startChrome(t *testing.T, origin string) *chrome {
+// Start starts a browser that ends with the test, or skips the test where there
+// is none. The page may ask nothing of addresses that do not begin with origin.
+func Start(t *testing.T, origin string) *Chrome {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -67,7 +71,7 @@ func startChrome(t *testing.T, origin string) *chrome {
 	}
 	toChild.Close()
 	fromChild.Close()
-	c := &chrome{t: t, in: in, waiting: map[int]chan reply{}, origin: origin}
+	c := &Chrome{t: t, in: in, waiting: map[int]chan reply{}, origin: origin}
 	read := make(chan struct{})
 	go func() { defer close(read); c.read(out) }()
 	t.Cleanup(func() {
@@ -94,7 +98,7 @@ func startChrome(t *testing.T, origin string) *chrome {
 	return c
 }
 
-func (c *chrome) read(out *os.File) {
+func (c *Chrome) read(out *os.File) {
 	r := bufio.NewReaderSize(out, 1<<20)
 	for {
 		b, err := r.ReadBytes(0)
@@ -122,7 +126,7 @@ func (c *chrome) read(out *os.File) {
 }
 
 // event notes what a page must not do.
-func (c *chrome) event(method string, params json.RawMessage) {
+func (c *Chrome) event(method string, params json.RawMessage) {
 	switch method {
 	case "Runtime.exceptionThrown", "Log.entryAdded":
 		c.problems = append(c.problems, method+" "+string(params))
@@ -134,7 +138,7 @@ func (c *chrome) event(method string, params json.RawMessage) {
 	}
 }
 
-func (c *chrome) try(result any, method string, params any) error {
+func (c *Chrome) try(result any, method string, params any) error {
 	w := make(chan reply, 1)
 	c.mu.Lock()
 	c.next++
@@ -168,15 +172,15 @@ func (c *chrome) try(result any, method string, params any) error {
 	}
 }
 
-func (c *chrome) call(result any, method string, params any) {
+func (c *Chrome) call(result any, method string, params any) {
 	c.t.Helper()
 	if err := c.try(result, method, params); err != nil {
 		c.t.Fatalf("%s: %v", method, err)
 	}
 }
 
-// eval gives the value of a JavaScript expression.
-func (c *chrome) eval(expr string) any {
+// Eval gives the value of a JavaScript expression.
+func (c *Chrome) Eval(expr string) any {
 	c.t.Helper()
 	var r struct {
 		Result           struct{ Value any }
@@ -189,26 +193,28 @@ func (c *chrome) eval(expr string) any {
 	return r.Result.Value
 }
 
-// wait waits until a JavaScript expression is true.
-func (c *chrome) wait(expr string) {
+// Wait waits until a JavaScript expression is true.
+func (c *Chrome) Wait(expr string) {
 	c.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); c.eval(expr) != true; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); c.Eval(expr) != true; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			c.t.Fatalf("not true after 20 s: %s\n%v", expr, c.eval("document.body.innerText"))
+			c.t.Fatalf("not true after 20 s: %s\n%v", expr, c.Eval("document.body.innerText"))
 		}
 	}
 }
 
-func (c *chrome) open(url string, width, height int, scheme string) {
+// Open shows a page in a window of that size, and in the scheme "light" or
+// "dark", and waits until the page says that it is ready (data-ready of body).
+func (c *Chrome) Open(url string, width, height int, scheme string) {
 	c.t.Helper()
 	c.call(nil, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false})
 	c.call(nil, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}})
 	c.call(nil, "Page.navigate", map[string]any{"url": url})
-	c.wait("document.body && document.body.dataset.ready === 'yes'")
+	c.Wait("document.body && document.body.dataset.ready === 'yes'")
 }
 
-// shot keeps a picture in the folder that OVERLAYD_SHOTS names, to be looked at.
-func (c *chrome) shot(name string) {
+// Shot keeps a picture in the folder that OVERLAYD_SHOTS names, to be looked at.
+func (c *Chrome) Shot(name string) {
 	c.t.Helper()
 	var r struct{ Data string }
 	c.call(&r, "Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true})
@@ -223,7 +229,9 @@ func (c *chrome) shot(name string) {
 	}
 }
 
-func (c *chrome) complaints() []string {
+// Complaints are what the page did that it must not: errors, warnings, requests
+// to elsewhere.
+func (c *Chrome) Complaints() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.problems
