@@ -64,6 +64,7 @@ func Start(t *testing.T, origin string) *Chrome {
 	cmd := exec.Command(path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
 		"--remote-debugging-pipe", "--user-data-dir="+profile, "about:blank")
+	cmd.Env = append(os.Environ(), "TMPDIR="+profile)
 	cmd.ExtraFiles = []*os.File{toChild, fromChild}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -166,7 +166,7 @@ function cube(t, list) {
     if (!by || a.z.owner.id === b.z.owner.id) continue;
     const ours = own(a) || own(b);
     // From the last digit back to the first: a bow around those between.
-    const c = curve(a.p, b.p, by > 1 ? 0.17 : 0);
+    const c = curve(a.p, b.p, by > 1 ? 0.23 : 0);
     out.push(el('svg:path', { class: ours ? 'link' : 'edge', d: c.d }));
     if (!ours) continue;
     const other = own(a) ? b : a;
