@@ -397,12 +397,28 @@ func (n *Node) ownPoint(by HostID) Point {
 }
 
 func (n *Node) onNoStream(from Peer, m *NoStream) {
+	const withdrawn = "the publisher has withdrawn the stream"
+	s := n.streams[m.Stream]
+	if s != nil && !s.publisher && from.ID == s.info.Publisher.ID {
+		// The publisher must know: the beat that said so was lost.
+		delete(n.pending, m.Req)
+		n.endStream(s, withdrawn)
+		return
+	}
+	if r := n.pending[m.Req]; s == nil && r != nil && r.what == reqSub && r.to.ID == from.ID {
+		// A path is asked of the publisher when the tree is not known any more.
+		if u := n.subByID(r.sub); u != nil && u.met && u.state == Resolving {
+			delete(n.pending, m.Req)
+			n.setSub(u, Withdrawn, withdrawn)
+			return
+		}
+	}
 	if r := n.pending[m.Req]; m.Req != 0 && r != nil && r.what == reqSub && r.to.ID == from.ID {
 		delete(n.pending, m.Req)
 		n.subReqFailed(r)
 		return
 	}
-	if s := n.streams[m.Stream]; s != nil && s.parent.ID == from.ID {
+	if s != nil && s.parent.ID == from.ID {
 		s.parent = Peer{}
 		n.lostParent(s, "the host above does not have the stream")
 	}
