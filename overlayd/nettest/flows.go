@@ -148,3 +148,28 @@ func (f *Flows) Sizes(from, to int, t0, t1 time.Duration) map[int]int {
 	}
 	return sizes
 }
+
+// Silent lists the tenths of a second in which nothing was sent from one host to
+// another, from t0 to t1.
+func (f *Flows) Silent(from, to int, t0, t1 time.Duration) []time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	sent := map[int]bool{}
+	for k, s := range f.bins {
+		if k.from != from || k.to != to {
+			continue
+		}
+		for i := range s {
+			if s[i].Sent > 0 {
+				sent[i] = true
+			}
+		}
+	}
+	var v []time.Duration
+	for i := int(t0 / binWidth); i < int(t1/binWidth); i++ {
+		if !sent[i] {
+			v = append(v, time.Duration(i)*binWidth)
+		}
+	}
+	return v
+}

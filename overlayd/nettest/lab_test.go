@@ -43,6 +43,7 @@ type lab struct {
 	figures *Figures
 	killed  map[int]bool
 	index   map[string]int // host id → host
+	decoded int            // videos without a complaint
 }
 
 // newLab builds overlayd and opens the network. Everything ends with the test, at the
@@ -58,7 +59,6 @@ func newLab(t *testing.T, hosts int, seed uint64, limit time.Duration) *lab {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building overlayd: %v\n%s", err, out)
 	}
-	hurry(os.Getpid())
 	flows := NewFlows()
 	o := netem.Options{Hosts: hosts, Seed: seed, Watch: flows.Watch}
 	if file := os.Getenv("NETTEST_PCAP"); file != "" {
