@@ -152,13 +152,25 @@ func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1
 			s.tell(k.Changed)
 			switch k.Changed.State {
 			case "refused":
-				return fmt.Errorf("the contract is refused: %s (accept a degraded stream with --degrade filter, or --best-effort)", k.Changed.Reason)
+				return fmt.Errorf("the contract is refused: %s%s", cli.Plain(k.Changed.Reason), wayOut(r.Contract))
 			case "withdrawn":
 				return nil
 			}
 		}
 	}
 	return s.why(ctx, st.Err())
+}
+
+// wayOut says what a refused subscriber has not offered yet. A stream that is
+// not there is not to be had by less.
+func wayOut(c *overlayv1.Contract) string {
+	switch {
+	case c.LatencyUs == 0 && c.MinRateBps == 0 && c.LossPpm == nil, c.BestEffort:
+		return " (is it published, and if you gave a name, with --public?)"
+	case len(c.Degrade) > 0:
+		return " (--best-effort delivers what there is)"
+	}
+	return " (accept a degraded stream with --degrade filter, or what there is with --best-effort)"
 }
 
 // why is the error of a stream that ended: none if that was our wish.
