@@ -111,7 +111,7 @@ func TestStalledSubscriber(t *testing.T) {
 		if err := s.Send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Payloads{Payloads: p}}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(4 * time.Millisecond)
 	}
 	good.wait(t, "the last payload", 20*time.Second, func() bool { return good.last == n })
 	if good.gaps > 0 || len(good.wrong) > 0 {

@@ -14,6 +14,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,20 +25,29 @@ var files embed.FS
 // Times of the stream of events.
 const (
 	every = 500 * time.Millisecond
-	alive = 10 * time.Second // a comment, so that a dead reader is noticed
+	alive = 10 * time.Second       // a comment, so that a dead reader is noticed
+	fresh = 200 * time.Millisecond // all readers see one document for so long
 )
+
+// maxReaders bounds the pages that are open at once.
+const maxReaders = 64
 
 // Page serves the page, and what it shows at /events: server-sent events, each
 // a JSON document with status, topology, streams and contracts, the answers of
 // the control API.
 type Page struct {
-	mux      *http.ServeMux
-	snapshot func(ctx context.Context) ([]byte, error)
+	mux     *http.ServeMux
+	make    func(ctx context.Context) ([]byte, error)
+	readers atomic.Int32
+
+	mu   sync.Mutex
+	last []byte
+	at   time.Time
 }
 
 // New makes a page of what snapshot gives.
 func New(snapshot func(ctx context.Context) ([]byte, error)) *Page {
-	p := &Page{mux: http.NewServeMux(), snapshot: snapshot}
+	p := &Page{mux: http.NewServeMux(), make: snapshot}
 	sub, err := fs.Sub(files, "page")
 	if err != nil {
 		panic(err) // embedded: it is there
@@ -71,6 +82,21 @@ func direct(host string) bool {
 	return err == nil || host == "localhost"
 }
 
+// snapshot makes the document, unless there is one that is fresh: many readers
+// cost the daemon no more than one.
+func (p *Page) snapshot(ctx context.Context) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.at) < fresh {
+		return p.last, nil
+	}
+	b, err := p.make(ctx)
+	if err == nil {
+		p.last, p.at = b, time.Now()
+	}
+	return b, err
+}
+
 func (p *Page) once(w http.ResponseWriter, r *http.Request) {
 	b, err := p.snapshot(r.Context())
 	if err != nil {
@@ -82,6 +108,12 @@ func (p *Page) once(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Page) events(w http.ResponseWriter, r *http.Request) {
+	if p.readers.Add(1) > maxReaders {
+		p.readers.Add(-1)
+		http.Error(w, fmt.Sprintf("%d pages are open already: close some", maxReaders), http.StatusServiceUnavailable)
+		return
+	}
+	defer p.readers.Add(-1)
 	w.Header().Set("Content-Type", "text/event-stream")
 	c := http.NewResponseController(w)
 	tick := time.NewTicker(every)

@@ -274,3 +274,41 @@ func TestEventsTellOnlyChanges(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// Many readers cost no more than one, and there is an end to how many.
+func TestReadersAreBounded(t *testing.T) {
+	var made atomic.Int64
+	s := httptest.NewServer(New(func(context.Context) ([]byte, error) {
+		return fmt.Appendf(nil, `{"n":%d}`, made.Add(1)), nil
+	}))
+	defer s.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	open := func() *http.Response {
+		r, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := s.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	start := time.Now()
+	for range maxReaders {
+		resp := open()
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("status %d", resp.StatusCode)
+		}
+	}
+	resp := open()
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("one too many: status %d", resp.StatusCode)
+	}
+	if n, most := made.Load(), int64(time.Since(start)/fresh)+1; n > most {
+		t.Errorf("%d documents made for %d readers, want %d at most", n, maxReaders, most)
+	}
+}
