@@ -14,13 +14,14 @@
 //	            system, by getrusage), and of wall time
 //	delay       at --rate packets a second: from before publishing to the
 //	            subscriber's callback, P50 and P99 over all subscribers
-//	stall       the same while one subscriber's callback never returns: the P99 of
-//	            the others, as a ratio to that of a run without, round by round
+//	stall       Sandstream's delay while one subscriber's callback never returns: the
+//	            P99 of the others, as a ratio to that of a run without, round by round
 //	idle        --hosts hosts in one process, each connected to --degree others, all
 //	            quiet: heap, stacks and goroutines of a host
 //
-// Only Sandstream's and gossipsub's hosts authenticate and encrypt by default;
-// nats runs without TLS (as it comes) and with.
+// Sandstream and gossipsub authenticate and encrypt as they come; nats does not,
+// and also runs with TLS. Sandstream's option of payload in the clear (headers are
+// authentic all the same) is what is nearest to nats without.
 //
 // It is a module of its own, so that what it compares with is no part of
 // Sandstream.

@@ -25,7 +25,7 @@ type nothing struct{}
 func (nothing) Control(overlay.Peer, []byte)    {}
 func (nothing) Unreachable(overlay.Peer, error) {}
 
-func newSandstream(fan int, deliver deliverFunc, offload bool) (system, error) {
+func newSandstream(fan int, deliver deliverFunc, offload, inClear bool) (system, error) {
 	s := &sandstream{}
 	_, _ = rand.Read(s.stream[:])
 	token := transport.NewToken()
@@ -35,7 +35,7 @@ func newSandstream(fan int, deliver deliverFunc, offload bool) (system, error) {
 			return nil, errors.Join(err, s.stop())
 		}
 		t, err := transport.New(transport.Config{
-			Identity: id, Listen: netip.MustParseAddrPort("127.0.0.1:0"), Token: token, NoOffload: !offload,
+			Identity: id, Listen: netip.MustParseAddrPort("127.0.0.1:0"), Token: token, NoOffload: !offload, ClearPayload: inClear,
 			SendRate: -1, RecvRate: -1, // the others have no bound either
 		})
 		if err != nil {

@@ -227,6 +227,26 @@ func TestBudgetAndElapsed(t *testing.T) {
 	}
 }
 
+// Payload is in the clear between two hosts that both want it, and only there.
+func TestClearBetweenWilling(t *testing.T) {
+	willing := func(c *Config) { c.ClearPayload = true }
+	a, b, c := newHost(t, willing), newHost(t, willing), newHost(t, nil)
+	line(t, a, b, c)
+	first, second := newTap(t, a, b), newTap(t, b, c)
+	var out collector
+	defer c.AddSink(testStream, SinkConfig{Deliver: out.deliver}).Close()
+	text := bytes.Repeat([]byte("what the eye sees "), 20)
+	publish(t, a, []Payload{{Data: text}, {Data: text}})
+	eventually(t, "both arrive", func() bool { return out.len() == 2 })
+	if !bytes.Equal(out.data[1], text) {
+		t.Errorf("got %q", out.data[1])
+	}
+	in := func(tp *tap) bool { return bytes.Contains(bytes.Join(tp.datagrams(), nil), text) }
+	if !in(first) || in(second) {
+		t.Errorf("in the clear: %v between the willing, %v to the other", in(first), in(second))
+	}
+}
+
 // Only the upstream of a stream is believed, and each packet once.
 func TestUpstreamOnlyAndOnce(t *testing.T) {
 	a, stranger, b := newHost(t, nil), newHost(t, nil), newHost(t, nil)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"sandstream/internal/frame"
 )
 
 func FuzzHello(f *testing.F) {
@@ -18,7 +20,7 @@ func FuzzHello(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h := hello{index: 99}
 		err := h.decode(b)
-		lawful := len(b) == 48 && string(b[:4]) == "SNDS" && b[4] == 1 && b[5] < 2 && (b[6]|b[7]) != 0 && bytes.Equal(b[12:16], make([]byte, 4))
+		lawful := len(b) == 48 && string(b[:4]) == "SNDS" && b[4] == 1 && b[5] < 4 && (b[6]|b[7]) != 0 && bytes.Equal(b[12:16], make([]byte, 4))
 		if lawful != (err == nil) {
 			t.Fatalf("lawful is %v, but decode gives %v", lawful, err)
 		}
@@ -46,7 +48,7 @@ func FuzzOuter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var o outer
 		ok := o.decode(b)
-		lawful := len(b) >= 32 && len(b) <= 1396 && (b[0] == 1 || b[0] == 2) && b[1]|b[2]|b[3] == 0
+		lawful := len(b) >= 32 && len(b) <= 1396 && (b[0] == 1 || b[0] == 2 || b[0] == 3 && len(b) >= 80) && b[1]|b[2]|b[3] == 0
 		if ok != lawful {
 			t.Fatalf("lawful is %v, decode gives %v", lawful, ok)
 		}
@@ -132,6 +134,52 @@ func TestSealOpen(t *testing.T) {
 		if n := a.seal(typeControl, make([]byte, maxDatagram), outerSize); n != 0 {
 			t.Error("sealed with keys that are used up")
 		}
+	}
+}
+
+// In the clear the headers are still authentic, and only who has agreed takes it.
+func TestClearPayload(t *testing.T) {
+	a := &session{remote: 5, useAES: true, clear: true, sendKey: [32]byte{1}}
+	b := &session{local: 5, useAES: true, clear: true, recvKey: [32]byte{1}}
+	d := make([]byte, maxDatagram)
+	at := a.room(typeData)
+	h := frame.Header{Seq: 9, Stream: [16]byte{7}}
+	h.Encode(d[at:])
+	n := a.seal(typeData, d, at+frame.HeaderSize+copy(d[at+frame.HeaderSize:], "a picture"))
+	if n != overhead+frame.HeaderSize+len("a picture") {
+		t.Fatalf("%d bytes", n)
+	}
+	whole := bytes.Clone(d[:n])
+	var o outer
+	if !o.decode(d[:n]) || o.typ != typeClear {
+		t.Fatalf("header %+v", o)
+	}
+	plain, err := b.open(&o, d[:n])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back frame.Header
+	if payload, err := back.Decode(plain); err != nil || back != h || string(payload) != "a picture" {
+		t.Fatalf("%+v %q, %v", back, payload, err)
+	}
+	for at := range overhead + frame.HeaderSize {
+		bad := bytes.Clone(whole)
+		bad[at] ^= 1
+		if o := (outer{}); o.decode(bad) && o.typ == typeClear {
+			if _, err := b.open(&o, bad); err == nil {
+				t.Errorf("byte %d of the headers can be changed", at)
+			}
+		}
+	}
+	b.clear = false
+	if _, err := b.open(&o, bytes.Clone(whole)); err == nil {
+		t.Error("taken without agreement")
+	}
+	if n := a.seal(typeControl, d, outerSize+copy(d[outerSize:], "control")); bytes.Contains(d[:n], []byte("control")) {
+		t.Error("a control message is in the clear")
+	}
+	if n := overhead + frame.HeaderSize - 1; (&outer{}).decode(whole[:n]) {
+		t.Error("a datagram without room for the packet's header is taken")
 	}
 }
 

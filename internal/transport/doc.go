@@ -16,12 +16,15 @@
 // The data socket carries sealed datagrams: control messages and packets of
 // streams (package frame). A datagram is
 //
-//	 0  1  type: 1 control, 2 data
+//	 0  1  type: 1 control, 2 data, 3 data in the clear
 //	 1  3  0
 //	 4  4  the receiver's index for the session
 //	 8  8  counter: the nonce
 //	16  n  payload sealed with AES-128-GCM, or ChaCha20-Poly1305 if a host has no AES in hardware
 //	 +  16 tag
+//
+// Between hosts that are both configured for it, the payload of streams is in the
+// clear, and only their headers are authentic (type 3; Config.ClearPayload).
 //
 // An empty control message is a sign of life: sent when a peer's messages have
 // gone without any datagram in return for a second. A host that hears nothing

@@ -263,7 +263,7 @@ func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrP
 	deadline, _ := ctx.Deadline()
 	_ = str.SetDeadline(deadline)
 	h := hello{
-		aes: t.aes, dataPort: t.dataAddr.Port(), index: s.local,
+		aes: t.aes, clear: t.cfg.ClearPayload, dataPort: t.dataAddr.Port(), index: s.local,
 		proof: t.cfg.Token.proof(dialler, keys.bind[:], t.self.ID, id),
 	}
 	if _, err := str.Write(h.encode()); err != nil {
@@ -281,11 +281,18 @@ func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrP
 	if !hmac.Equal(proof[:], theirs.proof[:]) {
 		return nil, fmt.Errorf("%w: the host does not know this overlay's token", ErrToken)
 	}
-	s.remote, s.useAES = theirs.index, t.aes && theirs.aes
+	s.agree(t, &theirs)
 	s.sendKey, s.recvKey = keys.dialKey, keys.listenKey
 	installed = true
 	t.establish(s, conn, addr, theirs.dataPort, true)
 	return p, str.Close() // its end tells the listener that we have the session
+}
+
+// agree takes over what the other side's hello says.
+func (s *session) agree(t *Transport, theirs *hello) {
+	s.remote = theirs.index
+	s.useAES = t.aes && theirs.aes
+	s.clear = t.cfg.ClearPayload && theirs.clear
 }
 
 // establish puts a session whose keys are complete into use.
@@ -366,11 +373,11 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, quic.ApplicationErrorCode, 
 	if err != nil {
 		return nil, codeFull, err
 	}
-	s.remote, s.useAES = theirs.index, t.aes && theirs.aes
+	s.agree(t, &theirs)
 	s.sendKey, s.recvKey = keys.listenKey, keys.dialKey
 	t.establish(s, conn, addr, theirs.dataPort, false)
 	h := hello{
-		aes: t.aes, dataPort: t.dataAddr.Port(), index: s.local,
+		aes: t.aes, clear: t.cfg.ClearPayload, dataPort: t.dataAddr.Port(), index: s.local,
 		proof: t.cfg.Token.proof(listener, keys.bind[:], id, t.self.ID),
 	}
 	if _, err = str.Write(h.encode()); err == nil {

@@ -115,9 +115,10 @@ func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
 	for i := range q {
 		e := &q[i]
 		d := tx.next()
-		n := outerSize + copy(d[outerSize:], e.pkt.bytes())
+		at := s.room(typeData)
+		n := at + copy(d[at:], e.pkt.bytes())
 		stay := now - e.pkt.arrived
-		frame.Advance(d[outerSize:n], stay+e.cost)
+		frame.Advance(d[at:n], stay+e.cost)
 		e.leg.stayed(stay)
 		e.pkt.release()
 		if n = s.seal(typeData, d, n); n > 0 {

@@ -6,6 +6,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -13,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/chacha20poly1305"
 	"golang.org/x/sys/cpu"
+
+	"sandstream/internal/frame"
 )
 
 // A sealed datagram: 16 bytes of header, which are authenticated, then the
@@ -33,6 +36,7 @@ type datagramType uint8
 const (
 	typeControl datagramType = 1
 	typeData    datagramType = 2
+	typeClear   datagramType = 3
 )
 
 type outer struct {
@@ -60,7 +64,7 @@ func (o *outer) decode(b []byte) bool {
 	o.typ = datagramType(word >> 24)
 	o.index = binary.BigEndian.Uint32(b[4:])
 	o.counter = binary.BigEndian.Uint64(b[8:])
-	return o.typ == typeControl || o.typ == typeData
+	return o.typ >= typeControl && (o.typ <= typeData || o.typ == typeClear && len(b) >= overhead+frame.HeaderSize)
 }
 
 // Limits of one session's keys. A new session is made well before.
@@ -77,6 +81,7 @@ type session struct {
 	local   uint32 // index in datagrams to us
 	remote  uint32 // index in datagrams to the peer
 	useAES  bool
+	clear   bool // both hosts want payload in the clear
 	sendKey [32]byte
 	recvKey [32]byte
 	created time.Duration // on the transport's clock
@@ -132,28 +137,65 @@ func (s *session) quiet(least uint32) {
 	}
 }
 
-// seal seals b[outerSize:n] in place and writes the header before it and the
-// tag behind it. It gives the datagram's size, or 0 if the session's keys are
-// used up.
+// room is where a datagram's plaintext of type typ begins in its buffer.
+func (s *session) room(typ datagramType) int {
+	if typ == typeData && s.clear {
+		return overhead
+	}
+	return outerSize
+}
+
+// seal seals b[room:n] in place and writes header and tag around it. It gives the
+// datagram's size, or 0 if the session's keys are used up.
 func (s *session) seal(typ datagramType, b []byte, n int) int {
 	counter := s.sent.Load()
 	if counter >= rejectPackets {
 		return 0
 	}
 	s.sent.Store(counter + 1)
-	o := outer{typ: typ, index: s.remote, counter: counter}
-	o.encode(b)
 	var nonce [12]byte
 	binary.BigEndian.PutUint64(nonce[4:], counter)
-	sealed := s.aead(&s.sealer, &s.sendKey).Seal(b[outerSize:outerSize], nonce[:], b[outerSize:n], b[:outerSize])
+	aead := s.aead(&s.sealer, &s.sendKey)
+	o := outer{typ: typ, index: s.remote, counter: counter}
+	if typ == typeData && s.clear {
+		o.typ = typeClear
+		o.encode(b)
+		var head [clearHead]byte
+		aead.Seal(b[outerSize:outerSize], nonce[:], nil, s.clearHead(&head, b[:n]))
+		return n
+	}
+	o.encode(b)
+	sealed := aead.Seal(b[outerSize:outerSize], nonce[:], b[outerSize:n], b[:outerSize])
 	return outerSize + len(sealed)
 }
+
+// clearHead is what a tag stands for in a datagram in the clear.
+const clearHead = outerSize + frame.HeaderSize
+
+func (s *session) clearHead(head *[clearHead]byte, b []byte) []byte {
+	copy(head[:], b[:outerSize])
+	copy(head[outerSize:], b[overhead:overhead+frame.HeaderSize])
+	return head[:]
+}
+
+var errClear = errors.New("data in the clear, which was not agreed to")
 
 // open opens datagram b, whose header is o, in place.
 func (s *session) open(o *outer, b []byte) ([]byte, error) {
 	var nonce [12]byte
 	binary.BigEndian.PutUint64(nonce[4:], o.counter)
-	return s.aead(&s.opener, &s.recvKey).Open(b[outerSize:outerSize], nonce[:], b[outerSize:], b[:outerSize])
+	aead := s.aead(&s.opener, &s.recvKey)
+	if o.typ != typeClear {
+		return aead.Open(b[outerSize:outerSize], nonce[:], b[outerSize:], b[:outerSize])
+	}
+	if !s.clear {
+		return nil, errClear
+	}
+	var head [clearHead]byte
+	if _, err := aead.Open(nil, nonce[:], b[outerSize:overhead], s.clearHead(&head, b)); err != nil {
+		return nil, err
+	}
+	return b[overhead:], nil
 }
 
 // window remembers which of the last 2,048 numbers have been seen. (The
