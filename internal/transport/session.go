@@ -92,7 +92,7 @@ type session struct {
 
 	// The expanded keys take 800 bytes each, so that they are kept only while
 	// the session is busy: see quiet.
-	sealer, opener atomic.Pointer[cipher.AEAD]
+	sealer, opener atomic.Pointer[expanded]
 	uses           atomic.Uint32
 }
 
@@ -115,17 +115,32 @@ func newAEAD(useAES bool, key *[32]byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-func (s *session) aead(slot *atomic.Pointer[cipher.AEAD], key *[32]byte) cipher.AEAD {
+// expanded is a key ready for use by one goroutine at a time, with the buffers
+// that would else be allocated for every datagram.
+type expanded struct {
+	cipher.AEAD
+	nonce [12]byte
+	head  [clearHead]byte
+}
+
+// with sets the nonce.
+func (e *expanded) with(counter uint64) *expanded {
+	binary.BigEndian.PutUint64(e.nonce[4:], counter)
+	return e
+}
+
+func (s *session) aead(slot *atomic.Pointer[expanded], key *[32]byte) *expanded {
 	s.uses.Add(1)
-	if a := slot.Load(); a != nil {
-		return *a
+	if e := slot.Load(); e != nil {
+		return e
 	}
 	a, err := newAEAD(s.useAES, key)
 	if err != nil {
 		panic(fmt.Sprintf("transport: a key of 32 bytes: %v", err)) // the only error there is
 	}
-	slot.Store(&a)
-	return a
+	e := &expanded{AEAD: a}
+	slot.Store(e)
+	return e
 }
 
 // quiet drops the expanded keys if the session had fewer than least datagrams
@@ -153,46 +168,40 @@ func (s *session) seal(typ datagramType, b []byte, n int) int {
 		return 0
 	}
 	s.sent.Store(counter + 1)
-	var nonce [12]byte
-	binary.BigEndian.PutUint64(nonce[4:], counter)
-	aead := s.aead(&s.sealer, &s.sendKey)
+	aead := s.aead(&s.sealer, &s.sendKey).with(counter)
 	o := outer{typ: typ, index: s.remote, counter: counter}
 	if typ == typeData && s.clear {
 		o.typ = typeClear
 		o.encode(b)
-		var head [clearHead]byte
-		aead.Seal(b[outerSize:outerSize], nonce[:], nil, s.clearHead(&head, b[:n]))
+		aead.Seal(b[outerSize:outerSize], aead.nonce[:], nil, aead.clearHead(b))
 		return n
 	}
 	o.encode(b)
-	sealed := aead.Seal(b[outerSize:outerSize], nonce[:], b[outerSize:n], b[:outerSize])
+	sealed := aead.Seal(b[outerSize:outerSize], aead.nonce[:], b[outerSize:n], b[:outerSize])
 	return outerSize + len(sealed)
 }
 
 // clearHead is what a tag stands for in a datagram in the clear.
 const clearHead = outerSize + frame.HeaderSize
 
-func (s *session) clearHead(head *[clearHead]byte, b []byte) []byte {
-	copy(head[:], b[:outerSize])
-	copy(head[outerSize:], b[overhead:overhead+frame.HeaderSize])
-	return head[:]
+func (e *expanded) clearHead(b []byte) []byte {
+	copy(e.head[:], b[:outerSize])
+	copy(e.head[outerSize:], b[overhead:overhead+frame.HeaderSize])
+	return e.head[:]
 }
 
 var errClear = errors.New("data in the clear, which was not agreed to")
 
 // open opens datagram b, whose header is o, in place.
 func (s *session) open(o *outer, b []byte) ([]byte, error) {
-	var nonce [12]byte
-	binary.BigEndian.PutUint64(nonce[4:], o.counter)
-	aead := s.aead(&s.opener, &s.recvKey)
+	aead := s.aead(&s.opener, &s.recvKey).with(o.counter)
 	if o.typ != typeClear {
-		return aead.Open(b[outerSize:outerSize], nonce[:], b[outerSize:], b[:outerSize])
+		return aead.Open(b[outerSize:outerSize], aead.nonce[:], b[outerSize:], b[:outerSize])
 	}
 	if !s.clear {
 		return nil, errClear
 	}
-	var head [clearHead]byte
-	if _, err := aead.Open(nil, nonce[:], b[outerSize:overhead], s.clearHead(&head, b)); err != nil {
+	if _, err := aead.Open(nil, aead.nonce[:], b[outerSize:overhead], aead.clearHead(b)); err != nil {
 		return nil, err
 	}
 	return b[overhead:], nil

@@ -40,12 +40,12 @@ type Sink struct {
 	s      *stream
 	cfg    SinkConfig
 	mu     sync.Mutex
+	more   sync.Cond // of mu: something is queued, or closed
 	queue  []*packet
 	spare  []*packet  // the other queue, while one is delivered
 	out    []Delivery // what run delivers at once
-	busy   bool
 	closed bool
-	done   chan struct{} // closed when the last Deliver has returned, once closed
+	done   chan struct{} // closed when run has ended
 
 	next uint64 // the least sequence number an ordered reader may still get
 
@@ -59,6 +59,11 @@ func (t *Transport) AddSink(id overlay.StreamID, cfg SinkConfig) *Sink {
 	}
 	s := t.makeStream(id)
 	k := &Sink{t: t, s: s, cfg: cfg, done: make(chan struct{})}
+	k.more.L = &k.mu
+	if !t.spawn(k.run) {
+		k.closed = true
+		close(k.done)
+	}
 	s.mu.Lock()
 	s.sinks = append(s.sinks[:len(s.sinks):len(s.sinks)], k)
 	s.mu.Unlock()
@@ -86,17 +91,12 @@ func (k *Sink) Close() {
 func (k *Sink) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.closed {
-		return
-	}
 	k.closed = true
 	for _, p := range k.queue {
 		p.release()
 	}
 	k.queue = nil
-	if !k.busy {
-		close(k.done)
-	}
+	k.more.Signal()
 }
 
 // push queues packets; the stream's lock is held.
@@ -129,26 +129,25 @@ func (k *Sink) push(s *stream, pkts []*packet, now time.Duration) {
 		}
 		k.queue = append(k.queue[:0], k.queue[over:]...)
 	}
-	if !k.busy && len(k.queue) > 0 {
-		k.busy = k.t.spawn(k.run)
+	if len(k.queue) > 0 {
+		k.more.Signal()
 	}
 }
 
-// run delivers until the queue is empty.
+// run delivers until the reader is closed.
 func (k *Sink) run() {
+	defer close(k.done)
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	for {
-		k.mu.Lock()
+		for len(k.queue) == 0 {
+			if k.closed {
+				return
+			}
+			k.more.Wait()
+		}
 		batch := k.queue
 		k.queue, k.spare = k.spare, nil
-		if len(batch) == 0 {
-			k.queue, k.spare = batch, k.queue
-			k.busy = false
-			if k.closed {
-				close(k.done)
-			}
-			k.mu.Unlock()
-			return
-		}
 		k.mu.Unlock()
 		for rest := batch; len(rest) > 0; {
 			n := min(len(rest), groupMax)
@@ -158,7 +157,6 @@ func (k *Sink) run() {
 		clear(batch)
 		k.mu.Lock()
 		k.spare = batch[:0]
-		k.mu.Unlock()
 	}
 }
 
