@@ -43,11 +43,25 @@ func TestFirstUse(t *testing.T) {
 			continue // the README may point to the document instead
 		}
 		tried++
-		shell(t, dir, string(m[1]))
+		shell(t, dir, strings.Replace(string(m[1]), "make demo ", makeDemo(t)+" ", 1))
 	}
 	if tried == 0 {
 		t.Error("no document has the commands of first use")
 	}
+}
+
+// makeDemo is what `make demo` does when the binary is built.
+func makeDemo(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^demo: overlayd .*\n\t@\$\(BIN\)/(overlayd demo) --dir \$\(BIN\)/demo$`).FindSubmatch(b)
+	if m == nil {
+		t.Fatal("the Makefile's target demo is not the one that the README means")
+	}
+	return "bin/" + string(m[1]) + " --dir bin/demo"
 }
 
 func shell(t *testing.T, dir, commands string) {

@@ -141,6 +141,7 @@ func (n *Node) Announce(now Time, info StreamInfo) error {
 	s := n.addStream(info)
 	s.publisher = true
 	s.path = []Hop{{Host: n.self}}
+	n.place(s) // the first packet passes the pipeline as the last does
 	n.put(s)
 	n.after(n.jitter(putInterval), timer{what: tAnnounceStream, host: HostID(info.ID), key: s.gen})
 	n.after(n.cfg.BeatInterval, timer{what: tBeat, host: HostID(info.ID), key: s.gen})
