@@ -23,7 +23,7 @@ const MaxMessage = 64 << 10
 const (
 	idleConn     = time.Second     // QUIC connections are closed after so long: sessions outlive them
 	streamWait   = 3 * time.Second // for a step of the handshake or a message
-	dialsAtOnce  = 16
+	dialsAtOnce  = 64              // those to dead hosts must not hold up others
 	exporterName = "EXPERIMENTAL sandstream v1"
 )
 
