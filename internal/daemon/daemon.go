@@ -52,6 +52,7 @@ type Daemon struct {
 	subs  map[overlay.SubID]*subscription
 	pubs  map[overlay.StreamID]*publication
 	flows map[overlay.StreamID]*flow
+	ticks ticks
 
 	watchMu  sync.Mutex
 	watchers map[chan *overlayv1.WatchResponse]struct{}
@@ -247,7 +248,7 @@ func (d *Daemon) loop() {
 			d.node.Tick(now)
 		}
 		d.carryOut()
-		timer.Reset(max(0, min(d.node.Deadline()-d.now(), time.Hour)))
+		timer.Reset(max(0, min(d.node.Deadline()-d.now(), d.tick(), time.Hour)))
 	}
 }
 

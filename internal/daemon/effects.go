@@ -116,6 +116,7 @@ func (d *Daemon) measure() {
 	if len(d.flows) == 0 {
 		return
 	}
+	d.ticks.stale = true // an SPA may have gone out of service or come back
 	for _, s := range d.tr.Streams() {
 		var stay time.Duration
 		for _, c := range s.Children {

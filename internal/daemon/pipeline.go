@@ -233,11 +233,12 @@ func (p *pipeline) process() transport.Process {
 	}
 }
 
-// run is one SPA's turn. What it returns holds until its next turn.
+// run is one SPA's turn. What it returns holds until its next turn. Without
+// packets it is for the time that has passed.
 func (p *pipeline) run(sl *slot, name string, in [][]byte) [][]byte {
 	sl.mu.Lock()
 	defer sl.mu.Unlock()
-	if sl.agent == nil || len(in) == 0 {
+	if sl.agent == nil {
 		return in
 	}
 	sl.out, sl.buf = sl.out[:0], sl.buf[:0]
@@ -251,7 +252,7 @@ func (p *pipeline) run(sl *slot, name string, in [][]byte) [][]byte {
 		sl.ticked = time.Now()
 		err = sl.agent.Tick(emit)
 	}
-	if err == nil {
+	if err == nil && len(in) > 0 {
 		err = sl.agent.Batch(in, emit)
 	}
 	if err != nil {
@@ -260,6 +261,30 @@ func (p *pipeline) run(sl *slot, name string, in [][]byte) [][]byte {
 		return in
 	}
 	return sl.out
+}
+
+// every is how often the pipeline wants to be called when no packets come; 0:
+// never.
+func (p *pipeline) every() (d time.Duration) {
+	if p == nil {
+		return 0
+	}
+	for _, sl := range p.slots {
+		sl.mu.Lock()
+		if sl.agent != nil {
+			d = oftener(d, sl.agent.TickEvery())
+		}
+		sl.mu.Unlock()
+	}
+	return d
+}
+
+// oftener is the shorter of two intervals, of which 0 is the longest.
+func oftener(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 func (sl *slot) retire(s *spas) {

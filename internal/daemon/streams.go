@@ -25,6 +25,7 @@ type flow struct {
 
 // forward puts an entry of the core into the transport's table, with its SPAs.
 func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
+	d.ticks.stale = true
 	f := d.flows[id]
 	if e == nil {
 		d.tr.DelForward(id)
