@@ -177,7 +177,14 @@ func (c *Contract) Check() error {
 }
 
 func (i *StreamInfo) check() error {
-	return errors.Join(most("stream name", len(i.Name), MaxName), stages(i.Pipeline))
+	words := len(i.Name)
+	for _, s := range i.Pipeline {
+		words += len(s.SPA)
+		for k := range s.Params {
+			words += len(k) + 9
+		}
+	}
+	return errors.Join(most("stream name", len(i.Name), MaxName), stages(i.Pipeline), most("bytes of the stream's description", words, MaxInfo))
 }
 
 func infos(v []StreamInfo) error {

@@ -31,14 +31,13 @@ type Config struct {
 	HystPercent int // a link's cost is published again when it changed by more,
 	HystSamples int // so many samples in a row
 
-	DefaultCostUs  uint32  // of a link not measured yet
-	CapacityBps    uint64  // what the host may send; 0: no bound
-	DegradedShare  float64 // of a stream's rate that is left behind a degrading SPA
-	MaxLookupHops  uint8
-	MaxSwaps       int // for one subscription
-	MaxSubs        int // local subscriptions
-	MaxForwarded   int // streams that pass this host
-	MinRegionHosts uint32
+	DefaultCostUs uint32  // of a link not measured yet
+	CapacityBps   uint64  // what the host may send; 0: no bound
+	DegradedShare float64 // of a stream's rate that is left behind a degrading SPA
+	MaxLookupHops uint8
+	MaxSwaps      int // for one subscription
+	MaxSubs       int // local subscriptions
+	MaxForwarded  int // streams that pass this host
 }
 
 // DefaultConfig is for hosts on a wide-area network.
@@ -100,7 +99,7 @@ func (c *Config) TakeoverBound(wards int) Time {
 const (
 	maxAvoid     = 8
 	maxGraves    = 32
-	maxTable     = MaxRecords
+	maxTable     = 2 * MaxRecords
 	maxTentative = 32
 	maxWards     = 8
 	maxPending   = 64

@@ -21,6 +21,7 @@ const (
 	putInterval = 5 * time.Second
 	putLife     = 20 * time.Second
 	maxPerPoint = 8
+	maxInfos    = 16 // of a message: with the largest entries 16 KB
 )
 
 // pointOfStream is the id whose owner keeps a stream's directory entry.
@@ -61,12 +62,12 @@ func (n *Node) keep(i *StreamInfo) {
 		found := false
 		for j := range list {
 			e := &list[j]
-			if e.ID != i.ID {
+			// Who says to be the publisher is not proven: what differs is kept beside.
+			if e.ID != i.ID || e.Publisher != i.Publisher || i.Version > e.Version+maxLeap {
 				continue
 			}
 			found = true
-			// A stream's entry may be changed by its publisher only.
-			if e.Publisher.ID == i.Publisher.ID && i.Version >= e.Version {
+			if i.Version >= e.Version {
 				*e = stored{*i, n.now + putLife}
 			}
 		}
@@ -86,7 +87,7 @@ func (n *Node) storedAt(p Point) []StreamInfo {
 	return v
 }
 
-// storedIn lists the entries of a zone, at most 64.
+// storedIn lists the entries of a zone, at most maxInfos.
 func (n *Node) storedIn(z Zone) []StreamInfo {
 	var v []StreamInfo
 	for _, p := range slices.Sorted(maps.Keys(n.store)) {
@@ -95,8 +96,8 @@ func (n *Node) storedIn(z Zone) []StreamInfo {
 				v = append(v, e.StreamInfo)
 			}
 		}
-		if len(v) >= 64 {
-			return v[:64]
+		if len(v) >= maxInfos {
+			return v[:maxInfos]
 		}
 	}
 	return v
@@ -158,7 +159,7 @@ func (n *Node) put(s *stream) {
 		points = append(points, n.pointOfName(info.Name))
 	}
 	for _, p := range points {
-		m := &Lookup{Kind: Put, Target: p, Origin: n.self, BudgetUs: noBudget, Info: &info}
+		m := &Lookup{Kind: Put, Target: p, Origin: n.self, Info: &info}
 		n.request(&request{what: reqPut, msg: m, tries: 4, wait: 2 * n.cfg.RetryInterval})
 	}
 }

@@ -97,19 +97,21 @@ func (n *Node) onOffer(from Peer, m *Offer) {
 	case len(n.in) > 0 || n.out != nil:
 		no("busy")
 		return
-	case m.Swap && !n.maySwap(from, m.Stream):
+	case m.Swap && !n.maySwap(m.Stream):
 		no("keeps its ids")
 		return
 	}
-	if n.state == Member && !n.givers(from, m) {
-		return // it is being looked up; the offer will be sent again
-	}
-	for i := range m.Give {
-		r := &m.Give[i]
-		if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID != n.self.ID || r.Counter > maxCounter || slices.ContainsFunc(n.zones, func(o Record) bool { return o.Zone.Overlaps(r.Zone) }) {
-			no("not to give")
-			return
+	switch fair, known := n.fair(from, m.Give, n.zones); {
+	case !fair:
+		no("not to give")
+		return
+	case n.state == Member && !known:
+		if m.Swap {
+			n.verify(from, m.Give) // the offer will be sent again
+		} else {
+			no("not known to be the giver's")
 		}
+		return
 	}
 	x := &xfer{
 		id: m.Xfer, peer: from, phase: accepted, swap: m.Swap, stream: m.Stream, started: n.now,
@@ -132,24 +134,64 @@ func (n *Node) onOffer(from Peer, m *Offer) {
 	n.after(n.cfg.HandoverTimeout, timer{what: tXfer, key: x.id})
 }
 
-// givers says whether the giver owns what it offers, as far as we know: from our
-// table, or for an exchange with a host elsewhere from a lookup.
-func (n *Node) givers(from Peer, m *Offer) bool {
-	all := true
-	for i := range m.Give {
-		z := m.Give[i].Zone
-		known := slices.ContainsFunc(n.table, func(e Record) bool { return e.Owner.ID == from.ID && e.Zone.Contains(z) }) ||
-			slices.ContainsFunc(n.verified, func(e Record) bool { return e.Owner.ID == from.ID && e.Zone.Contains(z) })
-		if known {
-			continue
-		}
-		if m.Swap {
-			lk := &Lookup{Kind: Find, Target: z.Path, Origin: n.self, BudgetUs: noBudget}
-			n.request(&request{what: reqVerify, msg: lk, tries: 1, wait: n.cfg.RetryInterval})
-		}
-		all = false
+// fair says whether zones may come to us: they are zones, meant for us, apart
+// from one another and from those of ours that we keep, under honest counters.
+// known says whether they are the giver's, by our table or by a lookup made for it.
+func (n *Node) fair(from Peer, give, keep []Record) (fair, known bool) {
+	if len(give) == 0 {
+		return false, false
 	}
-	return all
+	known = true
+	limit := uint64(maxCounter)
+	if n.state != Member {
+		limit >>= 20 // who joins knows no counter to compare with
+	}
+	for i := range give {
+		r := &give[i]
+		overlaps := func(o Record) bool { return o.Zone.Overlaps(r.Zone) }
+		if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID != n.self.ID || r.Counter > limit ||
+			slices.ContainsFunc(keep, overlaps) || slices.ContainsFunc(give[:i], overlaps) {
+			return false, false
+		}
+		e := n.ownerRecord(from, r.Zone)
+		if e == nil {
+			known = false
+		} else if n.leap(r, e) {
+			return false, false
+		}
+	}
+	return true, known
+}
+
+// ownerRecord is what we know of a host's right to a zone.
+func (n *Node) ownerRecord(h Peer, z Zone) *Record {
+	for _, rs := range [][]Record{n.table, n.verified} {
+		for i := range rs {
+			if rs[i].Owner.ID == h.ID && rs[i].Zone.Contains(z) {
+				return &rs[i]
+			}
+		}
+	}
+	return nil
+}
+
+// verify looks up who owns what an exchange is to bring.
+func (n *Node) verify(from Peer, give []Record) {
+	for i := range give {
+		if z := give[i].Zone; n.ownerRecord(from, z) == nil {
+			m := &Lookup{Kind: Find, Target: z.Path, Origin: n.self}
+			n.request(&request{what: reqVerify, msg: m, tries: 1, wait: n.cfg.RetryInterval})
+		}
+	}
+}
+
+// volumeOf is the share of all ids in zones.
+func (n *Node) volumeOf(rs []Record) float64 {
+	var v float64
+	for i := range rs {
+		v += rs[i].Zone.Volume(n.cfg.Radix)
+	}
+	return v
 }
 
 // onAccept is the point of no return: we stop owning before the other starts.
@@ -170,6 +212,19 @@ func (n *Node) onAccept(from Peer, m *Accept) {
 		if o := n.owned(x.give[i].Zone.Path); o == nil || o.Counter+1 != x.give[i].Counter {
 			n.send(from, &Cancel{Xfer: x.id})
 			n.endOut(false, "our zones have changed")
+			return
+		}
+	}
+	if x.swap {
+		// All our zones go, so that we keep none.
+		fair, known := n.fair(from, m.Give, nil)
+		if !fair || 8*n.volumeOf(m.Give) < n.volumeOf(x.give) {
+			n.send(from, &Cancel{Xfer: x.id})
+			n.endOut(false, "it gives too little in return")
+			return
+		}
+		if !known {
+			n.verify(from, m.Give) // our offer will be sent again, and be accepted again
 			return
 		}
 	}
@@ -194,7 +249,11 @@ func (n *Node) onAccept(from Peer, m *Accept) {
 
 // cut takes the zone of r out of the one of ours that holds it.
 func (n *Node) cut(r Record) {
-	o := n.lose(n.owned(r.Zone.Path).Zone)
+	i := slices.IndexFunc(n.zones, func(o Record) bool { return o.Zone.Contains(r.Zone) })
+	if i < 0 {
+		return
+	}
+	o := n.lose(n.zones[i].Zone)
 	for z := o.Zone; z != r.Zone; {
 		var next Zone
 		for v := range n.cfg.Radix {
@@ -332,7 +391,7 @@ func (n *Node) takeBack(why string) {
 		n.gain(Record{Zone: r.Zone, Counter: r.Counter + 1})
 	}
 	n.changed(true)
-	n.afterOut(false, why)
+	n.afterOut()
 }
 
 func (n *Node) abortOut(why string) {
@@ -357,10 +416,10 @@ func (n *Node) endOut(ok bool, why string) {
 	if x.swap && !ok {
 		n.swapFailed(x.stream, why)
 	}
-	n.afterOut(ok, why)
+	n.afterOut()
 }
 
-func (n *Node) afterOut(bool, string) {
+func (n *Node) afterOut() {
 	if n.state == Leaving {
 		n.after(n.cfg.RetryInterval/4, timer{what: tXfer})
 	}

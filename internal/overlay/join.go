@@ -43,6 +43,9 @@ func (n *Node) rejoin(via []Peer) {
 		return
 	}
 	n.event("rejoin", Peer{}, "")
+	for _, h := range sortedHosts(n.peers) {
+		via = append(via, n.peers[h].Peer)
+	}
 	n.state = Joining
 	n.seeds = append(via[:min(len(via), 8)], n.seeds[:min(len(n.seeds), 8)]...)
 	n.join = joinState{}
@@ -99,7 +102,7 @@ func (n *Node) lookAround() {
 	}
 	n.knownAt = n.now
 	p := n.known[n.rand(len(n.known))]
-	m := &Lookup{Kind: Find, Target: n.zones[n.rand(len(n.zones))].Zone.Path, Origin: n.self, BudgetUs: noBudget}
+	m := &Lookup{Kind: Find, Target: n.zones[n.rand(len(n.zones))].Zone.Path, Origin: n.self}
 	n.request(&request{what: reqLook, to: p, msg: m, tries: 1, wait: n.cfg.RetryInterval})
 }
 
@@ -120,6 +123,10 @@ func (n *Node) joinStep() {
 	if n.join.asked == nil {
 		n.join.asked = map[HostID]bool{}
 	}
+	if len(n.seeds) == 0 {
+		n.joinLater(4 * n.cfg.RetryInterval) // somebody may call on us
+		return
+	}
 	n.join.best = nil
 	n.join.tries++
 	if n.join.tries%8 == 0 {
@@ -127,7 +134,7 @@ func (n *Node) joinStep() {
 	}
 	for range joinProbes {
 		seed := n.seeds[n.rand(len(n.seeds))]
-		m := &Lookup{Kind: Find, Target: PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self, BudgetUs: noBudget}
+		m := &Lookup{Kind: Find, Target: PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self}
 		if n.request(&request{what: reqJoin, to: seed, msg: m, tries: 2, wait: 2 * n.cfg.RetryInterval}) {
 			n.join.wait++
 		}
@@ -218,7 +225,7 @@ func (n *Node) onJoinAsk(from Peer, m *JoinAsk) {
 	z, ok := n.gift()
 	if !ok {
 		n.counts["join-full"]++
-		lk := &Lookup{Kind: GrowAsk, Target: 0, Origin: n.self, BudgetUs: noBudget}
+		lk := &Lookup{Kind: GrowAsk, Target: 0, Origin: n.self}
 		n.request(&request{what: reqPut, msg: lk, tries: 2, wait: 2 * n.cfg.RetryInterval})
 		no("no id to spare until the region grows", n.other(from))
 		return

@@ -135,14 +135,13 @@ const (
 
 // Lookup is routed to the owner of Target, who answers Origin with Found.
 type Lookup struct {
-	Req      uint64      `cbor:"1,keyasint"`
-	Kind     LookupKind  `cbor:"2,keyasint"`
-	Target   Point       `cbor:"3,keyasint"`
-	Origin   Peer        `cbor:"4,keyasint"`
-	Hops     uint8       `cbor:"5,keyasint"`
-	BudgetUs uint32      `cbor:"6,keyasint"` // latency left, see Routing; noBudget: unbounded
-	Avoid    []HostID    `cbor:"7,keyasint,omitempty"`
-	Info     *StreamInfo `cbor:"8,keyasint,omitempty"`
+	Req    uint64      `cbor:"1,keyasint"`
+	Kind   LookupKind  `cbor:"2,keyasint"`
+	Target Point       `cbor:"3,keyasint"`
+	Origin Peer        `cbor:"4,keyasint"`
+	Hops   uint8       `cbor:"5,keyasint"`
+	Avoid  []HostID    `cbor:"7,keyasint,omitempty"`
+	Info   *StreamInfo `cbor:"8,keyasint,omitempty"`
 }
 
 // Found answers a Lookup.
@@ -154,7 +153,6 @@ type Found struct {
 	Largest Record       `cbor:"5,keyasint"` // the largest zone the answering host knows
 	Infos   []StreamInfo `cbor:"6,keyasint,omitempty"`
 	Region  Region       `cbor:"7,keyasint"`
-	SpentUs uint32       `cbor:"8,keyasint"` // latency of the way here
 }
 
 // JoinAsk asks an owner for some of its ids.

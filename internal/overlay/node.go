@@ -141,7 +141,7 @@ func (n *Node) Handle(now Time, from Peer, m Message) {
 	case *PingReq:
 		n.onPingReq(from, m)
 	case *PingRes:
-		n.onPingRes(m)
+		n.onPingRes(from, m)
 	case *Pull:
 		n.send(from, &Announce{Records: n.records()})
 	case *Announce:

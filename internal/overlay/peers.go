@@ -19,8 +19,10 @@ type peer struct {
 	probing bool
 	doubt   bool // it is counted as lost, and may be late
 
-	digest uint64  // of its zones, as we last saw them
-	askers []asker // hosts for which we probe it
+	digest  uint64   // of its zones, as we last saw them
+	askers  []asker  // hosts for which we probe it
+	asked   []HostID // hosts that probe it for us
+	vouched int      // probes in a row that only others had answered
 
 	// The link: round trips smoothed as in RFC 6298.
 	srtt, rttvar Time
@@ -38,6 +40,9 @@ type asker struct {
 	seq uint32
 	at  Time
 }
+
+// maxVouched bounds how long others alone can keep a host alive for us.
+const maxVouched = 4
 
 // peer finds or makes the entry of p. A new host is measured at once.
 func (n *Node) peer(p Peer) *peer {
@@ -127,7 +132,7 @@ func (n *Node) onAck(from Peer, m *Ack) {
 				n.send(a.Peer, &PingRes{Seq: a.seq, Target: p.ID})
 			}
 		}
-		p.askers = nil
+		p.askers, p.vouched = nil, 0
 	}
 	if p != nil && p.pingSeq == m.Seq && (p.probing || p.doubt) {
 		rtt := n.now - p.pingAt
@@ -232,6 +237,7 @@ func (n *Node) ackLate(h HostID, seq uint32) {
 	p.againAt = n.now
 	n.send(p.Peer, &Ping{Seq: seq, Digest: n.digest, Region: n.region})
 	req := &PingReq{Seq: seq, Target: p.Peer}
+	p.asked = nil
 	asked := 0
 	for i := range n.ring {
 		if asked == 3 {
@@ -239,6 +245,7 @@ func (n *Node) ackLate(h HostID, seq uint32) {
 		}
 		if q := n.peers[n.ring[(i+int(seq))%len(n.ring)]]; q != nil && q.ID != h && !q.probing {
 			n.send(q.Peer, req)
+			p.asked = append(p.asked, q.ID)
 			asked++
 		}
 	}
@@ -260,11 +267,13 @@ func (n *Node) onPingReq(from Peer, m *PingReq) {
 	n.ping(p)
 }
 
-func (n *Node) onPingRes(m *PingRes) {
-	if p := n.peers[m.Target]; p != nil && p.probing && p.pingSeq == m.Seq {
-		p.probing = false
-		p.heard = n.now
+func (n *Node) onPingRes(from Peer, m *PingRes) {
+	p := n.peers[m.Target]
+	if p == nil || !p.probing || p.pingSeq != m.Seq || !slices.Contains(p.asked, from.ID) || p.vouched >= maxVouched {
+		return
 	}
+	p.vouched++
+	p.probing = false
 }
 
 // probeFailed ends a probe that neither the peer nor others have answered.

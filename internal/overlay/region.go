@@ -4,20 +4,22 @@ package overlay
 
 import (
 	"math"
+	"slices"
 
 	"sandstream/internal/cube"
 )
 
 // regionState is the owner of id 0 estimating the number of hosts.
 type regionState struct {
-	sum    float64
-	n      int
-	asked  int
-	small  int // estimates in a row that call for a smaller cube
+	hosts  []float64 // one sample each
+	small  int       // estimates in a row that call for a smaller cube
 	growBy Time
 }
 
-const regionSamples = 12
+const (
+	regionSamples  = 12
+	maxVersionLeap = 1 << 10
+)
 
 // regionFor is the number of digits for m hosts: the paper's M-region for m,
 // kept in this overlay's radix so that every change appends or drops digits
@@ -37,6 +39,10 @@ func (n *Node) regionFor(m int) uint8 {
 // learnRegion takes the newest region. Hosts that differ for a while still
 // understand one another: a zone is a prefix whatever the length of ids.
 func (n *Node) learnRegion(r Region) {
+	if n.region.N != 0 && (r.Version > n.region.Version+maxVersionLeap || r.Version > 1<<60) {
+		n.counts["region-leap"]++ // it would use the versions up
+		return
+	}
 	if r.N > 0 && r.N <= MaxDigits && (r.Version > n.region.Version || r.Version == n.region.Version && r.N > n.region.N) {
 		if n.region.N != 0 && n.region.N != r.N {
 			n.event("region", Peer{}, regionText(n.region.N, r.N))
@@ -61,17 +67,16 @@ func (n *Node) estimateHosts() {
 		return
 	}
 	n.conclude()
-	n.estimate.sum, n.estimate.n, n.estimate.asked = 0, 0, regionSamples
+	n.estimate.hosts = nil
 	for range regionSamples {
-		m := &Lookup{Kind: Find, Target: PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self, BudgetUs: noBudget}
+		m := &Lookup{Kind: Find, Target: PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self}
 		n.request(&request{what: reqCount, msg: m, tries: 2, wait: 2 * n.cfg.RetryInterval})
 	}
 }
 
 func (n *Node) counted(f *Found) {
-	if f.Volume > 0 && f.Volume <= 1 {
-		n.estimate.sum += 1 / f.Volume
-		n.estimate.n++
+	if f.Volume > 1e-12 && f.Volume <= 1 && len(n.estimate.hosts) < regionSamples {
+		n.estimate.hosts = append(n.estimate.hosts, 1/f.Volume)
 	}
 }
 
@@ -79,10 +84,17 @@ func (n *Node) counted(f *Found) {
 // three in a row to shrink.
 func (n *Node) conclude() {
 	e := &n.estimate
-	if e.n < regionSamples/2 {
+	if len(e.hosts) < regionSamples/2 {
 		return
 	}
-	m := int(math.Round(e.sum / float64(e.n)))
+	// The quarters at both ends do not count: one answer, however false, moves nothing.
+	slices.Sort(e.hosts)
+	var sum float64
+	middle := e.hosts[len(e.hosts)/4 : len(e.hosts)-len(e.hosts)/4]
+	for _, h := range middle {
+		sum += h
+	}
+	m := int(math.Round(sum / float64(len(middle))))
 	want := n.regionFor(m)
 	switch {
 	case want > n.region.N:
@@ -114,9 +126,11 @@ func (n *Node) grow() {
 }
 
 // shrinkZones gives up zones with more digits than the region has: to the owner
-// of the first sibling, who then owns all siblings and joins them.
+// of the first sibling, who then owns all siblings and joins them. Nobody gives
+// its last zone: a region that is too small, by mistake or by a lie, takes no
+// host's place.
 func (n *Node) shrinkZones() {
-	if n.out != nil || n.region.N == 0 {
+	if n.out != nil || n.region.N == 0 || len(n.zones) < 2 {
 		return
 	}
 	for i := range n.zones {

@@ -39,8 +39,7 @@ func (n *Node) request(r *request) bool {
 		n.counts["request-refused"]++
 		return false
 	}
-	n.reqs++
-	r.id = n.reqs
+	r.id = n.rng.Uint64() | 1 // not to be guessed: answers are told by it
 	switch m := r.msg.(type) {
 	case *Lookup:
 		m.Req = r.id

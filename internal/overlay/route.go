@@ -83,9 +83,6 @@ func (n *Node) route(from Peer, m *Lookup) {
 	}
 	out := *m
 	out.Hops++
-	if m.BudgetUs != noBudget {
-		out.BudgetUs = m.BudgetUs - min(m.BudgetUs, next.costUs)
-	}
 	if detour {
 		n.counts["lookup-detour"]++
 		out.Avoid = append(slices.Clone(m.Avoid), n.self.ID)
@@ -107,9 +104,6 @@ func (n *Node) onLookup(from Peer, m *Lookup) {
 func (n *Node) answer(m *Lookup) {
 	f := &Found{Req: m.Req, Record: *n.owned(m.Target), Volume: n.volume(), Hops: m.Hops, Region: n.region}
 	f.Largest = n.largest()
-	if m.BudgetUs != noBudget {
-		f.SpentUs = lookupBudgetUs - m.BudgetUs
-	}
 	switch m.Kind {
 	case Put:
 		if m.Info != nil {
@@ -127,10 +121,6 @@ func (n *Node) answer(m *Lookup) {
 	}
 	n.send(m.Origin, f)
 }
-
-// lookupBudgetUs is the budget a lookup starts with; what is left at the end
-// tells what the way cost.
-const lookupBudgetUs = 10_000_000
 
 // largest is the largest zone we know: ours or a neighbour's.
 func (n *Node) largest() Record {

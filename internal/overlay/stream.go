@@ -3,6 +3,7 @@
 package overlay
 
 import (
+	"reflect"
 	"slices"
 )
 
@@ -129,15 +130,20 @@ func (n *Node) setParent(s *stream, p Peer, degrade string) {
 
 func (n *Node) onAttach(from Peer, m *Attach) {
 	s := n.streams[m.Stream]
-	if s == nil || s.onPath(from.ID) {
+	if s == nil {
 		n.send(from, &NoStream{Stream: m.Stream})
+		return
+	}
+	if s.onPath(from.ID) {
+		n.send(from, &Beat{Stream: m.Stream, Path: s.path, Info: s.info, Leave: true})
 		return
 	}
 	i := slices.IndexFunc(s.children, func(c child) bool { return c.ID == from.ID })
 	fresh := i < 0
 	if fresh {
 		if len(s.children) >= MaxChildren {
-			n.send(from, &NoStream{Stream: m.Stream})
+			// Not NoStream: from the publisher that means the end.
+			n.send(from, &Beat{Stream: m.Stream, Path: s.path, Info: s.info, Leave: true})
 			return
 		}
 		s.children = append(s.children, child{Peer: from})
@@ -206,16 +212,17 @@ func (n *Node) place(s *stream) {
 	var here, rest []Stage
 	busy := n.cfg.CapacityBps > 0 && n.load() > 0.8*float64(n.cfg.CapacityBps)
 	sink := len(s.children) == 0
+	idle := !s.publisher && sink && len(n.locals(s)) == 0 // nobody to run it for
 	for _, st := range pipeline {
 		switch {
 		case st.Place == AtSource && s.publisher,
-			st.Place == Anywhere && len(rest) == 0 && (!busy || sink):
+			st.Place == Anywhere && len(rest) == 0 && !idle && (!busy || sink):
 			here = append(here, st)
 		default:
 			rest = append(rest, st)
 		}
 	}
-	changed := len(here) != len(s.ingress)
+	changed := !reflect.DeepEqual(here, s.ingress)
 	s.ingress, s.todo = here, rest
 	if changed {
 		n.forward(s)
@@ -230,6 +237,10 @@ func (n *Node) onBeat(from Peer, m *Beat) {
 	}
 	if s.parent.ID != from.ID {
 		n.send(from, &Detach{Stream: m.Stream})
+		return
+	}
+	if m.Info.ID != m.Stream {
+		n.counts["beat-dropped"]++
 		return
 	}
 	if m.End {
@@ -401,7 +412,9 @@ func (n *Node) onNoStream(from Peer, m *NoStream) {
 	s := n.streams[m.Stream]
 	if s != nil && !s.publisher && from.ID == s.info.Publisher.ID {
 		// The publisher must know: the beat that said so was lost.
-		delete(n.pending, m.Req)
+		if r := n.pending[m.Req]; r != nil && r.what == reqSub && r.strm == m.Stream {
+			delete(n.pending, m.Req)
+		}
 		n.endStream(s, withdrawn)
 		return
 	}

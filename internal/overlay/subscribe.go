@@ -14,6 +14,7 @@ type sub struct {
 	id       SubID
 	stream   StreamID
 	name     string
+	byName   bool // the stream is looked for by its name
 	contract Contract
 	state    ContractState
 	reason   string
@@ -78,7 +79,7 @@ func (n *Node) Subscribe(now Time, id StreamID, name string, c Contract) (SubID,
 		return 0, fmt.Errorf("subscribe: this host has %d subscriptions, and no more may be", len(n.subs))
 	}
 	n.subSeq++
-	u := &sub{id: SubID(n.subSeq), stream: id, name: name, contract: c, since: now}
+	u := &sub{id: SubID(n.subSeq), stream: id, name: name, byName: id == StreamID{}, contract: c, since: now}
 	n.subs = append(n.subs, u)
 	n.resolve(u)
 	return u.id, nil
@@ -154,10 +155,10 @@ func (n *Node) resolve(u *sub) {
 		}
 	}
 	p := n.pointOfStream(u.stream)
-	if u.stream == (StreamID{}) {
+	if u.byName {
 		p = n.pointOfName(u.name)
 	}
-	m := &Lookup{Kind: Get, Target: p, Origin: n.self, BudgetUs: noBudget}
+	m := &Lookup{Kind: Get, Target: p, Origin: n.self}
 	r := &request{what: reqGet, msg: m, tries: 3, wait: 2 * n.cfg.RetryInterval, sub: u.id}
 	if n.request(r) {
 		u.req = r.id
@@ -175,10 +176,14 @@ func (n *Node) getAnswer(r *request, infos []StreamInfo, why string) {
 	if u == nil || u.state != Resolving {
 		return
 	}
-	i := slices.IndexFunc(infos, func(i StreamInfo) bool {
-		return i.ID == u.stream || u.stream == StreamID{} && i.Public && i.Name == u.name
+	// Entries are not signed: of several, each is tried in turn.
+	infos = slices.DeleteFunc(slices.Clone(infos), func(i StreamInfo) bool {
+		if u.byName {
+			return !i.Public || i.Name != u.name
+		}
+		return i.ID != u.stream
 	})
-	if i < 0 {
+	if len(infos) == 0 {
 		if n.again(u, 2*n.cfg.RetryInterval) {
 			return
 		}
@@ -188,9 +193,13 @@ func (n *Node) getAnswer(r *request, infos []StreamInfo, why string) {
 		n.setSub(u, Refused, why)
 		return
 	}
-	info := infos[i]
+	info := infos[(u.tries-1)%len(infos)]
 	u.stream = info.ID
 	if c := u.contract; info.RateBps > 0 && c.MinRateBps > info.RateBps {
+		if u.tries < len(infos) {
+			n.after(n.cfg.RetryInterval, timer{what: tSub, key: uint64(u.id)})
+			return
+		}
 		n.setSub(u, Refused, fmt.Sprintf("the publisher sends %d bit/s, %d asked", info.RateBps, c.MinRateBps))
 		return
 	}
@@ -268,11 +277,11 @@ func (n *Node) onSubReq(from Peer, m *SubReq) {
 	}
 	req := *m
 	req.Subscriber = from
-	n.graftOn(s, &req, 0)
+	n.graftOn(s, &req, 0, n.budget(s, &req))
 }
 
 // graftOn sends a graft one hop on.
-func (n *Node) graftOn(s *stream, m *SubReq, hops uint8) {
+func (n *Node) graftOn(s *stream, m *SubReq, hops uint8, budgetUs uint32) {
 	refuse := func(why string) { n.send(m.Subscriber, &Refuse{Req: m.Req, Stream: m.Stream, Reason: why}) }
 	if len(s.path) >= MaxPath || hops >= MaxPath {
 		refuse(fmt.Sprintf("the path has %d hops and no end", len(s.path)))
@@ -290,6 +299,7 @@ func (n *Node) graftOn(s *stream, m *SubReq, hops uint8) {
 			// No greedy way: the link between any two hosts is always there.
 			n.counts["graft-direct"]++
 		}
+		next = n.cutShort(m, next, budgetUs)
 	}
 	degrade, why := n.admit(s, next, &m.Contract)
 	if why != "" {
@@ -300,11 +310,34 @@ func (n *Node) graftOn(s *stream, m *SubReq, hops uint8) {
 	if p := n.peers[next.ID]; p != nil {
 		g.LinkPpm, g.Measured = p.lossPpm, p.samples > 0
 	}
-	if m.Contract.LatencyUs > 0 {
-		us, _ := predict(s.path)
-		g.BudgetUs = m.Contract.LatencyUs - min(m.Contract.LatencyUs, us+g.LinkUs)
+	if budgetUs != noBudget {
+		g.BudgetUs = budgetUs - min(budgetUs, g.LinkUs)
 	}
 	n.send(next, g)
+}
+
+// cutShort takes the direct link to the subscriber where the hop that greedy
+// routing picks would use up what is left of the latency asked for, and the
+// direct link, if we know it, would not.
+func (n *Node) cutShort(m *SubReq, next Peer, budgetUs uint32) Peer {
+	direct := n.peers[m.Subscriber.ID]
+	if budgetUs == noBudget || direct == nil || direct.samples == 0 {
+		return next
+	}
+	if n.costTo(next.ID) >= budgetUs && direct.costUs <= budgetUs {
+		n.counts["graft-cut-short"]++
+		return direct.Peer
+	}
+	return next
+}
+
+// budget is what a path to us leaves of the latency that a contract asks for.
+func (n *Node) budget(s *stream, m *SubReq) uint32 {
+	if m.Contract.LatencyUs == 0 {
+		return noBudget
+	}
+	us, _ := predict(s.path)
+	return m.Contract.LatencyUs - min(m.Contract.LatencyUs, us)
 }
 
 // admit says whether this host can send the stream to next, and with which
@@ -357,6 +390,10 @@ func (n *Node) onGraft(from Peer, m *Graft) {
 		n.counts["graft-dropped"]++
 		return
 	}
+	if m.Subscriber.ID == n.self.ID && !n.askedFor(&m.SubReq) {
+		n.counts["graft-unasked"]++
+		return
+	}
 	p := n.peer(from)
 	hop := Hop{Host: n.self, CostUs: p.costUs, LossPpm: p.lossPpm, SPA: m.Degrade}
 	if p.samples == 0 && m.Measured {
@@ -394,11 +431,26 @@ func (n *Node) onGraft(from Peer, m *Graft) {
 	}
 	if m.Subscriber.ID != n.self.ID {
 		req := m.SubReq
-		n.graftOn(s, &req, m.Hops)
+		left := m.BudgetUs
+		if s.parent.ID != from.ID {
+			left = n.budget(s, &req) // the stream comes here another way
+		}
+		n.graftOn(s, &req, m.Hops, left)
 		return
 	}
 	n.answered(m.Req, reqSub)
 	n.pathKnown(s, true)
+}
+
+// askedFor says whether a path that ends here is one we asked for, be it late.
+func (n *Node) askedFor(m *SubReq) bool {
+	if r := n.pending[m.Req]; r != nil {
+		return r.what == reqSub && r.strm == m.Stream
+	}
+	if s := n.streams[m.Stream]; s != nil && s.req == m.Req && m.Req != 0 {
+		return true
+	}
+	return slices.ContainsFunc(n.subs, func(u *sub) bool { return u.req == m.Req && u.stream == m.Stream && m.Req != 0 })
 }
 
 func (n *Node) onRefuse(_ Peer, m *Refuse) {

@@ -106,7 +106,7 @@ func (n *Node) subscribes(id StreamID) bool {
 }
 
 // maySwap says whether we asked for this exchange.
-func (n *Node) maySwap(_ Peer, id StreamID) bool {
+func (n *Node) maySwap(id StreamID) bool {
 	for _, r := range n.pending {
 		if r.what == reqSwap && r.strm == id {
 			return len(n.zones) > 0

@@ -174,7 +174,7 @@ func (n *Node) mergeZones() {
 				}
 				top = max(top, n.zones[j].Counter)
 			}
-			if !whole {
+			if !whole || top >= maxCounter {
 				continue
 			}
 			for v := range n.cfg.Radix {
@@ -322,7 +322,7 @@ func (n *Node) learn(r Record, sure bool, from Peer) {
 	}
 	n.graves = slices.DeleteFunc(n.graves, func(g grave) bool { return g.Owner.ID.IsZero() && g.Zone.Overlaps(r.Zone) })
 	n.unclaim(r.Zone.Contains)
-	if len(n.table) >= maxTable {
+	if len(n.table) >= maxTable || n.recordsOf(r.Owner.ID) >= maxTable/8 {
 		n.counts["table-full"]++
 		return
 	}
@@ -356,13 +356,17 @@ func (n *Node) leap(r, known *Record) bool {
 // newNeighbour says whether the owner of r may not know us yet: this is the only
 // zone of it that we have.
 func (n *Node) newNeighbour(r Record) bool {
+	return n.recordsOf(r.Owner.ID) == 1
+}
+
+func (n *Node) recordsOf(h HostID) int {
 	count := 0
 	for i := range n.table {
-		if n.table[i].Owner.ID == r.Owner.ID {
+		if n.table[i].Owner.ID == h {
 			count++
 		}
 	}
-	return count == 1
+	return count
 }
 
 // doubt asks the known owner of a zone whether a claim to it is right.

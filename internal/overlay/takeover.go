@@ -145,7 +145,7 @@ func (n *Node) claimDue() {
 			// No heir has come forward, or we have not heard of it: ask around.
 			n.claims[i].at = n.now + 8*n.cfg.ClaimStep
 			n.after(8*n.cfg.ClaimStep, timer{what: tClaim})
-			m := &Lookup{Kind: Find, Target: z.Path, Origin: n.self, BudgetUs: noBudget}
+			m := &Lookup{Kind: Find, Target: z.Path, Origin: n.self}
 			n.request(&request{what: reqClaim, msg: m, tries: 3, wait: n.cfg.RetryInterval, zone: z})
 		}
 	}
@@ -330,7 +330,7 @@ func (n *Node) fillGaps() {
 					return
 				}
 				n.gapReq++
-				m := &Lookup{Kind: Find, Target: p, Origin: n.self, BudgetUs: noBudget}
+				m := &Lookup{Kind: Find, Target: p, Origin: n.self}
 				if !n.request(&request{what: reqGap, msg: m, tries: 2, wait: 2 * n.cfg.RetryInterval, zone: next}) {
 					n.gapReq--
 				}

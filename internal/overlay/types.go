@@ -166,7 +166,8 @@ type Hop struct {
 const (
 	MaxName     = 64   // bytes of a stream's or SPA's name
 	MaxPath     = 40   // hosts of a path
-	MaxRecords  = 512  // records of a message
+	MaxRecords  = 256  // records of a message
+	MaxInfo     = 1024 // bytes of the words in a directory entry
 	MaxStages   = 8    // SPAs of a pipeline
 	MaxMessage  = 60e3 // bytes of an encoded message
 	MaxStreams  = 4096 // directory entries a host keeps

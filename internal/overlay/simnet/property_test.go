@@ -137,6 +137,15 @@ func TestLiar(t *testing.T) {
 		}
 		return v
 	}
+	// What it is offered it answers: see below.
+	offers := map[int]uint64{}
+	w.Filter = func(from, to *Host, m overlay.Message) bool {
+		if o, ok := m.(*overlay.Offer); ok && to == liar {
+			offers[from.Index] = o.Xfer
+			return false
+		}
+		return true
+	}
 	for round := range 200 {
 		jump := []uint64{1, 5, 1 << 19, 1 << 40, 1<<64 - 64}[round%5]
 		forged := claims(jump)
@@ -150,6 +159,12 @@ func TestLiar(t *testing.T) {
 			w.Inject(liar, h, &overlay.Heirloom{Peers: []overlay.Peer{liar.Peer}})
 			w.Inject(liar, h, &overlay.Offer{Xfer: uint64(round), Give: forged[:3]})
 			w.Inject(liar, h, &overlay.SwapFind{Req: 1, Subscriber: w.hosts[round%100].Peer, Depth: 1})
+			w.Inject(liar, h, &overlay.SwapFind{Req: 1, Subscriber: liar.Peer, Depth: 1})
+			w.Inject(liar, h, &overlay.Accept{Xfer: offers[h.Index], OK: true})
+			w.Inject(liar, h, &overlay.Accept{Xfer: offers[h.Index], OK: true, Give: []overlay.Record{{Zone: all[round%len(all)].Zone, Counter: 1 << 59, Owner: h.Peer}}})
+			w.Inject(liar, h, &overlay.Ping{Seq: 1, Region: overlay.Region{N: 1, Version: 1<<64 - 1}})
+			w.Inject(liar, h, &overlay.Ping{Seq: 1, Region: overlay.Region{N: 1, Version: uint64(round) + 20}})
+			w.Inject(liar, h, &overlay.NoStream{Req: uint64(round)})
 			w.Inject(liar, h, &overlay.Graft{SubReq: overlay.SubReq{Stream: overlay.StreamID{byte(round)}, Subscriber: h.Peer}, Info: overlay.StreamInfo{ID: overlay.StreamID{byte(round)}}, Path: []overlay.Hop{{Host: liar.Peer}}})
 			w.Inject(liar, h, &overlay.Lookup{Kind: overlay.Put, Target: overlay.Point(uint64(round) << 56), Origin: liar.Peer, Info: &overlay.StreamInfo{ID: overlay.StreamID{byte(round), 1}, Publisher: liar.Peer}})
 		}
