@@ -30,6 +30,8 @@ var (
 	ErrClosed   = errors.New("the transport is closed")
 	ErrTooLong  = errors.New("the message is too long")
 	ErrNoAnswer = errors.New("no answer")
+
+	errForgotten = errors.New("the peer was forgotten meanwhile")
 )
 
 // Token is the join token: a secret that all hosts of an overlay know. It is

@@ -30,7 +30,6 @@ func (t *Transport) SendControl(to overlay.Peer, b []byte) error {
 	}
 	msg := append([]byte(nil), b...)
 	p.mu.Lock()
-	p.used.Store(true)
 	s := p.sendSession()
 	if s == nil || len(msg) > maxSealed {
 		defer p.mu.Unlock()
@@ -61,6 +60,10 @@ func (t *Transport) SendControl(to overlay.Peer, b []byte) error {
 
 // keep stores a message until there is a session or a connection. p.mu is held.
 func (p *peer) keep(msg []byte) error {
+	if p.gone {
+		p.stats.txNoSession.Add(1)
+		return fmt.Errorf("send to %s: %w: others are tried first", p.id, ErrFull)
+	}
 	if !p.dialling && p.t.now() < p.refuseTo {
 		p.stats.txNoSession.Add(1)
 		return fmt.Errorf("send to %s: %w lately", p.id, ErrNoAnswer)

@@ -94,14 +94,13 @@ const MaxHops = 64
 func (t *Transport) SetForward(id overlay.StreamID, e Entry) error {
 	children := make([]child, len(e.Children))
 	for i, leg := range e.Children {
-		p := t.peerFor(leg.Host)
+		p := t.legFor(leg.Host)
 		if p == nil {
 			for _, c := range children[:i] {
 				c.peer.forwards.Add(-1)
 			}
 			return fmt.Errorf("forward stream %s to %s: %w (%d)", id, leg.Host, ErrFull, t.cfg.MaxPeers)
 		}
-		p.forwards.Add(1)
 		children[i] = child{Leg: leg, peer: p, stats: new(legStats)}
 	}
 	s := t.makeStream(id)

@@ -14,8 +14,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"sandstream/internal/overlay"
 )
 
 // tap is a socket between two hosts: it passes datagrams from a to b on and
@@ -290,20 +288,6 @@ func TestFloodOfHandshakes(t *testing.T) {
 	other := newHost(t, func(c *Config) { c.Listen = netip.MustParseAddrPort("127.0.0.2:0") })
 	if _, err := other.Connect(context.Background(), b.Self().Addr); !errors.Is(err, ErrFull) {
 		t.Errorf("a host from another address is not heard at all: %v", err)
-	}
-}
-
-func TestMembersBeyondBound(t *testing.T) {
-	a := newHost(t, func(c *Config) { c.MaxPeers = 4 })
-	nobody := netip.MustParseAddrPort("127.0.0.1:1")
-	var refused int
-	for i := range 10 {
-		if a.SendControl(overlay.Peer{ID: overlay.HostID{1, byte(i)}, Addr: nobody}, []byte("x")) != nil {
-			refused++
-		}
-	}
-	if s := a.Stats(); s.Peers != 4 || refused != 6 {
-		t.Errorf("%d peers, %d refused", s.Peers, refused)
 	}
 }
 

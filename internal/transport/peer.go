@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -36,30 +37,34 @@ type peer struct {
 	t  *Transport
 	id overlay.HostID
 
-	mu       sync.Mutex
-	addr     netip.AddrPort              // of QUIC
-	data     *net.UDPAddr                // of sealed datagrams; nil before the first session
-	sessions [keptSessions]*session      // newest first
-	conn     *quic.Conn                  // the open QUIC connection, if any
-	pending  [][]byte                    // control messages that need QUIC, or a session first
-	waiting  int                         // their bytes
-	control  [][]byte                    // control datagrams to send
-	ring     []queued                    // stream packets to send
-	head, n  int                         // of the ring
-	ready    bool                        // in the sender's list, or waiting for tokens
-	renew    bool                        // a new session is wanted although there is one
-	dialling bool                        // a goroutine is connecting or sends on QUIC
-	refuseTo time.Duration               // no new handshake before
-	backoff  time.Duration               // to be added to refuseTo at the next failure
-	asked    time.Duration               // when the first control message since the last answer was sent; 0: none
-	spend    bucket                      // bytes we may send
-	lastUsed time.Duration               // last datagram or request
-	used     atomic.Bool                 // something came or went since the last tick
-	answered atomic.Bool                 // a datagram has come since asked was set
-	forwards atomic.Int32                // legs in the forwarding table: kept while there are any
-	owes     atomic.Bool                 // a control message has come since we sent anything
-	singly   atomic.Bool                 // no trains to this peer
-	seen     atomic.Pointer[net.UDPAddr] // where the newest datagram came from
+	mu         sync.Mutex
+	addr       netip.AddrPort              // of QUIC
+	data       *net.UDPAddr                // of sealed datagrams; nil before the first session
+	sessions   [keptSessions]*session      // newest first
+	conn       *quic.Conn                  // the open QUIC connection, if any
+	pending    [][]byte                    // control messages that need QUIC, or a session first
+	waiting    int                         // their bytes
+	control    [][]byte                    // control datagrams to send
+	ring       []queued                    // stream packets to send
+	head, n    int                         // of the ring
+	ready      bool                        // in the sender's list, or waiting for tokens
+	renew      bool                        // a new session is wanted although there is one
+	dialling   bool                        // a goroutine is connecting or sends on QUIC, or waits for its turn
+	cancel     context.CancelFunc          // ends that goroutine
+	connecting bool                        // that goroutine has its turn
+	gone       bool                        // no longer in the table: nothing is begun for it
+	stranger   bool                        // never had a session; under Transport.peerMu
+	refuseTo   time.Duration               // no new handshake before
+	backoff    time.Duration               // to be added to refuseTo at the next failure
+	asked      time.Duration               // when the first control message since the last answer was sent; 0: none
+	spend      bucket                      // bytes we may send
+	lastUsed   time.Duration               // last datagram or request
+	used       atomic.Bool                 // something came or went since the last tick
+	answered   atomic.Bool                 // a datagram has come since asked was set
+	forwards   atomic.Int32                // legs in the forwarding table: kept while there are any
+	owes       atomic.Bool                 // a control message has come since we sent anything
+	singly     atomic.Bool                 // no trains to this peer
+	seen       atomic.Pointer[net.UDPAddr] // where the newest datagram came from
 
 	limitMu   sync.Mutex
 	controlIn bucket

@@ -23,7 +23,7 @@ const MaxMessage = 64 << 10
 const (
 	idleConn     = time.Second     // QUIC connections are closed after so long: sessions outlive them
 	streamWait   = 3 * time.Second // for a step of the handshake or a message
-	dialsAtOnce  = 64              // those to dead hosts must not hold up others
+	dialsAtOnce  = 32              // to hosts we knew, and as many to others: those to dead hosts must not hold up others
 	exporterName = "EXPERIMENTAL sandstream v1"
 )
 
@@ -44,29 +44,48 @@ func quicConfig() *quic.Config {
 // dial connects to the peer in the background unless that is already under
 // way or was just tried in vain. p.mu is held.
 func (p *peer) dial() {
-	if p.dialling || p.t.now() < p.refuseTo {
+	if p.gone || p.dialling || p.t.now() < p.refuseTo {
 		return
 	}
-	p.dialling = p.t.spawn(p.work)
+	ctx, cancel := context.WithCancel(p.t.ctx)
+	p.cancel = cancel
+	p.dialling = p.t.spawn(func() {
+		defer cancel()
+		p.work(ctx)
+	})
+	if !p.dialling {
+		cancel()
+	}
 }
 
 // work makes a session, and sends the messages that wait for one or are too
-// long for a datagram, until none is left.
-func (p *peer) work() {
+// long for a datagram, until none is left or the peer is forgotten.
+func (p *peer) work(ctx context.Context) {
 	t := p.t
+	p.mu.Lock()
+	turn := t.dials
+	if p.data == nil {
+		turn = t.firsts
+	}
+	p.mu.Unlock()
 	select {
-	case t.dials <- struct{}{}:
-	case <-t.ctx.Done():
+	case turn <- struct{}{}:
+	case <-ctx.Done():
 		return
 	}
-	defer func() { <-t.dials }()
+	defer func() { <-turn }()
 	p.mu.Lock()
+	p.connecting = true
 	first := p.sendSession() == nil || p.renew
 	p.renew = false
 	p.mu.Unlock()
 	for {
 		if first {
-			if _, err := t.connect(p.address(), p.id); err != nil {
+			got, err := t.connect(ctx, p.address(), p.id)
+			if err == nil && got != p {
+				err = errForgotten
+			}
+			if err != nil {
 				p.failed(err)
 				return
 			}
@@ -108,7 +127,7 @@ func (p *peer) nextLong() (conn *quic.Conn, msg []byte, done bool) {
 	defer p.mu.Unlock()
 	p.releaseShort()
 	if len(p.pending) == 0 {
-		p.pending, p.dialling = nil, false
+		p.idleNow()
 		return nil, nil, true
 	}
 	msg = p.pending[0]
@@ -118,6 +137,12 @@ func (p *peer) nextLong() (conn *quic.Conn, msg []byte, done bool) {
 		p.conn = nil
 	}
 	return p.conn, msg, false
+}
+
+// idleNow says that no goroutine works for the peer. p.mu is held.
+func (p *peer) idleNow() {
+	p.pending, p.waiting = nil, 0
+	p.dialling, p.connecting, p.cancel = false, false, nil
 }
 
 func (p *peer) requeue(msg []byte) {
@@ -154,13 +179,16 @@ func (p *peer) releaseShort() {
 // failed drops what waited and lets some time pass before the next attempt.
 func (p *peer) failed(err error) {
 	p.mu.Lock()
-	p.dialling = false
 	p.stats.txNoSession.Add(uint64(len(p.pending)))
-	p.pending, p.waiting = nil, 0
+	p.idleNow()
+	gone := p.gone
 	p.backoff = min(max(2*p.backoff, firstBackoff), longestBackoff)
 	p.refuseTo = p.t.now() + p.backoff
 	to := overlay.Peer{ID: p.id, Addr: p.addr}
 	p.mu.Unlock()
+	if gone {
+		return // nobody waits for it
+	}
 	p.t.stats.handshakesFailed.Add(1)
 	if p.t.closed.Load() {
 		return
@@ -201,8 +229,8 @@ func export(conn *quic.Conn) (*exported, error) {
 
 // connect does the handshake with the host at addr, whose id must be want
 // unless that is zero.
-func (t *Transport) connect(addr netip.AddrPort, want overlay.HostID) (*peer, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, t.cfg.HandshakeTimeout)
+func (t *Transport) connect(ctx context.Context, addr netip.AddrPort, want overlay.HostID) (*peer, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.HandshakeTimeout)
 	defer cancel()
 	q, err := t.control.acquire()
 	if err != nil {
@@ -242,20 +270,10 @@ func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrP
 	if err != nil {
 		return nil, err
 	}
-	p := t.peerFor(overlay.Peer{ID: id, Addr: addr})
-	if p == nil {
-		return nil, fmt.Errorf("%w here (%d)", ErrFull, t.cfg.MaxPeers)
-	}
-	s, err := t.newSession(p)
+	s, err := t.newSession()
 	if err != nil {
 		return nil, err
 	}
-	installed := false
-	defer func() {
-		if !installed {
-			t.dropSession(s)
-		}
-	}()
 	str, err := conn.OpenStreamSync(ctx)
 	if err != nil {
 		return nil, err
@@ -283,8 +301,10 @@ func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrP
 	}
 	s.agree(t, &theirs)
 	s.sendKey, s.recvKey = keys.dialKey, keys.listenKey
-	installed = true
-	t.establish(s, conn, addr, theirs.dataPort, true)
+	p, err := t.establish(s, conn, overlay.Peer{ID: id, Addr: addr}, theirs.dataPort, true)
+	if err != nil {
+		return nil, err
+	}
 	return p, str.Close() // its end tells the listener that we have the session
 }
 
@@ -295,27 +315,42 @@ func (s *session) agree(t *Transport, theirs *hello) {
 	s.clear = t.cfg.ClearPayload && theirs.clear
 }
 
-// establish puts a session whose keys are complete into use.
-func (t *Transport) establish(s *session, conn *quic.Conn, addr netip.AddrPort, dataPort uint16, confirmed bool) {
-	p := s.peer
+// establish puts a session whose keys are complete into use, with the peer that
+// the table has then.
+func (t *Transport) establish(s *session, conn *quic.Conn, who overlay.Peer, dataPort uint16, confirmed bool) (*peer, error) {
+	t.peerMu.Lock()
+	p := t.peers[who.ID]
+	switch {
+	case p == nil:
+		if p = t.add(who, false); p == nil {
+			t.peerMu.Unlock()
+			return nil, fmt.Errorf("%w (%d)", ErrFull, t.cfg.MaxPeers)
+		}
+	case p.stranger:
+		p.stranger = false
+		t.strangers--
+	}
+	p.used.Store(true) // it stays: no longer a stranger, and used
+	t.peerMu.Unlock()
+	s.peer = p
 	s.confirmed.Store(confirmed)
 	t.smu.Lock()
 	t.sessions[s.local] = s
 	t.smu.Unlock()
 	p.mu.Lock()
-	p.addr = addr
-	p.data = net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr.Addr(), dataPort))
+	p.addr = who.Addr
+	p.data = net.UDPAddrFromAddrPort(netip.AddrPortFrom(who.Addr.Addr(), dataPort))
 	p.seen.Store(nil)
 	gone := p.install(s)
 	p.conn = conn
 	p.backoff, p.refuseTo, p.asked = 0, 0, 0
-	p.used.Store(true)
 	p.mu.Unlock()
 	if gone != nil {
 		t.dropSession(gone)
 	}
 	t.stats.handshakes.Add(1)
 	p.stats.handshakes.Add(1)
+	return p, nil
 }
 
 // serve is the listener's side of a connection.
@@ -365,17 +400,16 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, quic.ApplicationErrorCode, 
 	}
 	addr := conn.RemoteAddr().(*net.UDPAddr).AddrPort()
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	p := t.peerFor(overlay.Peer{ID: id, Addr: addr})
-	if p == nil {
-		return nil, codeFull, ErrFull
-	}
-	s, err := t.newSession(p)
+	s, err := t.newSession()
 	if err != nil {
 		return nil, codeFull, err
 	}
 	s.agree(t, &theirs)
 	s.sendKey, s.recvKey = keys.listenKey, keys.dialKey
-	t.establish(s, conn, addr, theirs.dataPort, false)
+	p, err := t.establish(s, conn, overlay.Peer{ID: id, Addr: addr}, theirs.dataPort, false)
+	if err != nil {
+		return nil, codeFull, err
+	}
 	h := hello{
 		aes: t.aes, clear: t.cfg.ClearPayload, dataPort: t.dataAddr.Port(), index: s.local,
 		proof: t.cfg.Token.proof(listener, keys.bind[:], id, t.self.ID),

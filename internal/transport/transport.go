@@ -107,10 +107,12 @@ type Transport struct {
 	wgMu   sync.Mutex
 	wg     sync.WaitGroup
 	ticker *time.Timer
-	dials  chan struct{}
+	dials  chan struct{} // places for handshakes with peers that had a session
+	firsts chan struct{} // and for those with strangers
 
-	peerMu sync.Mutex
-	peers  map[overlay.HostID]*peer
+	peerMu    sync.Mutex
+	peers     map[overlay.HostID]*peer
+	strangers int // those of peers that never had a session
 
 	smu      sync.RWMutex
 	sessions map[uint32]*session
@@ -138,7 +140,7 @@ func New(cfg Config) (*Transport, error) {
 		return nil, errors.New("transport: no address to listen on")
 	}
 	t := &Transport{
-		cfg: cfg, aes: hasAES(), start: time.Now(), dials: make(chan struct{}, dialsAtOnce),
+		cfg: cfg, aes: hasAES(), start: time.Now(), dials: make(chan struct{}, dialsAtOnce), firsts: make(chan struct{}, dialsAtOnce),
 		peers: map[overlay.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[overlay.StreamID]*stream{},
 	}
 	t.wall = uint64(t.start.UnixNano())
@@ -253,7 +255,7 @@ func (t *Transport) Connect(ctx context.Context, addr netip.AddrPort) (overlay.P
 	}
 	c := make(chan result, 1)
 	if !t.spawn(func() {
-		p, err := t.connect(addr, overlay.HostID{})
+		p, err := t.connect(t.ctx, addr, overlay.HostID{})
 		c <- result{p, err}
 	}) {
 		return overlay.Peer{}, ErrClosed

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"sandstream/internal/overlay"
+)
+
+// nowhere is an address at which nobody answers.
+var nowhere = netip.MustParseAddrPort("127.0.0.1:9")
+
+func stranger(i int) overlay.Peer {
+	return overlay.Peer{ID: overlay.HostID{9, byte(i), byte(i >> 8)}, Addr: nowhere}
+}
+
+// Hosts that do not exist, named by a member, take neither the places of those
+// that do nor their turn to be dialled.
+func TestStrangersLeavePlaces(t *testing.T) {
+	a := newHost(t, func(c *Config) { c.HandshakeTimeout = 500 * time.Millisecond })
+	b, c, known := newHost(t, nil), newHost(t, nil), newHost(t, nil)
+	connect(t, a, known)
+	for i := range 1500 {
+		if err := a.SendControl(stranger(i), []byte{1}); err != nil {
+			t.Fatalf("stranger %d: %v", i, err)
+		}
+	}
+	if n := a.Stats().Peers; n > 1024/8+1 {
+		t.Errorf("%d peers: strangers took more than an eighth of the places", n)
+	}
+	p := a.peerFor(known.Self())
+	p.mu.Lock()
+	p.redial()
+	p.mu.Unlock()
+	start := time.Now()
+	eventually(t, "a peer is dialled anew", func() bool { return a.stat(known.Self().ID).Handshakes == 2 })
+	if took := time.Since(start); took > 400*time.Millisecond {
+		t.Errorf("a peer had to wait %v for its turn, behind strangers", took)
+	}
+	if _, err := b.Connect(context.Background(), a.Self().Addr); err != nil {
+		t.Errorf("a host that joins: %v", err)
+	}
+	if err := a.SendControl(c.Self(), []byte("hello")); err != nil {
+		t.Fatalf("a host that was not spoken to before: %v", err)
+	}
+	eventually(t, "it hears us", func() bool { return len(c.got()) == 1 })
+}
+
+// A host that exists is found although fakes are named all the time.
+func TestStrangerIsFoundInTheFlood(t *testing.T) {
+	a := newHost(t, func(c *Config) { c.HandshakeTimeout, c.MaxPeers = 50*time.Millisecond, 512 })
+	b := newHost(t, nil)
+	for i := 0; len(b.got()) == 0; i++ {
+		if i == 20_000 {
+			t.Fatal("never heard")
+		}
+		_ = a.SendControl(stranger(i), []byte{1})
+		if i%32 == 0 { // as the protocol sends again
+			_ = a.SendControl(b.Self(), []byte("hello"))
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+// A full table gives up a stranger for a host with a session, and a leg of the
+// forwarding table is no stranger's place to lose.
+func TestStrangersYield(t *testing.T) {
+	a := newHost(t, func(c *Config) { c.MaxPeers = 16 })
+	forward(t, a, Entry{Children: []Leg{{Host: stranger(0)}}})
+	for i := range 10 {
+		_ = a.SendControl(stranger(1+i), []byte{1})
+	}
+	a.peerMu.Lock()
+	leg, n, count := a.peers[stranger(0).ID], len(a.peers), a.strangers
+	a.peerMu.Unlock()
+	if leg == nil || n != 2 || count != 2 {
+		t.Errorf("%d peers, %d strangers, the child's leg %v", n, count, leg)
+	}
+	for i := range 16 {
+		h := newHost(t, nil)
+		if _, err := h.Connect(context.Background(), a.Self().Addr); err != nil && i < 15 {
+			t.Errorf("host %d: %v", i, err)
+		} else if err == nil && i == 15 {
+			t.Error("a 16th host, beside the child: more than the bound")
+		}
+	}
+	a.peerMu.Lock()
+	defer a.peerMu.Unlock()
+	if len(a.peers) != 16 || a.strangers != 1 || a.peers[stranger(0).ID] != leg {
+		t.Errorf("%d peers, %d strangers", len(a.peers), a.strangers)
+	}
+}
+
+// A peer that was forgotten while it was dialled begins nothing more, and the
+// session is the new one's.
+func TestForgottenWhileDialled(t *testing.T) {
+	a, b := newHost(t, nil), newHost(t, nil)
+	a.dials, a.firsts = make(chan struct{}, 1), make(chan struct{}, 1)
+	a.firsts <- struct{}{} // nobody's turn
+	if err := a.SendControl(b.Self(), make([]byte, maxSealed+1)); err != nil {
+		t.Fatal(err)
+	}
+	old := a.peerFor(b.Self())
+	a.peerMu.Lock()
+	a.forget(old)
+	a.peerMu.Unlock()
+	connect(t, a, b)
+	<-a.firsts
+	old.mu.Lock()
+	if old.keep(make([]byte, maxSealed+1)) == nil || old.sendSession() != nil {
+		t.Error("a peer that is not in the table takes messages")
+	}
+	old.mu.Unlock()
+	if p := a.peerFor(b.Self()); p == old || !a.up(b.Self().ID) {
+		t.Error("the session is not with the table's peer")
+	}
+	if n := a.Stats().Handshakes; n != 1 {
+		t.Errorf("%d handshakes", n)
+	}
+	if err := a.SendControl(b.Self(), make([]byte, maxSealed+1)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a long message arrives", func() bool { return len(b.got()) == 1 })
+}
