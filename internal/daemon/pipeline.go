@@ -33,9 +33,9 @@ type spas struct {
 	warm      sync.WaitGroup
 }
 
-// usable are the SPAs that make sense on a stream with one path. split and
-// multicast choose among several outputs, which the core's trees do themselves.
-var usable = []string{"filter", "transform", "merge", "monitor"}
+// usable are the SPAs of streams. multicast chooses among several outputs, which
+// the core's trees do themselves; of split the path it writes counts, see parts.go.
+var usable = []string{"filter", "transform", "merge", "monitor", splitSPA}
 
 // degraders are the SPAs that make a stream smaller so that it is still of use.
 var degraders = []string{"filter"}
@@ -100,27 +100,41 @@ func (s *spas) check(stages []overlay.Stage) error {
 		if err != nil {
 			return err
 		}
-		a.Close()
+		s.end(a)
 	}
 	return nil
 }
 
+// spasAtOnce bounds the SPA instances on a host: other hosts' streams name them.
+const spasAtOnce = 128
+
+// open starts an SPA, which counts as running until end.
 func (s *spas) open(st overlay.Stage) (engine.Agent, error) {
 	if !slices.Contains(s.available(), st.SPA) {
 		return nil, fmt.Errorf("SPA %q: a stream can have %v", st.SPA, s.available())
 	}
+	if s.running.Add(1) > spasAtOnce {
+		s.running.Add(-1)
+		return nil, fmt.Errorf("SPA %q: %d SPAs run on this host, and no more may: end a stream, or name fewer", st.SPA, spasAtOnce)
+	}
 	s.start()
 	a, err := s.engine.Open(context.Background(), st.SPA, engine.Limits{})
 	if err != nil {
+		s.running.Add(-1)
 		return nil, err
 	}
 	for _, k := range slices.Sorted(maps.Keys(st.Params)) {
 		if err := a.Set(k, st.Params[k]); err != nil {
-			a.Close()
+			s.end(a)
 			return nil, err
 		}
 	}
 	return a, nil
+}
+
+func (s *spas) end(a engine.Agent) {
+	a.Close()
+	s.running.Add(-1)
 }
 
 // pipeline runs packets through SPAs, one after the other.
@@ -165,7 +179,6 @@ func (s *spas) keep(p *pipeline, stages []overlay.Stage) *pipeline {
 			s.fail(st.SPA, err)
 			sl.again = time.Now().Add(longestBackoff)
 		} else {
-			s.running.Add(1)
 			sl.agent = a
 		}
 		n.slots = append(n.slots, sl)
@@ -288,9 +301,8 @@ func oftener(a, b time.Duration) time.Duration {
 }
 
 func (sl *slot) retire(s *spas) {
-	sl.agent.Close()
+	s.end(sl.agent)
 	sl.agent = nil
-	s.running.Add(-1)
 	sl.again = time.Now().Add(sl.backoff)
 	sl.backoff = min(2*sl.backoff, longestBackoff)
 }
@@ -312,7 +324,6 @@ func (p *pipeline) revive() {
 		if err != nil {
 			sl.again = time.Now().Add(longestBackoff)
 		} else {
-			p.s.running.Add(1)
 			sl.agent = a
 		}
 		sl.mu.Unlock()
@@ -326,9 +337,8 @@ func (p *pipeline) close() {
 	for _, sl := range p.slots {
 		sl.mu.Lock()
 		if sl.agent != nil {
-			sl.agent.Close()
+			p.s.end(sl.agent)
 			sl.agent = nil
-			p.s.running.Add(-1)
 		}
 		sl.mu.Unlock()
 	}

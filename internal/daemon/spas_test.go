@@ -4,12 +4,15 @@ package daemon
 
 import (
 	"bytes"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
 
+	"sandstream/internal/overlay"
 	"sandstream/internal/payload"
 	"sandstream/overlayapi/overlayv1"
 )
@@ -177,5 +180,31 @@ func TestTransformThere(t *testing.T) {
 	}
 	if n := st.Msg.Streams[0].Counters; n["transform.expanded"] == 0 || n["monitor.packets"] < 200 {
 		t.Errorf("the subscriber's SPAs: %v", n)
+	}
+}
+
+// Streams that others named cannot make a host run SPAs without bound.
+func TestSPAsAreBounded(t *testing.T) {
+	s := newSPAs(slog.New(slog.DiscardHandler))
+	defer s.close()
+	eight := slices.Repeat([]overlay.Stage{{SPA: "monitor"}}, overlay.MaxStages)
+	var ps []*pipeline
+	for range spasAtOnce/overlay.MaxStages + 4 {
+		ps = append(ps, s.keep(nil, eight))
+	}
+	if n := s.running.Load(); n != spasAtOnce {
+		t.Errorf("%d SPAs run, at most %d may", n, spasAtOnce)
+	}
+	if err := s.check(eight); err == nil || !strings.Contains(err.Error(), "end a stream") {
+		t.Errorf("another pipeline: %v", err)
+	}
+	for _, p := range ps {
+		p.close()
+	}
+	if n := s.running.Load(); n != 0 {
+		t.Errorf("%d SPAs run when all have ended", n)
+	}
+	if err := s.check(eight); err != nil {
+		t.Errorf("when there is room again: %v", err)
 	}
 }
