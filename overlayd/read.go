@@ -199,7 +199,7 @@ STREAM is a stream's id, the first digits of it, or its name.`,
 			return err
 		}
 		for _, b := range r.Children {
-			fmt.Fprintf(cmd.OutOrStdout(), "branch to %s at %s, cost %s, SPA %s\n", short(b.Host), b.Host.GetAddr(), latency(b.CostUs), cli.Or(cli.Plain(b.Spa)))
+			fmt.Fprintf(cmd.OutOrStdout(), "branch to %s at %s, cost %s, SPA %s\n", short(b.Host), cli.Plain(b.Host.GetAddr()), latency(b.CostUs), cli.Or(cli.Plain(b.Spa)))
 		}
 		if r.MeasuredUs != 0 {
 			fmt.Fprintf(cmd.OutOrStdout(), "measured at the subscriber: %s\n", latency(r.MeasuredUs))

@@ -101,17 +101,18 @@ func explain(err error, socket string) error {
 	case !connect.IsWireError(err) && e.Code() != connect.CodeDeadlineExceeded:
 		return fmt.Errorf("the overlayd at %s is gone: it was stopped or has died (its log says why)", socket)
 	}
+	words := cli.Plain(e.Message()) // a name in it may be somebody else's
 	switch e.Code() {
 	case connect.CodeInvalidArgument:
-		return cli.Usagef("%s", e.Message())
+		return cli.Usagef("%s", words)
 	case connect.CodePermissionDenied:
-		return cli.Errorf(cli.ErrPermission, "%s", e.Message())
+		return cli.Errorf(cli.ErrPermission, "%s", words)
 	case connect.CodeUnimplemented:
-		return cli.Errorf(cli.ErrUnsupported, "%s", e.Message())
+		return cli.Errorf(cli.ErrUnsupported, "%s", words)
 	case connect.CodeDeadlineExceeded:
-		return cli.Errorf(cli.ErrTimeout, "%s", e.Message())
+		return cli.Errorf(cli.ErrTimeout, "%s", words)
 	}
-	return errors.New(e.Message())
+	return errors.New(words)
 }
 
 // printMessage prints a message of the API as indented JSON.

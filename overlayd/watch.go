@@ -26,7 +26,7 @@ func printEvent(cmd *cobra.Command, e *overlayv1.WatchResponse, asJSON bool) err
 	}
 	line := time.UnixMicro(int64(e.TimeUs)).Format("15:04:05.000") + " " + e.Kind
 	if e.Host != nil {
-		line += " " + short(e.Host) + " " + e.Host.Addr
+		line += " " + short(e.Host) + " " + cli.Plain(e.Host.Addr)
 	}
 	if z := e.Zone; z != nil {
 		line += fmt.Sprintf(" %s epoch %d", z.Digits, z.Counter)

@@ -28,6 +28,7 @@ func JSON(w io.Writer, v any) error {
 }
 
 // Table prints rows in columns, without lines: easy on eyes and on cut and awk.
+// Cells are of one line, and plain.
 func Table(w io.Writer, header []string, rows [][]string) error {
 	none := tw.Border{Left: tw.Off, Right: tw.Off, Top: tw.Off, Bottom: tw.Off}
 	t := tablewriter.NewTable(w,
@@ -46,20 +47,26 @@ func Table(w io.Writer, header []string, rows [][]string) error {
 		tablewriter.WithTrimSpace(tw.Off),
 	)
 	t.Header(header)
-	if err := t.Bulk(rows); err != nil {
+	clean := make([][]string, len(rows))
+	for i, r := range rows {
+		for _, s := range r {
+			clean[i] = append(clean[i], line(s))
+		}
+	}
+	if err := t.Bulk(clean); err != nil {
 		return err
 	}
 	return t.Render()
 }
 
-// Pairs prints "name  value" lines, aligned.
+// Pairs prints "name  value" lines, aligned. Values are of one line, and plain.
 func Pairs(w io.Writer, rows [][2]string) {
 	width := 0
 	for _, r := range rows {
 		width = max(width, len(r[0]))
 	}
 	for _, r := range rows {
-		fmt.Fprintf(w, "%-*s  %s\n", width, r[0], r[1])
+		fmt.Fprintf(w, "%-*s  %s\n", width, r[0], line(r[1]))
 	}
 }
 
@@ -77,6 +84,12 @@ func Yes(b bool) string {
 		return "yes"
 	}
 	return "no"
+}
+
+// line is s in one line and without what could move a terminal's cursor, so that
+// nobody's words make a row of their own.
+func line(s string) string {
+	return strings.NewReplacer("\n", " ", "\t", " ").Replace(Plain(s))
 }
 
 // Plain replaces what could move a terminal's cursor: who wrote the text is not
