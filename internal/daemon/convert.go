@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"sandstream/internal/overlay"
@@ -14,7 +15,9 @@ func hostOf(p overlay.Peer) *overlayv1.Host {
 	if p.ID.IsZero() && !p.Addr.IsValid() {
 		return nil
 	}
-	return &overlayv1.Host{Id: p.ID.Hex(), Addr: p.Addr.String()}
+	// An address from the wire can have a zone of any bytes, which means nothing here.
+	addr := netip.AddrPortFrom(p.Addr.Addr().WithZone(""), p.Addr.Port())
+	return &overlayv1.Host{Id: p.ID.Hex(), Addr: addr.String()}
 }
 
 func zoneOf(r *overlay.Record) *overlayv1.Zone {
