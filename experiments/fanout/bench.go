@@ -137,7 +137,7 @@ func (b *bench) delay(ctx context.Context) error {
 // looked for is small.
 func (b *bench) stall(ctx context.Context) error {
 	rounds, s := 3*b.rounds, b.systems[0]
-	got, err := b.interleave(ctx, "stall", rounds, []job{{"delay", s}, {"stall", s}})
+	got, err := b.interleave(ctx, "stall", rounds, jobs("stall", b.systems[:1]))
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,8 @@ func (b *bench) stall(ctx context.Context) error {
 		Title:   fmt.Sprintf("P99 of the others while one of %d subscribers stalls, at %d packets a second (medians of %d rounds)", b.o.Fan, b.o.Rate, rounds),
 		Columns: []string{"system", "P99 us, none stalls", "P99 us, one stalls", "ratio", "interval from", "to"},
 	}
-	without, with := of(got[job{"delay", s}], p99), of(got[job{"stall", s}], p99)
+	rs := got[job{"stall", s}]
+	without, with := of(rs, p99), of(rs, func(r reading) float64 { return r.P99Stalled })
 	ratio := ratios(with, without)
 	lo, hi := b.interval(ratio)
 	t.Row(s, median(without), median(with), median(ratio), lo, hi)

@@ -14,14 +14,18 @@
 //	            system, by getrusage), and of wall time
 //	delay       at --rate packets a second: from before publishing to the
 //	            subscriber's callback, P50 and P99 over all subscribers
-//	stall       Sandstream's delay while one subscriber's callback never returns: the
-//	            P99 of the others, as a ratio to that of a run without, round by round
+//	stall       Sandstream's delay while one subscriber's callback does not return: the
+//	            P99 of the others, as a ratio to that without; short segments of both
+//	            alternate in one process
 //	idle        --hosts hosts in one process, each connected to --degree others, all
 //	            quiet: heap, stacks and goroutines of a host
 //
 // Sandstream and gossipsub authenticate and encrypt as they come; nats does not,
 // and also runs with TLS. Sandstream's option of payload in the clear (headers are
 // authentic all the same) is what is nearest to nats without.
+//
+// On a machine that has other work, the measured processes go before it
+// (SCHED_RR) if they may; all of them alike.
 //
 // It is a module of its own, so that what it compares with is no part of
 // Sandstream.

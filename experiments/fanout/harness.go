@@ -46,9 +46,11 @@ type reading struct {
 	CPU       float64 `json:"cpu"`  // s, user and system
 	P50       float64 `json:"p50"`  // us
 	P99       float64 `json:"p99"`
-	Heap      float64 `json:"heap"` // bytes of a host
-	Stack     float64 `json:"stack"`
-	Gor       float64 `json:"goroutines"`
+	// P99Stalled is that of the others while subscriber 0 stalls.
+	P99Stalled float64 `json:"p99_stalled"`
+	Heap       float64 `json:"heap"` // bytes of a host
+	Stack      float64 `json:"stack"`
+	Gor        float64 `json:"goroutines"`
 }
 
 // subscriber's counters; each on cache lines of its own.
@@ -64,17 +66,15 @@ type harness struct {
 	subs      []subscriber
 	measuring atomic.Bool
 	progress  chan struct{}
-	stalled   int // subscriber whose callback blocks, -1: none
+	stalled   atomic.Int32 // subscriber whose callback blocks, -1: none
 	block     chan struct{}
 	sys       system
 	seq       uint64
 }
 
 func newHarness(o options, c contender) (*harness, error) {
-	h := &harness{o: o, start: time.Now(), subs: make([]subscriber, o.Fan), progress: make(chan struct{}, 1), stalled: -1, block: make(chan struct{})}
-	for i := range h.subs {
-		h.subs[i].hist = stats.NewLogHist(40, 64) // ns: up to 18 min, in steps of 1 %
-	}
+	h := &harness{o: o, start: time.Now(), subs: make([]subscriber, o.Fan), progress: make(chan struct{}, 1)}
+	h.stalled.Store(-1)
 	var err error
 	if h.sys, err = c(o.Fan, h.deliver); err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (h *harness) now() uint64 { return uint64(time.Since(h.start)) }
 func (h *harness) deliver(sub int, p []byte) {
 	s := &h.subs[sub]
 	if h.measuring.Load() {
-		if sub == h.stalled {
+		if sub == int(h.stalled.Load()) {
 			<-h.block
 			return
 		}
@@ -137,7 +137,7 @@ func (h *harness) warm() error {
 func (h *harness) least() uint64 {
 	least := h.subs[0].delivered.Load()
 	for i := range h.subs {
-		if n := h.subs[i].delivered.Load(); i != h.stalled && n < least {
+		if n := h.subs[i].delivered.Load(); n < least {
 			least = n
 		}
 	}
@@ -146,9 +146,7 @@ func (h *harness) least() uint64 {
 
 func (h *harness) total() (n uint64) {
 	for i := range h.subs {
-		if i != h.stalled {
-			n += h.subs[i].delivered.Load()
-		}
+		n += h.subs[i].delivered.Load()
 	}
 	return n
 }
@@ -202,44 +200,87 @@ func (h *harness) throughput() (reading, error) {
 	}, nil
 }
 
-// delay publishes at a rate, a millisecond's packets at a time.
-func (h *harness) delay(stalled int) (reading, error) {
-	h.stalled = stalled
-	before := h.total()
+// segment publishes at the rate for a time, a millisecond's packets at a time,
+// and gives the delays of all subscribers but the stalled one.
+func (h *harness) segment(stalled int, length time.Duration) (reading, *stats.LogHist, error) {
+	before := h.total() - h.subs[0].delivered.Load()
+	before0 := h.subs[0].delivered.Load()
+	for i := range h.subs {
+		h.subs[i].hist = stats.NewLogHist(40, 64) // ns: up to 18 min, in steps of 1 %
+	}
+	h.block = make(chan struct{})
+	h.stalled.Store(int32(stalled))
 	h.measuring.Store(true)
 	began, cpu0 := time.Now(), cpu()
 	sent := 0
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for time.Since(began) < h.o.For {
+	for time.Since(began) < length {
 		<-tick.C
 		n := int(time.Since(began).Seconds()*float64(h.o.Rate)) - sent
 		if n <= 0 {
 			continue
 		}
 		if err := h.sys.publish(h.batch(n)); err != nil {
-			return reading{}, err
+			return reading{}, nil, err
 		}
 		sent += n
 	}
-	wall, took := time.Since(began), cpu()-cpu0
+	r := reading{Wall: time.Since(began).Seconds(), CPU: cpu() - cpu0}
 	h.settle()
 	h.measuring.Store(false)
-	delivered := h.total() - before
-	all, listening := stats.NewLogHist(40, 64), h.o.Fan
+	listening := h.o.Fan
+	r.Delivered = h.total() - h.subs[0].delivered.Load() - before
+	if stalled < 0 {
+		r.Delivered += h.subs[0].delivered.Load() - before0
+	} else {
+		listening--
+	}
+	if due := uint64(sent * listening); due > r.Delivered {
+		r.Lost = due - r.Delivered
+	}
+	all := stats.NewLogHist(40, 64)
 	for i := range h.subs {
 		if i != stalled {
 			all.Merge(h.subs[i].hist)
 		}
 	}
-	if stalled >= 0 {
-		listening--
-	}
 	close(h.block)
-	return reading{
-		Delivered: delivered, Lost: uint64(sent*listening) - delivered, Wall: wall.Seconds(), CPU: took,
-		P50: all.Quantile(.5) / 1e3, P99: all.Quantile(.99) / 1e3,
-	}, nil
+	h.settle()
+	h.stalled.Store(-1)
+	return r, all, nil
+}
+
+func (h *harness) delay() (reading, error) {
+	r, all, err := h.segment(-1, h.o.For)
+	if err != nil {
+		return r, err
+	}
+	r.P50, r.P99 = all.Quantile(.5)/1e3, all.Quantile(.99)/1e3
+	return r, nil
+}
+
+// stall alternates segments without and with a stalled subscriber, so that what
+// else the machine does meets both alike.
+func (h *harness) stall() (reading, error) {
+	const pairs = 5
+	var hists [2]*stats.LogHist
+	var sum reading
+	for i := range 2 * pairs {
+		mode := (i + i/2) % 2 // 0 1 1 0 0 1 1 0 ...
+		r, all, err := h.segment(mode-1, h.o.For/pairs)
+		if err != nil {
+			return r, err
+		}
+		if hists[mode] == nil {
+			hists[mode] = all
+		} else {
+			hists[mode].Merge(all)
+		}
+		sum.Delivered, sum.Lost, sum.Wall, sum.CPU = sum.Delivered+r.Delivered, sum.Lost+r.Lost, sum.Wall+r.Wall, sum.CPU+r.CPU
+	}
+	sum.P99, sum.P99Stalled = hists[0].Quantile(.99)/1e3, hists[1].Quantile(.99)/1e3
+	return sum, nil
 }
 
 func measure(part, name string, o options) (reading, error) {
@@ -259,9 +300,9 @@ func measure(part, name string, o options) (reading, error) {
 	case "throughput":
 		return h.throughput()
 	case "delay":
-		return h.delay(-1)
+		return h.delay()
 	case "stall":
-		return h.delay(0)
+		return h.stall()
 	}
 	return reading{}, fmt.Errorf("no such part: %q", part)
 }
