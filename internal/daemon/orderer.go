@@ -18,6 +18,7 @@ const (
 	holdFor     = 40 * time.Millisecond // that an earlier one is waited for
 	samplesKept = 8192                  // latencies of one report
 	farBack     = 1 << 16               // no repair repeats as much
+	backInRow   = 32                    // that are far back: they are the stream
 	lostAtMost  = 1 << 20               // counted for one gap
 )
 
@@ -40,6 +41,7 @@ type orderer struct {
 	closed  bool
 	ended   bool // a packet with the flag End was delivered
 	changed bool // the host above is another one: its numbers count
+	back    int  // packets in a row that were far behind
 	out     []packet
 	total   delivery
 	report  delivery // since the last report
@@ -79,10 +81,15 @@ func (o *orderer) one(d *transport.Delivery) {
 	if o.closed || d.Header.Flags&frame.Beat != 0 {
 		return
 	}
-	if o.next == 0 || o.changed && seq+farBack < o.next {
-		// The former host above may have driven the numbers far ahead, by mistake or
-		// not: nobody would hear of the stream again.
-		o.next = seq
+	if o.next > farBack && seq < o.next-farBack {
+		o.back++
+	} else {
+		o.back = 0
+	}
+	if o.next == 0 || o.back > 0 && o.changed || o.back >= backInRow {
+		// A host above may have driven the numbers far ahead, by mistake or not: nobody
+		// would hear of the stream again. Further down, only the numbers tell.
+		o.next, o.back = seq, 0
 		clear(o.held)
 	}
 	o.changed = false

@@ -159,3 +159,29 @@ func TestOrdererProperty(t *testing.T) {
 		}
 	})
 }
+
+// Further down than a host that drove the numbers ahead, nobody says that the host
+// above is another one: as many old numbers in a row do.
+func TestOrdererNumbersDrivenAheadFurtherUp(t *testing.T) {
+	o, got := collect()
+	defer o.close()
+	o.take([]transport.Delivery{arrival(1), arrival(1 << 62)})
+	o.flush()
+	for i := range uint64(backInRow - 1) {
+		o.take([]transport.Delivery{arrival(2 + i)})
+	}
+	if n := len(got()); n != 2 {
+		t.Fatalf("%d payloads: old ones are no reason to start over so soon", n)
+	}
+	o.take([]transport.Delivery{arrival(1<<62 + 1)}) // ends the row
+	for i := range uint64(backInRow + 9) {
+		o.take([]transport.Delivery{arrival(100 + i)})
+	}
+	want := []uint64{1, 1 << 62, 1<<62 + 1}
+	for i := range uint64(10) {
+		want = append(want, 100+backInRow-1+i)
+	}
+	if !slices.Equal(got(), want) {
+		t.Errorf("%v, want %v", got(), want)
+	}
+}

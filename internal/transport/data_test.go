@@ -316,6 +316,36 @@ func TestUpstreamThatRanAhead(t *testing.T) {
 	}
 }
 
+// Further down, nobody's upstream changes when a host that drove the numbers ahead
+// has been left: the numbers tell. A few old packets are no such sign.
+func TestNumbersThatRanAheadFurtherDown(t *testing.T) {
+	s := &stream{last: frame.Header{Seq: 1 << 62}}
+	if !s.isNew(&frame.Header{Seq: 1 << 62}) {
+		t.Fatal("far ahead is new")
+	}
+	for i := range uint64(farBackInRow - 1) {
+		if s.isNew(&frame.Header{Seq: 100 + i}) {
+			t.Fatalf("old packet %d passes", i)
+		}
+	}
+	if !s.isNew(&frame.Header{Seq: 1<<62 + 1}) || s.isNew(&frame.Header{Seq: 200}) {
+		t.Fatal("a packet in order does not end the row")
+	}
+	for i := range uint64(farBackInRow - 2) {
+		if s.isNew(&frame.Header{Seq: 201 + i}) {
+			t.Fatalf("old packet %d passes", i)
+		}
+	}
+	for i := range uint64(1000) {
+		if h := (frame.Header{Seq: 300 + i}); !s.isNew(&h) || s.isNew(&h) {
+			t.Fatalf("packet %d of the row is not new, once", i)
+		}
+	}
+	if s.last.Seq != 0 {
+		t.Error("the greatest number stays the newest packet's")
+	}
+}
+
 // split at a, merge at d: two paths over b and c.
 func TestTwoPaths(t *testing.T) {
 	a, b, c, d := newHost(t, nil), newHost(t, nil), newHost(t, nil), newHost(t, nil)

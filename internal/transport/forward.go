@@ -79,8 +79,17 @@ type child struct {
 // once, so that neither a loop nor a change of the tree makes copies.
 type seenPath struct {
 	path uint16
+	back uint8 // packets in a row that were far behind the window
 	window
 }
+
+// A host above may drive the numbers far ahead, by mistake or not, and be found
+// out: at hosts further down nothing changes then but the numbers. Nobody repeats
+// packets from so far back, so that as many of them in a row are the stream.
+const (
+	farBack      = 8 * windowSize
+	farBackInRow = 32
+)
 
 // maxPaths bounds the paths of one stream.
 const maxPaths = 8
@@ -292,14 +301,19 @@ func (s *stream) isNew(h *frame.Header) bool {
 		s.seen = append(s.seen, seenPath{path: h.Path})
 		w = &s.seen[len(s.seen)-1]
 	}
-	if s.switched {
-		// The former upstream may have driven the window far ahead, by mistake or
-		// not: the new one is believed.
-		if h.Seq+8*windowSize < w.top {
-			w.window = window{}
-		}
-		s.switched = false
+	if w.top > farBack && h.Seq < w.top-farBack {
+		w.back++
+	} else {
+		w.back = 0
 	}
+	// A new upstream is believed at once.
+	if w.back >= farBackInRow || w.back > 0 && s.switched {
+		*w = seenPath{path: w.path}
+		if s.last.Path == w.path {
+			s.last = frame.Header{}
+		}
+	}
+	s.switched = false
 	if !w.fresh(h.Seq) {
 		return false
 	}
