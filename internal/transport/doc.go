@@ -68,5 +68,8 @@
 // Peers, sessions of a peer (3), queues, handshakes a second and at once, the
 // rate of control messages and of data from and to a peer: all are bounded by
 // Config. Above half the bound of handshakes, QUIC makes diallers prove their
-// address before any state is kept; one address gets half of them at most.
+// address before any state is kept; one address (of IPv6 one network of 64 bits)
+// gets half of them at most, those a second and those at once. A connection whose
+// hello is not there in 3 s is closed. Peers that never had a session, but were
+// named by others, have an eighth of the places and dialling of their own.
 package transport

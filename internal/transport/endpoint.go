@@ -45,9 +45,15 @@ type endpoint struct {
 	inbound   int
 	admission bucket
 	// sources has the same for each source address, by its hash: one flood leaves
-	// half of the handshakes to others. It is made anew with each waking.
-	sources *[256]bucket
+	// half of the handshakes and of the connections to others. It is made anew with
+	// each waking.
+	sources *[256]source
 	seed    maphash.Seed
+}
+
+type source struct {
+	admission bucket
+	inbound   int
 }
 
 // sleepAfter is how long an endpoint without connection stays awake.
@@ -214,10 +220,12 @@ func (e *endpoint) admit(ctx context.Context, who *quic.ClientInfo) (context.Con
 	c := &e.t.cfg
 	now, rate := e.t.now(), float64(c.Handshakes)
 	e.admitMu.Lock()
-	ok := e.inbound < c.MaxInbound && e.source(who.RemoteAddr).take(now, 1, rate/2, max(rate/2, 1)) &&
-		e.admission.take(now, 1, rate, rate)
+	from := e.source(who.RemoteAddr)
+	ok := e.inbound < c.MaxInbound && from.inbound < max(c.MaxInbound/2, 1) &&
+		from.admission.take(now, 1, rate/2, max(rate/2, 1)) && e.admission.take(now, 1, rate, rate)
 	if ok {
 		e.inbound++
+		from.inbound++
 	}
 	e.admitMu.Unlock()
 	if !ok {
@@ -229,16 +237,17 @@ func (e *endpoint) admit(ctx context.Context, who *quic.ClientInfo) (context.Con
 		e.release()
 		e.admitMu.Lock()
 		e.inbound--
+		from.inbound--
 		e.admitMu.Unlock()
 	})
 	return ctx, nil
 }
 
-// source is the bucket of a source address: of an IPv6 host's network, as it has
+// source is what is known of a source address: of an IPv6 host's network, as it has
 // addresses without number. e.admitMu is held.
-func (e *endpoint) source(a net.Addr) *bucket {
+func (e *endpoint) source(a net.Addr) *source {
 	if e.sources == nil {
-		e.sources = new([256]bucket)
+		e.sources = new([256]source)
 	}
 	var ip netip.Addr
 	if u, ok := a.(*net.UDPAddr); ok {

@@ -379,7 +379,8 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, quic.ApplicationErrorCode, 
 	if err != nil {
 		return nil, codeMalformed, fmt.Errorf("no hello: %w", err)
 	}
-	_ = str.SetDeadline(time.Now().Add(streamWait))
+	deadline, _ := ctx.Deadline() // for all of the hello
+	_ = str.SetDeadline(deadline)
 	b := make([]byte, helloSize)
 	if _, err := io.ReadFull(str, b); err != nil {
 		return nil, codeMalformed, fmt.Errorf("no hello: %w", err)
