@@ -4,6 +4,9 @@ package overlayapi
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"sandstream/internal/ownfolder"
 	"sandstream/overlayapi/overlayv1/overlayv1connect"
 )
 
@@ -19,8 +23,8 @@ const SocketEnv = "OVERLAYD_SOCKET"
 
 // DefaultSocket is where the daemon listens unless told otherwise: the value of
 // $OVERLAYD_SOCKET, else /run/sandstream/overlayd.sock for root and
-// $XDG_RUNTIME_DIR/sandstream/overlayd.sock for others (below the folder of
-// temporary files where a session has no such folder).
+// $XDG_RUNTIME_DIR/sandstream/overlayd.sock for others (in the folder
+// sandstream-UID of the temporary files where a session has no such folder).
 func DefaultSocket() string {
 	if s := os.Getenv(SocketEnv); s != "" {
 		return s
@@ -30,9 +34,14 @@ func DefaultSocket() string {
 	case os.Geteuid() == 0:
 		dir = "/run"
 	case dir == "":
-		dir = os.TempDir()
+		return filepath.Join(tempFolder(), "overlayd.sock")
 	}
 	return filepath.Join(dir, "sandstream", "overlayd.sock")
+}
+
+// tempFolder is where anybody could make it.
+func tempFolder() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("sandstream-%d", os.Geteuid()))
 }
 
 // Client calls one daemon. It is safe for concurrent use.
@@ -42,7 +51,8 @@ type Client struct {
 }
 
 // Dial makes a client of the daemon at a unix socket. It does not connect: the
-// first call does, and fails with connect.CodeUnavailable if nobody listens.
+// first call does, and fails with connect.CodeUnavailable if nobody listens. In the
+// folder of temporary files it does not speak to who listens in another user's place.
 func Dial(socket string) *Client {
 	// HTTP/2 from the first byte on: Publish sends and receives at once.
 	var p http.Protocols
@@ -50,6 +60,11 @@ func Dial(socket string) *Client {
 	t := &http.Transport{
 		Protocols: &p,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if dir := filepath.Dir(socket); dir == tempFolder() {
+				if err := ownfolder.Check(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return nil, err
+				}
+			}
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
 		},

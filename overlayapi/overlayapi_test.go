@@ -4,6 +4,8 @@ package overlayapi
 
 import (
 	"encoding/json"
+	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,11 +13,13 @@ import (
 	"strings"
 	"testing"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"pgregory.net/rapid"
 
+	"sandstream/internal/ownfolder"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -135,6 +139,55 @@ func TestDefaultSocket(t *testing.T) {
 	}
 	if got := DefaultSocket(); got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// Without a folder of the session's own, another user could have made the one that
+// is used, and listen in it: the client does not speak to that.
+func TestFolderThatAnotherMade(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	socket := filepath.Join(tempFolder(), "overlayd.sock")
+	if os.Geteuid() != 0 {
+		t.Setenv(SocketEnv, "")
+		t.Setenv("XDG_RUNTIME_DIR", "")
+		if got := DefaultSocket(); got != socket {
+			t.Errorf("%s, want %s", got, socket)
+		}
+	}
+	call := func() error {
+		c := Dial(socket)
+		defer c.Close()
+		_, err := c.Status(t.Context(), connect.NewRequest(&overlayv1.StatusRequest{}))
+		return err
+	}
+	if err := call(); err == nil || errors.Is(err, ownfolder.ErrNotOurs) {
+		t.Errorf("nobody listens: %v", err)
+	}
+	if err := os.Mkdir(tempFolder(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(tempFolder(), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	spoken := make(chan struct{})
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			close(spoken)
+			c.Close()
+		}
+	}()
+	if err := call(); !errors.Is(err, ownfolder.ErrNotOurs) {
+		t.Errorf("a folder that all may write: %v", err)
+	}
+	select {
+	case <-spoken:
+		t.Error("the client connected")
+	default:
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/ownfolder"
 	"sandstream/internal/transport"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
@@ -54,6 +56,14 @@ folder stays.
 			return fmt.Errorf("demo: %w", err)
 		}
 		d := &demo{cmd: cmd, dir: abs, hosts: hosts}
+		if !stop {
+			if err := os.MkdirAll(d.dir, 0o700); err != nil {
+				return fmt.Errorf("demo: %w", err)
+			}
+		}
+		if err := ownfolder.Check(d.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return cli.Errorf(cli.ErrPermission, "demo: %w (choose another with --dir)", err)
+		}
 		if stop {
 			return d.stop()
 		}
@@ -72,9 +82,6 @@ func (d *demo) socket(i int) string { return filepath.Join(d.dir, fmt.Sprintf("%
 func (d *demo) pidFile() string     { return filepath.Join(d.dir, "pids") }
 
 func (d *demo) start(ctx context.Context) (err error) {
-	if err := os.MkdirAll(d.dir, 0o700); err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
 	if pids, _ := d.running(); len(pids) > 0 {
 		return fmt.Errorf("%d hosts of a demo run in %s already ('overlayd demo --stop --dir %s' ends them)", len(pids), d.dir, d.dir)
 	}

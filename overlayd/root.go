@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/ownfolder"
 	"sandstream/overlayapi"
 )
 
@@ -94,6 +95,8 @@ func explain(err error, socket string) error {
 	}
 	var dial *net.OpError
 	switch {
+	case errors.Is(err, ownfolder.ErrNotOurs):
+		return cli.Errorf(cli.ErrPermission, "talk to overlayd at %s: %w (choose another with --socket or $%s)", socket, ownfolder.ErrNotOurs, overlayapi.SocketEnv)
 	case errors.Is(err, fs.ErrPermission):
 		return cli.Errorf(cli.ErrPermission, "talk to overlayd at %s: permission denied (the socket is for its user and group: run as that user, or join the group)", socket)
 	case errors.As(err, &dial) && dial.Op == "dial":

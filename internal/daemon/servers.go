@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/ownfolder"
 	"sandstream/internal/webui"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
@@ -64,8 +65,16 @@ func (s *servers) open(d *Daemon) (err error) {
 // listenUnix makes the socket for the daemon's user and group. One that a dead
 // daemon left is replaced, one that a living one serves is not.
 func listenUnix(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	dir, mode := filepath.Dir(path), fs.FileMode(0o750)
+	if filepath.Dir(dir) == filepath.Clean(os.TempDir()) {
+		mode = 0o700
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
 		return nil, fmt.Errorf("control socket: %w (choose another: --socket)", err)
+	}
+	// Who can write the folder could put a socket of his own in this one's place.
+	if err := ownfolder.Check(dir); err != nil {
+		return nil, cli.Errorf(cli.ErrPermission, "control socket: %w (choose another with --socket)", err)
 	}
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
