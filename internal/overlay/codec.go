@@ -177,6 +177,9 @@ func (c *Contract) Check() error {
 }
 
 func (i *StreamInfo) check() error {
+	if err := i.checkParts(); err != nil {
+		return err
+	}
 	words := len(i.Name)
 	for _, s := range i.Pipeline {
 		words += len(s.SPA)

@@ -19,6 +19,7 @@ func someMessages() []Message {
 	info := StreamInfo{
 		ID: StreamID{5}, Name: "camera", Publisher: somePeer, RateBps: 4e6, Public: true, Version: 3,
 		Pipeline: []Stage{{SPA: "filter", Params: map[string]uint64{"nulls": 1}, Place: Anywhere}},
+		Parts:    []Part{{StreamID{5}, 3}, {StreamID{6}, 1}},
 	}
 	hop := Hop{Host: somePeer, CostUs: 1500, LossPpm: 20, StayUs: 8, SPA: "filter"}
 	req := SubReq{
@@ -79,6 +80,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"long SPA":         &Attach{Degrade: long},
 		"many SPAs":        &SubReq{Contract: Contract{Degrade: make([]string, MaxStages+1)}},
 		"unknown lookup":   &Lookup{Kind: GrowAsk + 1},
+		"one part":         &Lookup{Info: &StreamInfo{Parts: []Part{{Weight: 1}}}},
+		"part of others":   &Lookup{Info: &StreamInfo{Parts: []Part{{StreamID{1}, 1}, {StreamID{2}, 1}}}},
+		"part twice":       &Lookup{Info: &StreamInfo{Parts: []Part{{Weight: 1}, {Weight: 1}}}},
+		"part of nothing":  &Lookup{Info: &StreamInfo{Parts: []Part{{Weight: 1}, {ID: StreamID{1}}}}},
+		"many parts":       &Lookup{Info: &StreamInfo{Parts: []Part{{Weight: 1}, {StreamID{1}, 1}, {StreamID{2}, 1}, {StreamID{3}, 1}, {StreamID{4}, 1}}}},
 		"unknown place":    &Beat{Todo: []Stage{{Place: Anywhere + 1}}},
 	} {
 		if _, err := Decode(Encode(nil, m)); !errors.Is(err, ErrMessage) {

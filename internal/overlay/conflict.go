@@ -45,7 +45,7 @@ type returned struct {
 // rival is a host that owns, or thinks it owns, ids of ours.
 type rival struct {
 	Peer
-	until Time
+	until, told Time
 }
 
 // dispute counts how often we contested a host's claims to a zone.
@@ -58,10 +58,15 @@ type dispute struct {
 
 // conflict settles that r claims ids of our zone o.
 func (n *Node) conflict(r, o Record, from Peer) {
-	n.addRival(r.Owner)
+	rv := n.addRival(r.Owner)
 	switch {
 	case !r.Newer(&o):
-		n.send(r.Owner, &Announce{Records: n.records()})
+		// Two hosts may each be right about a different zone: were every announcement
+		// answered at once, they would never stop.
+		if rv != nil && n.now >= rv.told+2*n.cfg.RetryInterval {
+			rv.told = n.now
+			n.send(r.Owner, &Announce{Records: n.records()})
+		}
 	case n.wasAway(from.ID) || n.wasAway(r.Owner.ID):
 		n.giveIn(r, o)
 	case !n.poll.active:
@@ -182,16 +187,19 @@ func strength(a, b HostID) uint64 {
 }
 
 // addRival remembers whom to talk to until a conflict is over.
-func (n *Node) addRival(p Peer) {
+func (n *Node) addRival(p Peer) *rival {
+	until := n.now + 8*n.cfg.Maintain
 	for i := range n.rivals {
 		if n.rivals[i].ID == p.ID {
-			n.rivals[i].until = n.now + 8*n.cfg.Maintain
-			return
+			n.rivals[i].until = until
+			return &n.rivals[i]
 		}
 	}
-	if len(n.rivals) < maxRivals {
-		n.rivals = append(n.rivals, rival{p, n.now + 8*n.cfg.Maintain})
+	if len(n.rivals) >= maxRivals {
+		return nil // there are others to settle with first
 	}
+	n.rivals = append(n.rivals, rival{Peer: p, until: until, told: -time.Hour})
+	return &n.rivals[len(n.rivals)-1]
 }
 
 func (n *Node) tellRivals() {

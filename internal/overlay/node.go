@@ -28,14 +28,15 @@ type Node struct {
 	turn    uint32
 	seq     uint32
 
-	graves    []grave
-	tentative []tentative
-	disputes  []dispute
-	returned  []returned
-	rivals    []rival
-	poll      poll
-	wards     []ward
-	claims    []claim // zones of dead owners, and when we claim them
+	graves     []grave
+	tentative  []tentative
+	disputes   []dispute
+	returned   []returned
+	rivals     []rival
+	introduced int // hosts told of one another for the message at hand
+	poll       poll
+	wards      []ward
+	claims     []claim // zones of dead owners, and when we claim them
 
 	pending  map[uint64]*request
 	reqs     uint64
@@ -129,6 +130,7 @@ func (n *Node) Handle(now Time, from Peer, m Message) {
 		return
 	}
 	n.recv[m.kind()]++
+	n.introduced = 0
 	if p := n.peers[from.ID]; p != nil {
 		p.heard = now
 		p.Addr = from.Addr

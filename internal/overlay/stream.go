@@ -33,6 +33,7 @@ type child struct {
 	Peer
 	until Time
 	spa   string // degrades this branch
+	outUs uint32 // cost of the link as the data plane was told
 }
 
 func (n *Node) addStream(info StreamInfo) *stream {
@@ -89,10 +90,28 @@ func (n *Node) forward(s *stream) {
 	if !s.publisher && !s.parent.ID.IsZero() {
 		e.InUs = n.costTo(s.parent.ID)
 	}
-	for _, c := range s.children {
-		e.Children = append(e.Children, Child{Host: c.Peer, OutUs: n.costTo(c.ID), SPA: c.spa})
+	for i := range s.children {
+		c := &s.children[i]
+		c.outUs = n.costTo(c.ID)
+		e.Children = append(e.Children, Child{Host: c.Peer, OutUs: c.outUs, SPA: c.spa})
 	}
 	n.emit(Forward{Stream: s.info.ID, Entry: e})
+}
+
+// measureChildren keeps the costs right that the data plane adds up: links that are new
+// are measured a few times at once, not when their turn comes.
+func (n *Node) measureChildren(s *stream) {
+	changed := false
+	for i := range s.children {
+		c := &s.children[i]
+		if p := n.peers[c.ID]; p != nil && p.samples < uint32(len(p.last)) {
+			n.ping(p)
+		}
+		changed = changed || n.costTo(c.ID) != c.outUs
+	}
+	if changed {
+		n.forward(s)
+	}
 }
 
 // drop takes our part of a stream away.
@@ -191,6 +210,7 @@ func (n *Node) beatDue(t timer) {
 	for _, c := range s.children {
 		n.beatTo(s, c)
 	}
+	n.measureChildren(s)
 	n.after(n.cfg.BeatInterval, t)
 }
 
@@ -277,6 +297,10 @@ func (n *Node) onBeat(from Peer, m *Beat) {
 	}
 	for _, c := range s.children {
 		n.beatTo(s, c)
+	}
+	n.measureChildren(s)
+	if p.samples < uint32(len(p.last)) {
+		n.ping(p)
 	}
 	n.pathKnown(s, false)
 }

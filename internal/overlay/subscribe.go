@@ -30,6 +30,9 @@ type sub struct {
 	// met says that it was admitted once: it is then sought again for as long as it
 	// takes, and not refused for what a crash or a partition makes of the paths.
 	met bool
+
+	avoid []HostID // that the first path is to stay clear of
+	asked uint64   // MinRateBps of the whole stream, if this is a part, see Part
 }
 
 // wants says whether packets are to be delivered.
@@ -64,6 +67,10 @@ func (n *Node) again(u *sub, wait Time) bool {
 // Subscribe asks for a stream by its id, or with a zero id by its public name.
 // What becomes of it is told by SubChanged.
 func (n *Node) Subscribe(now Time, id StreamID, name string, c Contract) (SubID, error) {
+	return n.subscribe(now, id, name, c, nil)
+}
+
+func (n *Node) subscribe(now Time, id StreamID, name string, c Contract, avoid []HostID) (SubID, error) {
 	n.advance(now)
 	if err := c.Check(); err != nil {
 		return 0, fmt.Errorf("subscribe: %w", err)
@@ -79,7 +86,7 @@ func (n *Node) Subscribe(now Time, id StreamID, name string, c Contract) (SubID,
 		return 0, fmt.Errorf("subscribe: this host has %d subscriptions, and no more may be", len(n.subs))
 	}
 	n.subSeq++
-	u := &sub{id: SubID(n.subSeq), stream: id, name: name, byName: id == StreamID{}, contract: c, since: now}
+	u := &sub{id: SubID(n.subSeq), stream: id, name: name, byName: id == StreamID{}, contract: c, since: now, avoid: slices.Clone(avoid)}
 	n.subs = append(n.subs, u)
 	n.resolve(u)
 	return u.id, nil
@@ -149,6 +156,7 @@ func (n *Node) setSub(u *sub, st ContractState, reason string) {
 func (n *Node) resolve(u *sub) {
 	u.tries++
 	if s := n.streams[u.stream]; s != nil && !s.broken && len(s.path) > 0 {
+		u.scale(&s.info)
 		n.evaluate(u, s)
 		if u.state != Resolving || u.swapping {
 			return
@@ -195,6 +203,7 @@ func (n *Node) getAnswer(r *request, infos []StreamInfo, why string) {
 	}
 	info := infos[(u.tries-1)%len(infos)]
 	u.stream = info.ID
+	u.scale(&info)
 	if c := u.contract; info.RateBps > 0 && c.MinRateBps > info.RateBps {
 		if u.tries < len(infos) {
 			n.after(n.cfg.RetryInterval, timer{what: tSub, key: uint64(u.id)})
@@ -209,7 +218,7 @@ func (n *Node) getAnswer(r *request, infos []StreamInfo, why string) {
 			return
 		}
 	}
-	n.askPath(u, info.Publisher, nil)
+	n.askPath(u, info.Publisher, u.avoid)
 }
 
 // askPath asks a host of the tree for a path to us.

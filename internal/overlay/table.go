@@ -299,7 +299,10 @@ func (n *Node) learn(r Record, sure bool, from Peer) {
 		}
 		if !r.Newer(e) {
 			// The sender does not know of the newer owner: they should meet.
-			n.send(r.Owner, &Moved{Records: []Record{*e}})
+			if n.introduced < 4 {
+				n.introduced++
+				n.send(r.Owner, &Moved{Records: []Record{*e}})
+			}
 			return
 		}
 		if p := n.peers[e.Owner.ID]; !sure && p != nil {

@@ -134,6 +134,7 @@ type StreamInfo struct {
 	Public    bool     `cbor:"5,keyasint,omitempty"` // found by name as well
 	Pipeline  []Stage  `cbor:"6,keyasint,omitempty"` // SPAs that every packet passes
 	Version   uint64   `cbor:"7,keyasint"`           // a newer entry replaces an older
+	Parts     []Part   `cbor:"8,keyasint,omitempty"` // of a split stream, this one among them: the place is the path in the data header
 }
 
 // Stage is one SPA of a stream's pipeline.

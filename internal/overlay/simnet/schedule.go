@@ -76,7 +76,12 @@ func Play(cfg Config, s Schedule, prepare func(*Net)) (*Net, []string) {
 	w.cfg.Loss = 0
 	// Hosts that leave may not be gone, and the sides of a partition have to find
 	// one another: a fixed time is part of what is promised.
-	w.RunFor(90 * time.Second)
+	w.RunFor(60 * time.Second)
+	before := w.total()
+	w.RunFor(30 * time.Second)
+	if rate := float64(w.total()-before) / 30 / float64(len(w.hosts)); w.Storm || rate > calm {
+		bad = append(bad, fmt.Sprintf("a storm: %.0f messages a second and host, %d in flight", rate, len(w.q)))
+	}
 	bad = append(bad, w.Problems()...)
 	copies, _ := flow.Packet()
 	for _, h := range w.hosts {
@@ -101,6 +106,17 @@ func Play(cfg Config, s Schedule, prepare func(*Net)) (*Net, []string) {
 		}
 	}
 	return w, bad
+}
+
+// calm is more than a settled host sends in a second, beats of one stream to many
+// children included.
+const calm = 60
+
+func (w *Net) total() (n uint64) {
+	for _, v := range w.Messages {
+		n += v
+	}
+	return n
 }
 
 func (w *Net) step(s Step, id overlay.StreamID) {

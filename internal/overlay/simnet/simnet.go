@@ -47,6 +47,7 @@ type Net struct {
 	Messages map[string]uint64 // sent, by class
 	Lost     uint64
 	Events   uint64
+	Storm    bool // messages bred messages without end: Run has stopped
 
 	// OnEffect sees every effect but Send.
 	OnEffect func(h *Host, e overlay.Effect)
@@ -212,6 +213,10 @@ func (w *Net) push(e event) {
 // Run goes on until the virtual time t.
 func (w *Net) Run(t Time) {
 	for len(w.q) > 0 && w.q[0].at <= t {
+		if len(w.q) > 100_000+1000*len(w.hosts) {
+			w.Storm = true
+			break
+		}
 		e := w.q.pop()
 		w.now = e.at
 		h := w.hosts[e.to]

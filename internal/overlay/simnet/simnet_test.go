@@ -140,3 +140,44 @@ func TestPartition(t *testing.T) {
 		t.Logf("m=%d: one overlay again %v after healing", m, w.now-healed)
 	}
 }
+
+// The number of digits follows the number of hosts, up and down (the paper's
+// M-regions), and every id keeps its owner on the way.
+func TestRegionFollows(t *testing.T) {
+	w := grown(t, config(21), 200)
+	digits := func() (least, most uint8) {
+		least = 255
+		for _, h := range w.hosts {
+			if h.Up {
+				n := h.Node.Status(w.now).Region.N
+				least, most = min(least, n), max(most, n)
+			}
+		}
+		return least, most
+	}
+	w.RunFor(time.Minute)
+	least, high := digits()
+	// 129 to 512 hosts: the 3-ary 6-cube.
+	if least != high || high < 6 {
+		t.Errorf("200 hosts: %d to %d digits, want 6 or more, the same everywhere", least, high)
+	}
+	for _, h := range w.hosts[12:] {
+		w.Do(h, func(n *overlay.Node, now Time) { n.Leave(now) })
+		w.RunFor(200 * time.Millisecond)
+	}
+	w.RunFor(8 * time.Minute)
+	least, low := digits()
+	// 9 to 16 hosts: 3-ary 3-cube.
+	if least != low || low > 4 || low < 3 {
+		t.Errorf("12 hosts: %d to %d digits, want 3 or 4, the same everywhere", least, low)
+	}
+	w.check(t)
+	for _, h := range w.hosts[:12] {
+		if n := len(h.Node.Status(w.now).Zones); n == 0 {
+			t.Errorf("host %d is %s and owns nothing", h.Index, h.Node.State())
+		}
+	}
+	if len(w.Own.Crash) > 0 {
+		t.Errorf("%d zones had to be claimed though nobody crashed", len(w.Own.Crash))
+	}
+}
