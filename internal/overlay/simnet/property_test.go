@@ -199,7 +199,7 @@ func TestLiar(t *testing.T) {
 
 // Longer schedules over more hosts than rapid draws, each from its seed.
 func TestLongSchedules(t *testing.T) {
-	for seed := range uint64(longSeeds) {
+	for _, seed := range longSeeds {
 		cfg := config(seed)
 		cfg.Links, cfg.Jitter = plane{12}, 2
 		r := rand.New(rand.NewPCG(seed, 7))
@@ -221,4 +221,6 @@ func TestLongSchedules(t *testing.T) {
 	}
 }
 
-const longSeeds = 6
+// longSeeds are ones that have found a mistake: hosts that could not leave, join or
+// resolve for ever, a table with old owners, a storm.
+var longSeeds = []uint64{0, 9, 11, 12, 17, 19}
