@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,20 +15,28 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/webui"
 )
 
-// dataCounters are the counters of the data path and of what was refused.
+// dataCounters are the counters of the data path and of what was refused, and
+// what there is of peers, sessions and streams now.
 func (d *Daemon) dataCounters() map[string]uint64 {
 	m := map[string]uint64{
 		"inbox_dropped": d.dropped.Load(), "control_malformed": d.malformed.Load(), "control_send_failed": d.sendFails.Load(),
 	}
+	addNumbers(m, "", d.tr.Totals())
+	delete(m, "queued")
+	delete(m, "session_age")
+	m["handshakes"] = 0 // the transport's include those
 	addNumbers(m, "", d.tr.Stats())
-	for _, p := range d.tr.Peers() {
-		p.Queued, p.SessionAge = 0, 0
-		addNumbers(m, "", p)
-	}
 	return m
 }
+
+// present are those of dataCounters that are no counters: they fall, too.
+var present = []string{"peers", "sessions", "streams"}
+
+// shortID is what metrics say of a stream's id: who knows all of it can subscribe.
+func shortID(id string) string { return id[:min(len(id), 8)] }
 
 // addNumbers adds the whole numbers of a struct with JSON names to m.
 func addNumbers(m map[string]uint64, prefix string, v any) {
@@ -53,7 +62,7 @@ type metrics struct {
 	up, peers, zones, cost, loss, contracts            *prometheus.Desc
 	subRate, subP99, subLost, subPackets               *prometheus.Desc
 	streamPackets, streamBytes, messages, events, data *prometheus.Desc
-	spas, aborted                                      *prometheus.Desc
+	spas, aborted, present                             *prometheus.Desc
 }
 
 func metricsHandler(d *Daemon) http.Handler {
@@ -77,6 +86,7 @@ func metricsHandler(d *Daemon) http.Handler {
 		messages:      desc("protocol_messages_total", "Messages of the protocol.", "direction", "kind"),
 		events:        desc("protocol_events_total", "Events of the protocol.", "kind"),
 		data:          desc("data_total", "Counters of the data path, see 'overlayd status --json'.", "counter"),
+		present:       desc("data_now", "Of the transport: what there is now.", "what"),
 		spas:          desc("spas_running", "SPA instances."),
 		aborted:       desc("spas_aborted_total", "SPA instances that were taken out of service."),
 	}
@@ -84,14 +94,14 @@ func metricsHandler(d *Daemon) http.Handler {
 	r.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
-	return mux
+	return webui.Direct(mux)
 }
 
 // Describe is part of prometheus.Collector: the descriptions are those of the metrics.
 func (m *metrics) Describe(c chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.up, m.peers, m.zones, m.cost, m.loss, m.contracts, m.subRate, m.subP99, m.subLost, m.subPackets,
-		m.streamPackets, m.streamBytes, m.messages, m.events, m.data, m.spas, m.aborted,
+		m.streamPackets, m.streamBytes, m.messages, m.events, m.data, m.spas, m.aborted, m.present,
 	} {
 		c <- d
 	}
@@ -129,7 +139,7 @@ func (m *metrics) Collect(c chan<- prometheus.Metric) {
 			u := &s.Subs[i]
 			states[u.State.String()]++
 			sub := m.d.subOf(u)
-			id := []string{strconv.FormatUint(uint64(u.ID), 10), sub.Stream}
+			id := []string{strconv.FormatUint(uint64(u.ID), 10), shortID(sub.Stream)}
 			gauge(m.subRate, float64(u.Measured.RateBps), id...)
 			gauge(m.subP99, float64(u.Measured.P99Us)/1e6, id...)
 			count(m.subLost, sub.Delivery.Lost, id...)
@@ -151,12 +161,22 @@ func (m *metrics) Collect(c chan<- prometheus.Metric) {
 	if err != nil {
 		return // stopping: what there is is what there is
 	}
+	packets, bytes := map[string]uint64{}, map[string]uint64{} // by short id, which others may choose to be the same
 	for _, s := range m.d.tr.Streams() {
-		count(m.streamPackets, s.In, s.ID.String())
-		count(m.streamBytes, s.BytesIn, s.ID.String())
+		id := shortID(s.ID.String())
+		packets[id] += s.In
+		bytes[id] += s.BytesIn
+	}
+	for id, n := range packets {
+		count(m.streamPackets, n, id)
+		count(m.streamBytes, bytes[id], id)
 	}
 	for name, n := range m.d.dataCounters() {
-		count(m.data, n, name)
+		if slices.Contains(present, name) {
+			gauge(m.present, float64(n), name)
+		} else {
+			count(m.data, n, name)
+		}
 	}
 	gauge(m.spas, float64(m.d.spas.running.Load()))
 	count(m.aborted, m.d.spas.aborted.Load())

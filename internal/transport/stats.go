@@ -85,6 +85,46 @@ type peerStats struct {
 	rxControl, rxData, rxBytes, rxRateLimited, rxMalformed, rxNotExpected      atomic.Uint64
 }
 
+func (c *peerStats) load() PeerStats {
+	return PeerStats{
+		Handshakes: c.handshakes.Load(),
+		TxControl:  c.txControl.Load(), TxData: c.txData.Load(), TxBytes: c.txBytes.Load(), TxQueueFull: c.txQueueFull.Load(),
+		TxNoSession: c.txNoSession.Load(), TxErrors: c.txErrors.Load(),
+		RxControl: c.rxControl.Load(), RxData: c.rxData.Load(), RxBytes: c.rxBytes.Load(), RxRateLimited: c.rxRateLimited.Load(),
+		RxMalformed: c.rxMalformed.Load(), RxNotExpected: c.rxNotExpected.Load(),
+	}
+}
+
+// add adds b's counters.
+func (s *PeerStats) add(b *PeerStats) {
+	s.Handshakes += b.Handshakes
+	s.TxControl += b.TxControl
+	s.TxData += b.TxData
+	s.TxBytes += b.TxBytes
+	s.TxQueueFull += b.TxQueueFull
+	s.TxNoSession += b.TxNoSession
+	s.TxErrors += b.TxErrors
+	s.RxControl += b.RxControl
+	s.RxData += b.RxData
+	s.RxBytes += b.RxBytes
+	s.RxRateLimited += b.RxRateLimited
+	s.RxMalformed += b.RxMalformed
+	s.RxNotExpected += b.RxNotExpected
+}
+
+// Totals gives the sums of the counters of all peers, those that were forgotten
+// included, so that they never fall.
+func (t *Transport) Totals() PeerStats {
+	t.peerMu.Lock()
+	defer t.peerMu.Unlock()
+	sum := t.past
+	for _, p := range t.peers {
+		s := p.stats.load()
+		sum.add(&s)
+	}
+	return sum
+}
+
 // Peers gives the counters of all peers, by id.
 func (t *Transport) Peers() []PeerStats {
 	t.peerMu.Lock()
@@ -95,14 +135,7 @@ func (t *Transport) Peers() []PeerStats {
 	t.peerMu.Unlock()
 	out := make([]PeerStats, len(ps))
 	for i, p := range ps {
-		c := &p.stats
-		out[i] = PeerStats{
-			Handshakes: c.handshakes.Load(),
-			TxControl:  c.txControl.Load(), TxData: c.txData.Load(), TxBytes: c.txBytes.Load(), TxQueueFull: c.txQueueFull.Load(),
-			TxNoSession: c.txNoSession.Load(), TxErrors: c.txErrors.Load(),
-			RxControl: c.rxControl.Load(), RxData: c.rxData.Load(), RxBytes: c.rxBytes.Load(), RxRateLimited: c.rxRateLimited.Load(),
-			RxMalformed: c.rxMalformed.Load(), RxNotExpected: c.rxNotExpected.Load(),
-		}
+		out[i] = p.stats.load()
 		p.mu.Lock()
 		out[i].Peer = overlay.Peer{ID: p.id, Addr: p.addr}
 		if s := p.sendSession(); s != nil {

@@ -128,6 +128,8 @@ func (t *Transport) forget(p *peer) {
 	if p.stranger {
 		t.strangers--
 	}
+	s := p.stats.load()
+	t.past.add(&s)
 	p.mu.Lock()
 	gone := p.sessions
 	p.sessions = [keptSessions]*session{}

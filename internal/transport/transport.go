@@ -112,7 +112,8 @@ type Transport struct {
 
 	peerMu    sync.Mutex
 	peers     map[overlay.HostID]*peer
-	strangers int // those of peers that never had a session
+	strangers int       // those of peers that never had a session
+	past      PeerStats // sums of those that were forgotten
 
 	smu      sync.RWMutex
 	sessions map[uint32]*session

@@ -58,14 +58,25 @@ func New(snapshot func(ctx context.Context) ([]byte, error)) *Page {
 	return p
 }
 
-// ServeHTTP answers only to requests that name an address or localhost: another
-// site's page in the same browser cannot read this one by pointing a name of
-// its own here.
+// ServeHTTP is part of http.Handler. It answers as Direct does.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !direct(r.Host) {
-		http.Error(w, fmt.Sprintf("%q names another site: use this host's address or localhost", r.Host), http.StatusForbidden)
-		return
-	}
+	Direct(http.HandlerFunc(p.serve)).ServeHTTP(w, r)
+}
+
+// Direct lets h answer only to requests that name an address or localhost: another
+// site's page in the same browser cannot read this host's by pointing a name of
+// its own here.
+func Direct(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !direct(r.Host) {
+			http.Error(w, fmt.Sprintf("%q names another site: use this host's address or localhost", r.Host), http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (p *Page) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", "default-src 'self'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
