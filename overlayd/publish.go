@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -114,19 +115,31 @@ type publisher struct {
 	cmd     *cobra.Command
 	json    bool
 	name    string
-	dropped int
+	dropped atomic.Int64
 }
 
+// lastWord is how long the daemon has to say its counts after an interrupt.
+const lastWord = 2 * time.Second
+
 func (p *publisher) run(ctx context.Context, c *overlayapi.Client, a *overlayv1.Announce, conn net.PacketConn, pace uint64) error {
-	ctx, cancel := context.WithCancel(ctx)
+	// An interrupt ends the source; the call goes on until the daemon has said what
+	// it got.
+	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s := c.Publish(ctx)
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	early := context.AfterFunc(ctx, cancel)
+	s := c.Publish(call)
 	if err := s.Send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Announce{Announce: a}}); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	first, err := s.Receive()
 	if err != nil {
 		return quiet(ctx, err)
+	}
+	if early() {
+		late := context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, cancel) })
+		defer late()
 	}
 	fmt.Fprintf(p.cmd.ErrOrStderr(), "publishing %s as %s\n", p.name, first.Stream)
 	if err := p.say(first); err != nil {
@@ -160,7 +173,8 @@ func (p *publisher) send(ctx context.Context, s *publishStream, queue <-chan *ov
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			_ = s.CloseRequest() // the answer says why it fails
+			return p.end(ctx, <-last)
 		case r := <-last:
 			return p.end(ctx, r)
 		case first, ok := <-queue:
@@ -198,8 +212,8 @@ func (p *publisher) end(ctx context.Context, r result) error {
 		how = "withdrawn"
 	}
 	fmt.Fprintf(p.cmd.ErrOrStderr(), "%s: %d packets, %d bytes\n", how, r.msg.Packets, r.msg.Bytes)
-	if p.dropped > 0 {
-		fmt.Fprintf(p.cmd.ErrOrStderr(), "%d datagrams were dropped: longer than %d bytes, or faster than the daemon took them\n", p.dropped, payload.Max)
+	if n := p.dropped.Load(); n > 0 {
+		fmt.Fprintf(p.cmd.ErrOrStderr(), "%d datagrams were dropped: longer than %d bytes, or faster than the daemon took them\n", n, payload.Max)
 	}
 	return p.say(r.msg)
 }
@@ -263,16 +277,16 @@ func (p *publisher) fromUDP(ctx context.Context, conn net.PacketConn, queue chan
 			return fmt.Errorf("receive: %w", err)
 		}
 		if n == 0 || n > payload.Max {
-			if n > 0 && p.dropped == 0 {
+			if n > 0 && p.dropped.Load() == 0 {
 				fmt.Fprintf(p.cmd.ErrOrStderr(), "a datagram of %d bytes is dropped: at most %d (ffmpeg: add ?pkt_size=1316)\n", n, payload.Max)
 			}
-			p.dropped++
+			p.dropped.Add(1)
 			continue
 		}
 		select {
 		case queue <- mark(append([]byte(nil), buf[:n]...)):
 		default:
-			p.dropped++
+			p.dropped.Add(1)
 		}
 	}
 }
