@@ -52,18 +52,24 @@ func TestStrangersLeavePlaces(t *testing.T) {
 
 // A host that exists is found although fakes are named all the time.
 func TestStrangerIsFoundInTheFlood(t *testing.T) {
-	a := newHost(t, func(c *Config) { c.HandshakeTimeout, c.MaxPeers = 50*time.Millisecond, 512 })
+	a := newHost(t, func(c *Config) { c.HandshakeTimeout, c.MaxPeers = 500*time.Millisecond, 512 })
 	b := newHost(t, nil)
-	for i := 0; len(b.got()) == 0; i++ {
-		if i == 20_000 {
-			t.Fatal("never heard")
-		}
-		_ = a.SendControl(stranger(i), []byte{1})
-		if i%32 == 0 { // as the protocol sends again
-			_ = a.SendControl(b.Self(), []byte("hello"))
-			time.Sleep(5 * time.Millisecond)
-		}
+	start, named := time.Now(), 0
+	for ; named < 300; named++ { // all places, and all that are dialled
+		_ = a.SendControl(stranger(named), []byte{1})
 	}
+	for len(b.got()) == 0 {
+		if time.Since(start) > 60*time.Second {
+			t.Fatalf("not heard behind %d fakes", named)
+		}
+		for range 8 { // many times what can be dialled
+			_ = a.SendControl(stranger(named), []byte{1})
+			named++
+		}
+		_ = a.SendControl(b.Self(), []byte("hello")) // as the protocol sends again
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Logf("heard after %v and %d fakes", time.Since(start), named)
 }
 
 // A full table gives up a stranger for a host with a session, and a leg of the
