@@ -30,7 +30,7 @@ const longestBurst = 50 * time.Millisecond
 type publishStream = connect.BidiStreamForClient[overlayv1.PublishRequest, overlayv1.PublishResponse]
 
 func publishCommand() *cobra.Command {
-	var udp, rateText string
+	var udp, rateText, splitText string
 	var public, pace bool
 	var spas []string
 	c := &cobra.Command{
@@ -47,7 +47,7 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 
   ffmpeg -re -i film.mkv -c copy -f mpegts - | overlayd publish film --public
   ffmpeg ... -f mpegts 'udp://127.0.0.1:5000?pkt_size=1316' &
-  overlayd publish camera --udp 127.0.0.1:5000 --rate 4M`,
+  overlayd publish camera --udp 127.0.0.1:5000 --rate 4M --split 3:1`,
 		Args: cli.Args("NAME"),
 	}
 	f := c.Flags()
@@ -56,6 +56,7 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 	f.BoolVar(&pace, "pace", false, "read stdin no faster than --rate")
 	f.BoolVar(&public, "public", false, "let all hosts find the stream by its name")
 	f.StringArrayVar(&spas, "spa", nil, "an SPA that all packets pass, NAME[:PARAM=N,...][@source|sink|anywhere]; may be repeated")
+	f.StringVar(&splitText, "split", "", "send the stream over two paths, its packets shared by these weights, e.g. 3:1")
 	asJSON := f.Bool("json", false, "print the stream's id, and at the end its counts, as JSON lines on stdout")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		a := &overlayv1.Announce{Name: args[0], Public: public}
@@ -65,6 +66,9 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 		}
 		if pace && (a.RateBps == 0 || udp != "") {
 			return cli.Usagef("--pace needs --rate, and stdin as its source")
+		}
+		if a.Split, err = parseSplit(splitText); err != nil {
+			return err
 		}
 		for _, s := range spas {
 			st, err := parseStage(s)

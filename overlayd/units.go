@@ -41,6 +41,20 @@ func parseLoss(s string) (uint32, error) {
 	return 0, cli.Usagef("%q is no loss: a share from 0%% to 100%%, e.g. 0.5%% or 5000ppm", s)
 }
 
+// parseSplit reads two weights: 3:1. Without any the stream is not split.
+func parseSplit(s string) ([]uint32, error) {
+	if s == "" {
+		return nil, nil
+	}
+	a, b, ok := strings.Cut(s, ":")
+	w0, err0 := strconv.ParseUint(a, 10, 16)
+	w1, err1 := strconv.ParseUint(b, 10, 16)
+	if !ok || err0 != nil || err1 != nil || w0 == 0 || w1 == 0 {
+		return nil, cli.Usagef("--split %q is not two weights from 1 to 65535, e.g. 3:1", s)
+	}
+	return []uint32{uint32(w0), uint32(w1)}, nil
+}
+
 // parseStage reads NAME[:PARAM=N,...][@PLACE].
 func parseStage(s string) (*overlayv1.Stage, error) {
 	rest, place, placed := strings.Cut(s, "@")

@@ -41,6 +41,7 @@ func failed(err error) error {
 func (a api) status(ctx context.Context, f func(s *overlay.Status)) error {
 	return failed(a.d.do(ctx, func() {
 		s := a.d.node.Status(a.d.now())
+		s.Subs = a.d.wholes(s.Subs)
 		f(&s)
 	}))
 }
@@ -93,10 +94,13 @@ func (a api) Topology(ctx context.Context, _ *connect.Request[overlayv1.Topology
 }
 
 func (a api) Streams(ctx context.Context, _ *connect.Request[overlayv1.StreamsRequest]) (*connect.Response[overlayv1.StreamsResponse], error) {
-	m := &overlayv1.StreamsResponse{}
+	m, wholes := &overlayv1.StreamsResponse{}, map[string]string{}
 	err := a.status(ctx, func(s *overlay.Status) {
 		for i := range s.Streams {
-			m.Streams = append(m.Streams, a.d.streamOf(&s.Streams[i]))
+			st := a.d.streamOf(&s.Streams[i])
+			m.Streams = append(m.Streams, st)
+			of, _ := wholeOf(s.Streams[i].Info.ID, &s.Streams[i].Info)
+			wholes[st.Id] = of.String()
 		}
 	})
 	passed := map[string][2]uint64{}
@@ -104,7 +108,8 @@ func (a api) Streams(ctx context.Context, _ *connect.Request[overlayv1.StreamsRe
 		passed[s.ID.String()] = [2]uint64{s.In, s.BytesIn}
 	}
 	for _, s := range m.Streams {
-		s.Packets, s.Bytes = passed[s.Id][0], passed[s.Id][1]
+		n := passed[wholes[s.Id]]
+		s.Packets, s.Bytes = n[0], n[1]
 	}
 	return connect.NewResponse(m), err
 }

@@ -3,7 +3,9 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -96,7 +98,18 @@ func infoOf(a *overlayv1.Announce) (overlay.StreamInfo, error) {
 		if err != nil {
 			return i, err
 		}
+		if s.Spa == splitSPA {
+			return i, errors.New("SPA split is the announcement's field split (publish --split 3:1): it needs a path for each part")
+		}
 		i.Pipeline = append(i.Pipeline, overlay.Stage{SPA: s.Spa, Params: s.Params, Place: p})
+	}
+	if n := len(a.Split); n > 0 {
+		if n != 2 || min(a.Split[0], a.Split[1]) == 0 || max(a.Split[0], a.Split[1]) > math.MaxUint16 {
+			return i, fmt.Errorf("split by weights %v: it takes two, from 1 to %d each", a.Split, math.MaxUint16)
+		}
+		if len(a.Pipeline) == overlay.MaxStages {
+			return i, fmt.Errorf("%d SPAs and split: at most %d", len(a.Pipeline), overlay.MaxStages)
+		}
 	}
 	return i, nil
 }
@@ -168,6 +181,9 @@ func (d *Daemon) streamOf(s *overlay.StreamStatus) *overlayv1.Stream {
 		Id: s.Info.ID.String(), Name: s.Info.Name, Publisher: hostOf(s.Info.Publisher), RateBps: s.Info.RateBps,
 		Public: s.Info.Public, Pipeline: stagesOf(s.Info.Pipeline), Version: s.Info.Version, Local: s.Publisher,
 		Path: pathOf(s.Path), Counters: map[string]uint64{},
+	}
+	for _, p := range s.Info.Parts {
+		m.Parts = append(m.Parts, p.ID.String())
 	}
 	for _, c := range s.Children {
 		m.Children = append(m.Children, &overlayv1.Branch{Host: hostOf(c.Host), CostUs: c.OutUs, Spa: c.SPA})

@@ -49,10 +49,11 @@ type Daemon struct {
 	sendFails atomic.Uint64
 
 	// The loop's.
-	subs  map[overlay.SubID]*subscription
-	pubs  map[overlay.StreamID]*publication
-	flows map[overlay.StreamID]*flow
-	ticks ticks
+	subs   map[overlay.SubID]*subscription
+	partOf map[overlay.SubID]overlay.SubID // subscriptions to parts of a split stream
+	pubs   map[overlay.StreamID]*publication
+	flows  map[overlay.StreamID]*flow
+	ticks  ticks
 
 	watchMu  sync.Mutex
 	watchers map[chan *overlayv1.WatchResponse]struct{}
@@ -86,7 +87,7 @@ func New(ctx context.Context, cfg Config) (*Daemon, error) {
 		node:  overlay.New(proto, self, rand.Uint64()),
 		inbox: make(chan func(), inboxSize), stop: make(chan struct{}), ended: make(chan struct{}),
 		joined: make(chan struct{}), left: make(chan struct{}), failed: make(chan error, 1),
-		subs: map[overlay.SubID]*subscription{}, pubs: map[overlay.StreamID]*publication{},
+		subs: map[overlay.SubID]*subscription{}, partOf: map[overlay.SubID]overlay.SubID{}, pubs: map[overlay.StreamID]*publication{},
 		flows: map[overlay.StreamID]*flow{}, watchers: map[chan *overlayv1.WatchResponse]struct{}{},
 	}
 	d.spas = newSPAs(d.log)

@@ -146,7 +146,12 @@ type reader struct {
 
 func readNumbers(t *testing.T, d *Daemon, r *overlayv1.SubscribeRequest) *reader {
 	t.Helper()
-	s, err := client(t, d).Subscribe(t.Context(), connect.NewRequest(r))
+	return readNumbersUntil(t.Context(), t, d, r)
+}
+
+func readNumbersUntil(ctx context.Context, t *testing.T, d *Daemon, r *overlayv1.SubscribeRequest) *reader {
+	t.Helper()
+	s, err := client(t, d).Subscribe(ctx, connect.NewRequest(r))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,6 +313,9 @@ func TestRefusals(t *testing.T) {
 		"a long name":  {Name: strings.Repeat("x", 65)},
 		"a stream id":  {Name: strings.Repeat("a", 32)},
 		"a wrong SPA":  {Name: "x", Pipeline: []*overlayv1.Stage{{Spa: "magic"}}},
+		"split as SPA": {Name: "x", Pipeline: []*overlayv1.Stage{{Spa: "split"}}},
+		"one weight":   {Name: "x", Split: []uint32{1}},
+		"no weight":    {Name: "x", Split: []uint32{1, 0}},
 		"a wrong word": {Name: "x", Pipeline: []*overlayv1.Stage{{Spa: "filter", Place: "moon"}}},
 		"a wrong knob": {Name: "x", Pipeline: []*overlayv1.Stage{{Spa: "filter", Params: map[string]uint64{"magic": 1}}}},
 	} {

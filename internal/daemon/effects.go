@@ -106,8 +106,9 @@ func (d *Daemon) measure() {
 	for id, s := range d.subs {
 		r := s.order.measure()
 		s.sinks.revive()
+		s.attach(d) // if its parts were waited for long enough
 		if s.sink != nil {
-			d.node.Measured(now, id, r)
+			d.measured(id, s, r)
 		}
 	}
 	for _, f := range d.flows {
@@ -117,13 +118,20 @@ func (d *Daemon) measure() {
 		return
 	}
 	d.ticks.stale = true // an SPA may have gone out of service or come back
+	type leg struct {
+		of   overlay.StreamID
+		path uint16
+	}
+	stays := map[leg]time.Duration{}
 	for _, s := range d.tr.Streams() {
-		var stay time.Duration
 		for _, c := range s.Children {
-			stay = max(stay, c.Stay)
+			l := leg{s.ID, c.Path}
+			stays[l] = max(stays[l], c.Stay)
 		}
-		if stay > 0 {
-			d.node.Residence(now, s.ID, uint32(min(stay.Microseconds(), math.MaxUint32)))
+	}
+	for id, f := range d.flows {
+		if stay := stays[leg{f.of, f.path}]; stay > 0 {
+			d.node.Residence(now, id, uint32(min(stay.Microseconds(), math.MaxUint32)))
 		}
 	}
 }

@@ -119,6 +119,7 @@ func (m *metrics) Collect(c chan<- prometheus.Metric) {
 	}
 	err := m.d.do(ctx, func() {
 		s := m.d.node.Status(m.d.now())
+		s.Subs = m.d.wholes(s.Subs)
 		member := 0.0
 		if s.State == overlay.Member {
 			member = 1

@@ -33,9 +33,9 @@ type spas struct {
 	warm      sync.WaitGroup
 }
 
-// usable are the SPAs that make sense on a stream with one path. split and
-// multicast choose among several outputs, which the core's trees do themselves.
-var usable = []string{"filter", "transform", "merge", "monitor"}
+// usable are the SPAs of streams. multicast chooses among several outputs, which
+// the core's trees do themselves; of split the path it writes counts, see parts.go.
+var usable = []string{"filter", "transform", "merge", "monitor", splitSPA}
 
 // degraders are the SPAs that make a stream smaller so that it is still of use.
 var degraders = []string{"filter"}

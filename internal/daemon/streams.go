@@ -19,6 +19,8 @@ import (
 // flow is what the data plane does with a stream here.
 type flow struct {
 	entry    overlay.ForwardEntry
+	of       overlay.StreamID // the transport's stream, see parts.go
+	path     uint16           // in its packets' headers
 	ingress  *pipeline
 	branches map[overlay.HostID]*pipeline // by child
 }
@@ -28,46 +30,40 @@ func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
 	d.ticks.stale = true
 	f := d.flows[id]
 	if e == nil {
-		d.tr.DelForward(id)
 		if f != nil {
-			f.close()
 			delete(d.flows, id)
+			d.rebuild(f.of, f.entry.Info.Parts)
+			f.close()
 		}
 		return
 	}
+	of, path := wholeOf(id, &e.Info)
 	if f == nil {
 		d.spas.start()
-		f = &flow{branches: map[overlay.HostID]*pipeline{}}
+		f = &flow{of: of, branches: map[overlay.HostID]*pipeline{}}
 		d.flows[id] = f
 	}
 	moved := f.entry.Upstream.ID != e.Upstream.ID
-	f.entry = *e
+	was, parts := f.of, f.entry.Info.Parts
+	f.entry, f.of, f.path = *e, of, path
 	// SPAs keep state: those that stay keep running.
 	old := f.ingress
 	f.ingress = d.spas.keep(old, e.Ingress)
-	t := transport.Entry{Process: f.ingress.process()}
-	if !e.Publisher && !e.Upstream.ID.IsZero() {
-		t.Upstream = []transport.Leg{{Host: e.Upstream}}
-	}
 	branches := map[overlay.HostID]*pipeline{}
 	for _, c := range e.Children {
 		p := d.spas.keep(f.branches[c.Host.ID], degrading(c.SPA))
-		delete(f.branches, c.Host.ID)
+		if p == f.branches[c.Host.ID] {
+			delete(f.branches, c.Host.ID)
+		}
 		if p != nil {
 			branches[c.Host.ID] = p
 		}
-		t.Children = append(t.Children, transport.Leg{
-			Host: c.Host, Cost: time.Duration(c.OutUs) * time.Microsecond, Process: p.process(),
-		})
 	}
 	gone := f.branches
 	f.branches = branches
-	if !e.Publisher && len(t.Upstream) == 0 {
-		// No host above for now: nothing may come, but what is here stays.
-		t.Upstream = []transport.Leg{{Host: d.Self()}}
-	}
-	if err := d.tr.SetForward(id, t); err != nil {
-		d.log.Warn("forward", "stream", id.String(), "err", err)
+	d.rebuild(of, e.Info.Parts)
+	if was != of {
+		d.rebuild(was, parts)
 	}
 	if old != f.ingress {
 		old.close()
@@ -76,12 +72,7 @@ func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
 		p.close()
 	}
 	for _, sub := range e.Local {
-		if s := d.subs[sub]; s != nil {
-			s.attach(d, id, e.Info.Pipeline)
-			if moved {
-				s.order.above()
-			}
-		}
+		d.local(sub, f, moved)
 	}
 }
 
@@ -102,6 +93,7 @@ func (f *flow) revive() {
 // publication is a stream of a local user.
 type publication struct {
 	id        overlay.StreamID
+	parts     []overlay.StreamID // of a split stream, the first is id; else id alone
 	d         *Daemon
 	once      sync.Once
 	withdrawn chan struct{}
@@ -115,18 +107,29 @@ func (d *Daemon) publish(ctx context.Context, a *overlayv1.Announce) (*publicati
 	if err != nil {
 		return nil, err
 	}
-	if err := d.spas.check(info.Pipeline); err != nil {
+	p := &publication{d: d, parts: make([]overlay.StreamID, max(1, len(a.Split))), withdrawn: make(chan struct{})}
+	for i := range p.parts {
+		if _, err := rand.Read(p.parts[i][:]); err != nil {
+			return nil, fmt.Errorf("stream id: %w", err)
+		}
+	}
+	p.id, info.ID = p.parts[0], p.parts[0]
+	infos := []overlay.StreamInfo{info}
+	if len(a.Split) > 0 {
+		infos = split(info, a.Split, p.parts)
+	}
+	if err := d.spas.check(infos[0].Pipeline); err != nil {
 		return nil, err
 	}
-	if _, err := rand.Read(info.ID[:]); err != nil {
-		return nil, fmt.Errorf("stream id: %w", err)
-	}
-	p := &publication{id: info.ID, d: d, withdrawn: make(chan struct{})}
 	doErr := d.do(ctx, func() {
-		if err = d.node.Announce(d.now(), info); err == nil {
-			d.pubs[p.id] = p
-			d.carryOut() // the forwarding entry, before the first packet
+		for i := range infos {
+			if err = d.node.Announce(d.now(), infos[i]); err != nil {
+				p.forget()
+				return
+			}
+			d.pubs[infos[i].ID] = p
 		}
+		d.carryOut() // the forwarding entry, before the first packet
 	})
 	return p, errors.Join(doErr, err)
 }
@@ -155,10 +158,15 @@ func (p *publication) withdraw() {
 	p.end()
 	// A moment for the last packets to leave before the entry is gone.
 	time.Sleep(20 * time.Millisecond)
-	_ = p.d.do(context.Background(), func() {
-		delete(p.d.pubs, p.id)
-		_ = p.d.node.Withdraw(p.d.now(), p.id) // it may be withdrawn already
-	})
+	_ = p.d.do(context.Background(), p.forget)
+}
+
+// forget takes the stream out of the core. It runs in the loop.
+func (p *publication) forget() {
+	for _, id := range p.parts {
+		delete(p.d.pubs, id)
+		_ = p.d.node.Withdraw(p.d.now(), id) // it may be withdrawn already
+	}
 }
 
 const (
@@ -172,10 +180,17 @@ type subscription struct {
 	order *orderer
 	wake  chan struct{}
 
+	contract overlay.Contract
+
 	// The loop's.
 	status overlay.SubStatus
+	told   overlay.ContractState
 	sink   *transport.Sink
-	sinks  *pipeline // SPAs at the sink
+	sinks  *pipeline                            // SPAs at the sink
+	info   *overlay.StreamInfo                  // nil: no path yet
+	of     overlay.StreamID                     // the transport's stream
+	since  time.Time                            // there is info
+	parts  map[overlay.SubID]*overlay.SubStatus // the other parts of a split stream
 
 	mu       sync.Mutex
 	queue    []packet
@@ -193,7 +208,7 @@ func (d *Daemon) subscribe(ctx context.Context, what string, c overlay.Contract)
 	} else {
 		name = what
 	}
-	s := &subscription{wake: make(chan struct{}, 1)}
+	s := &subscription{wake: make(chan struct{}, 1), contract: c}
 	s.order = newOrderer(d.tr.Now, s.deliver)
 	var sub overlay.SubID
 	var err error
@@ -207,7 +222,7 @@ func (d *Daemon) subscribe(ctx context.Context, what string, c overlay.Contract)
 
 func (d *Daemon) unsubscribe(id overlay.SubID) {
 	_ = d.do(context.Background(), func() {
-		d.node.Unsubscribe(d.now(), id)
+		_ = d.node.Unsubscribe(d.now(), id)
 		d.dropSub(id)
 	})
 }
@@ -219,6 +234,10 @@ func (d *Daemon) dropSub(id overlay.SubID) {
 		return
 	}
 	delete(d.subs, id)
+	for part := range s.parts {
+		delete(d.partOf, part)
+		_ = d.node.Unsubscribe(d.now(), part)
+	}
 	s.order.close()
 	if s.sink != nil {
 		s.sink.Close()
@@ -228,29 +247,51 @@ func (d *Daemon) dropSub(id overlay.SubID) {
 	s.sinks = nil
 }
 
-// attach makes the local reader of a stream whose entry has come. It runs in the loop.
-func (s *subscription) attach(d *Daemon, id overlay.StreamID, stages []overlay.Stage) {
-	if s.sink != nil {
+// attach makes the local reader of a stream whose entry has come, with all its
+// parts. It runs in the loop.
+func (s *subscription) attach(d *Daemon) {
+	if s.sink != nil || !s.settled() {
 		return
 	}
-	s.sinks = d.spas.keep(nil, atSink(stages))
-	s.sink = d.tr.AddSink(id, transport.SinkConfig{Deliver: s.order.take, Queue: sinkQueue, Process: s.sinks.process()})
+	d.ticks.stale = true
+	s.sinks = d.spas.keep(nil, atSink(s.info.Pipeline))
+	s.sink = d.tr.AddSink(s.of, transport.SinkConfig{Deliver: s.order.take, Queue: sinkQueue, Process: s.sinks.process()})
 }
 
 // subChanged takes the core's word on a subscription. It runs in the loop.
 func (d *Daemon) subChanged(e overlay.SubChanged) {
-	s := d.subs[e.Sub.ID]
-	if s == nil {
+	id := e.Sub.ID
+	if whole, ok := d.partOf[id]; ok {
+		if s := d.subs[whole]; s != nil && s.parts[id] != nil && !e.Ended {
+			s.parts[id] = &e.Sub
+			s.attach(d)
+			d.stateOf(whole, s, false)
+		}
 		return
 	}
-	if s.status.State != e.Sub.State {
-		d.log.Info("contract", "subscription", e.Sub.ID, "stream", e.Sub.Stream.String(), "name", e.Sub.Name,
-			"state", e.Sub.State.String(), "reason", e.Sub.Reason, "degraded", e.Sub.Degraded)
+	if s := d.subs[id]; s != nil {
+		s.status = e.Sub
+		if s.info == nil && (e.Sub.State == overlay.Admitted || e.Sub.State == overlay.AtRisk || e.Sub.State == overlay.Violated) && !e.Ended {
+			return // its forwarding entry comes next, and says whether there are other parts
+		}
+		d.stateOf(id, s, e.Ended)
 	}
-	s.status = e.Sub
-	m := d.subOf(&e.Sub)
+}
+
+// stateOf tells the reader where his subscription stands.
+func (d *Daemon) stateOf(id overlay.SubID, s *subscription, ended bool) {
+	u := s.whole(s.status)
+	if len(s.parts) > 0 && !ended && u.State == s.told && u.State == overlay.Withdrawn {
+		return // a part follows the other
+	}
+	if s.told != u.State {
+		d.log.Info("contract", "subscription", id, "stream", u.Stream.String(), "name", u.Name,
+			"state", u.State.String(), "reason", u.Reason, "degraded", u.Degraded)
+	}
+	s.told = u.State
+	m := d.subOf(&u)
 	d.tell(&overlayv1.WatchResponse{Kind: "subscription", Subscription: m})
-	if e.Sub.State == overlay.Withdrawn && !e.Ended {
+	if u.State == overlay.Withdrawn && !ended {
 		// Packets may be under way: they come before the word of the end.
 		time.AfterFunc(endGrace, func() {
 			s.order.flush()
@@ -261,10 +302,10 @@ func (d *Daemon) subChanged(e overlay.SubChanged) {
 	}
 	s.change(m)
 	switch {
-	case e.Ended:
+	case ended:
 		s.finish(errors.New("the subscription has ended"))
-		d.dropSub(e.Sub.ID)
-	case e.Sub.State == overlay.Refused:
+		d.dropSub(id)
+	case u.State == overlay.Refused:
 		s.finish(nil)
 	}
 }

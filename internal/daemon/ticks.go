@@ -32,7 +32,7 @@ func (d *Daemon) tick() time.Duration {
 			}
 			t.every = oftener(t.every, every)
 		}
-		for id, f := range d.flows {
+		for _, f := range d.flows {
 			ps := []*pipeline{f.ingress}
 			for _, p := range f.branches {
 				ps = append(ps, p)
@@ -42,7 +42,7 @@ func (d *Daemon) tick() time.Duration {
 					ps = append(ps, s.sinks)
 				}
 			}
-			want(id, ps...)
+			want(f.of, ps...)
 		}
 	}
 	if t.every == 0 {

@@ -1182,6 +1182,7 @@ type Stream struct {
 	Packets       uint64                 `protobuf:"varint,12,opt,name=packets,proto3" json:"packets,omitempty"`                    // that passed here
 	Bytes         uint64                 `protobuf:"varint,13,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Counters      map[string]uint64      `protobuf:"bytes,14,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // of the stream's SPAs here, "spa.counter"
+	Parts         []string               `protobuf:"bytes,15,rep,name=parts,proto3" json:"parts,omitempty"`                                                                                  // ids of the parts of a split stream, this one among them; packets and bytes are of all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1310,6 +1311,13 @@ func (x *Stream) GetBytes() uint64 {
 func (x *Stream) GetCounters() map[string]uint64 {
 	if x != nil {
 		return x.Counters
+	}
+	return nil
+}
+
+func (x *Stream) GetParts() []string {
+	if x != nil {
+		return x.Parts
 	}
 	return nil
 }
@@ -2036,6 +2044,7 @@ type Announce struct {
 	RateBps       uint64                 `protobuf:"varint,2,opt,name=rate_bps,json=rateBps,proto3" json:"rate_bps,omitempty"`
 	Public        bool                   `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"`
 	Pipeline      []*Stage               `protobuf:"bytes,4,rep,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Split         []uint32               `protobuf:"varint,5,rep,packed,name=split,proto3" json:"split,omitempty"` // weights of the two paths it is split over; none: not split
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2094,6 +2103,13 @@ func (x *Announce) GetPublic() bool {
 func (x *Announce) GetPipeline() []*Stage {
 	if x != nil {
 		return x.Pipeline
+	}
+	return nil
+}
+
+func (x *Announce) GetSplit() []uint32 {
+	if x != nil {
+		return x.Split
 	}
 	return nil
 }
@@ -2782,7 +2798,7 @@ const file_overlay_proto_rawDesc = "" +
 	"\x03spa\x18\x03 \x01(\tR\x03spa\"\x10\n" +
 	"\x0eStreamsRequest\"J\n" +
 	"\x0fStreamsResponse\x127\n" +
-	"\astreams\x18\x01 \x03(\v2\x1d.sandstream.overlay.v1.StreamR\astreams\"\xcb\x04\n" +
+	"\astreams\x18\x01 \x03(\v2\x1d.sandstream.overlay.v1.StreamR\astreams\"\xe1\x04\n" +
 	"\x06Stream\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
@@ -2798,7 +2814,8 @@ const file_overlay_proto_rawDesc = "" +
 	"\rsubscriptions\x18\v \x03(\x04R\rsubscriptions\x12\x18\n" +
 	"\apackets\x18\f \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\r \x01(\x04R\x05bytes\x12G\n" +
-	"\bcounters\x18\x0e \x03(\v2+.sandstream.overlay.v1.Stream.CountersEntryR\bcounters\x1a;\n" +
+	"\bcounters\x18\x0e \x03(\v2+.sandstream.overlay.v1.Stream.CountersEntryR\bcounters\x12\x14\n" +
+	"\x05parts\x18\x0f \x03(\tR\x05parts\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcc\x01\n" +
@@ -2865,12 +2882,13 @@ const file_overlay_proto_rawDesc = "" +
 	"\x0ePublishRequest\x12=\n" +
 	"\bannounce\x18\x01 \x01(\v2\x1f.sandstream.overlay.v1.AnnounceH\x00R\bannounce\x12=\n" +
 	"\bpayloads\x18\x02 \x01(\v2\x1f.sandstream.overlay.v1.PayloadsH\x00R\bpayloadsB\x06\n" +
-	"\x04kind\"\x8b\x01\n" +
+	"\x04kind\"\xa1\x01\n" +
 	"\bAnnounce\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
 	"\brate_bps\x18\x02 \x01(\x04R\arateBps\x12\x16\n" +
 	"\x06public\x18\x03 \x01(\bR\x06public\x128\n" +
-	"\bpipeline\x18\x04 \x03(\v2\x1c.sandstream.overlay.v1.StageR\bpipeline\"F\n" +
+	"\bpipeline\x18\x04 \x03(\v2\x1c.sandstream.overlay.v1.StageR\bpipeline\x12\x14\n" +
+	"\x05split\x18\x05 \x03(\rR\x05split\"F\n" +
 	"\bPayloads\x12:\n" +
 	"\bpayloads\x18\x01 \x03(\v2\x1e.sandstream.overlay.v1.PayloadR\bpayloads\"Q\n" +
 	"\aPayload\x12\x12\n" +
