@@ -25,13 +25,13 @@ const maxDatagram = overhead + maxSealed
 
 // What one system call moves.
 const (
-	rxMessages   = 8                // buffers of a recvmmsg; one while there is little traffic
-	rxBuffer     = 1 << 16          // bytes of each: a train of datagrams put together by GRO
-	rxSmall      = 2048             // without GRO
-	txMessages   = 70               // datagrams or trains of a sendmmsg
-	txArena      = 70 * maxDatagram // bytes of all of them
-	trainBytes   = 65_000           // bytes of a train; with headers below 65,536
-	trainPackets = 64               // datagrams of a train: the limit of kernels before 6.8
+	rxMessages   = 8       // buffers of a recvmmsg; one while there is little traffic
+	rxBuffer     = 1 << 16 // bytes of each: a train of datagrams put together by GRO
+	rxSmall      = 2048    // without GRO
+	txMessages   = 70      // datagrams or trains of a sendmmsg
+	txSmall      = 16      // the same while there is little traffic
+	trainBytes   = 65_000  // bytes of a train; with headers below 65,536
+	trainPackets = 64      // datagrams of a train: the limit of kernels before 6.8
 )
 
 // batchConn is what x/net's two packet connections have in common. Their
@@ -132,7 +132,7 @@ func newRxBatch(gro, hot bool) *rxBatch {
 // Idle hosts share their buffers with others in the same process.
 var (
 	rxPools [4]sync.Pool // of *rxBatch, see getRx
-	txPool  = sync.Pool{New: func() any { return newTxBatch() }}
+	txPools [2]sync.Pool // of *txBatch, see getTx
 )
 
 // getRx gives buffers; many if there is much traffic.
@@ -217,16 +217,29 @@ type txBatch struct {
 
 	// Room for drain and sendFrom: on the stack it would stay with every goroutine
 	// that ever sends.
-	turn    [txMessages]*peer
+	turn    []*peer
 	queued  [drainAtOnce]queued
 	control [drainAtOnce][]byte
 }
 
-func newTxBatch() *txBatch {
+// getTx gives a batch; a large one if there is much traffic.
+func getTx(hot bool) (tx *txBatch, put func()) {
+	i, n := 0, txSmall
+	if hot {
+		i, n = 1, txMessages
+	}
+	tx, _ = txPools[i].Get().(*txBatch)
+	if tx == nil {
+		tx = newTxBatch(n)
+	}
+	return tx, func() { txPools[i].Put(tx) }
+}
+
+func newTxBatch(n int) *txBatch {
 	space := unix.CmsgSpace(2)
 	t := &txBatch{
-		arena: make([]byte, txArena), msgs: make([]ipv4.Message, txMessages), size: make([]int, txMessages),
-		count: make([]int, txMessages), owner: make([]*peer, txMessages), oob: make([]byte, txMessages*space),
+		arena: make([]byte, n*maxDatagram), msgs: make([]ipv4.Message, n), size: make([]int, n),
+		count: make([]int, n), owner: make([]*peer, n), oob: make([]byte, n*space), turn: make([]*peer, n),
 	}
 	for i := range t.msgs {
 		t.msgs[i].Buffers = make([][]byte, 1)
@@ -235,7 +248,7 @@ func newTxBatch() *txBatch {
 }
 
 // room says how many datagrams surely still fit.
-func (t *txBatch) room() int { return min((len(t.arena)-t.used)/maxDatagram, txMessages-t.n) }
+func (t *txBatch) room() int { return min((len(t.arena)-t.used)/maxDatagram, len(t.msgs)-t.n) }
 
 // next gives the place of the next datagram.
 func (t *txBatch) next() []byte { return t.arena[t.used : t.used+maxDatagram] }

@@ -47,11 +47,11 @@ func (t *Transport) kick() {
 // it says whether it came to the end.
 func (t *Transport) drain(rounds int) bool {
 	s := &t.send
-	tx := txPool.Get().(*txBatch)
-	defer txPool.Put(tx)
+	tx, put := getTx(t.hot.Load())
+	defer put()
 	for round := 0; rounds == 0 || round < rounds; round++ {
 		s.mu.Lock()
-		n := copy(tx.turn[:], s.ready)
+		n := copy(tx.turn, s.ready)
 		if n == 0 || t.closed.Load() {
 			s.ready, s.active = nil, false
 			s.mu.Unlock()
@@ -61,7 +61,7 @@ func (t *Transport) drain(rounds int) bool {
 		s.mu.Unlock()
 		now := t.now()
 		for _, p := range tx.turn[:n] {
-			if tx.room() < drainAtOnce {
+			if tx.room() < min(drainAtOnce, len(tx.msgs)) {
 				t.flush(tx)
 			}
 			t.sendFrom(p, tx, now)
@@ -82,7 +82,7 @@ func (t *Transport) flush(tx *txBatch) {
 
 // sendFrom seals what peer p has to send, up to drainAtOnce datagrams.
 func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
-	q, c, s, to, again, wait := p.pop(now, tx.queued[:0], tx.control[:0], drainAtOnce)
+	q, c, s, to, again, wait := p.pop(now, tx.queued[:0], tx.control[:0], min(drainAtOnce, tx.room()))
 	defer clear(tx.queued[:])
 	defer clear(tx.control[:])
 	switch {

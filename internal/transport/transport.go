@@ -122,8 +122,8 @@ type Transport struct {
 	streams  map[overlay.StreamID]*stream
 
 	send  sender
-	hot   atomic.Bool // much traffic: the reader keeps its buffers
-	calls uint64      // rxCalls at the last tick
+	hot   atomic.Bool // much traffic: the reader keeps its buffers, and all are larger
+	calls uint64      // system calls up to the last tick
 
 	stats counters
 }
@@ -280,7 +280,7 @@ const busySession = 64
 func (t *Transport) tick() {
 	now := t.now()
 	t.control.tire(now)
-	calls := t.stats.rxCalls.Load()
+	calls := t.stats.rxCalls.Load() + t.stats.txCalls.Load()
 	if hot := calls-t.calls >= 4*busySession; hot != t.hot.Load() {
 		t.hot.Store(hot)
 		if !hot {
