@@ -190,7 +190,7 @@ func (p *peer) measure(rtt Time, percent, samples int) {
 		p.over = 0
 	}
 	// The first few are published as they come: what the cost was before is a guess.
-	if p.samples <= uint32(len(p.last)) || int(p.over) >= samples {
+	if p.samples <= 2*uint32(len(p.last)) || int(p.over) >= samples {
 		p.costUs, p.over = max(us, 1), 0
 	}
 }

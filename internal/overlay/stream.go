@@ -98,13 +98,14 @@ func (n *Node) forward(s *stream) {
 	n.emit(Forward{Stream: s.info.ID, Entry: e})
 }
 
-// measureChildren keeps the costs right that the data plane adds up: links that are new
-// are measured a few times at once, not when their turn comes.
+// measureChildren keeps the costs right that the data plane adds up: links that carry a
+// stream are measured a few times at once and then at each Maintain, not when their turn
+// comes.
 func (n *Node) measureChildren(s *stream) {
 	changed := false
 	for i := range s.children {
 		c := &s.children[i]
-		if p := n.peers[c.ID]; p != nil && p.samples < uint32(len(p.last)) {
+		if p := n.peers[c.ID]; p != nil && (p.samples < uint32(len(p.last)) || n.now-p.pingAt >= n.cfg.Maintain) {
 			n.ping(p)
 		}
 		changed = changed || n.costTo(c.ID) != c.outUs
