@@ -71,8 +71,10 @@ func (l *lab) tight(t *testing.T, s Stamped, m netem.Matrix, group []int, adapti
 			BestEffort: true, NoSwap: !adaptive,
 		}
 		wg.Go(func() {
-			if err := s.Subscribe(ctx, l.Hosts[i].Client, c, &Arrivals{}, nil); err != nil && l.ctx.Err() == nil {
-				t.Errorf("host %d: %v", i, err)
+			var last *overlayv1.Subscription
+			err := s.Subscribe(ctx, l.Hosts[i].Client, c, &Arrivals{}, func(s *overlayv1.Subscription) { last = s })
+			if l.ctx.Err() == nil && (err != nil || ctx.Err() == nil) {
+				t.Errorf("host %d: the subscription ended: %v; it was %s: %s", i, err, last.GetState(), last.GetReason())
 			}
 		})
 		time.Sleep(300 * time.Millisecond)
