@@ -280,7 +280,7 @@ func (n *Node) Leave(now Time) {
 		return
 	case Member, Leaving:
 	}
-	n.state = Leaving
+	n.state, n.leftAt = Leaving, n.now
 	n.leaveStreams()
 	n.leaveStep()
 }
@@ -289,6 +289,13 @@ func (n *Node) Leave(now Time) {
 // who is next to it knows that it is ours to give.
 func (n *Node) leaveStep() {
 	if n.state != Leaving || n.out != nil {
+		return
+	}
+	if len(n.zones) > 0 && len(n.table) == 0 && n.volume() < 1 && n.now-n.leftAt < 8*n.cfg.RetryInterval {
+		// Somebody owns the rest: we have not heard of them yet.
+		n.dirty = true
+		n.fillGaps()
+		n.after(n.cfg.RetryInterval, timer{what: tXfer})
 		return
 	}
 	if len(n.zones) == 0 || len(n.table) == 0 {

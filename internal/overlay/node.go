@@ -51,6 +51,7 @@ type Node struct {
 	gaps     map[Zone]int
 	legacy   []legacy
 	refused  map[HostID]bool // who did not take our zones, while leaving
+	leftAt   Time            // when we began to leave
 
 	estimate regionState
 	store    map[Point][]stored // directory entries of our ids
