@@ -266,8 +266,10 @@ func (l *lab) judge(t *testing.T, w *viewer, v *Video, t0, t1 time.Duration) {
 	toldRate := float64(d1.GetBytes()-d0.GetBytes()) * 8 / seconds
 	toldLoss := float64(lost) / float64(max(1, packets+lost))
 	told := time.Duration(middle(w.means)) * time.Microsecond
-	near := (told - delay).Abs() <= 5*time.Millisecond+delay/10
-	l.check(t, name+fmt.Sprintf("delay by %v, told/wire", path), round(told)+" / "+round(delay), "within 5 ms + 10 %", near)
+	// What the hosts on the way need is in what is told, and not on the wire.
+	slack := time.Duration(len(path)-1) * 5 * time.Millisecond
+	near := (told - delay).Abs() <= slack+delay/10
+	l.check(t, name+fmt.Sprintf("delay by %v, told/wire", path), round(told)+" / "+round(delay), "within 5 ms a hop + 10 %", near)
 	l.check(t, name+"kbit/s, told/wire", fmt.Sprintf("%.0f / %.0f", toldRate/1e3, rate/1e3), "within 5 %, near 1500",
 		abs(toldRate-rate) <= .05*rate && rate > muxRate*.9*(1-2*lossShare))
 	l.check(t, name+"loss, told/wire", fmt.Sprintf("%.2f %% / %.2f %%", toldLoss*100, loss*100), "within 1 %", abs(toldLoss-loss) <= .01)
