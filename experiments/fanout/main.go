@@ -95,7 +95,7 @@ the 95 % interval of their median (bootstrap).`,
 	f.IntVar(&o.Rate, "rate", 2000, "packets a second (delay, stall)")
 	f.DurationVar(&o.For, "for", 3*time.Second, "length of one measurement")
 	f.IntVar(&o.Hosts, "hosts", 32, "hosts in one process (idle)")
-	f.IntVar(&o.Degree, "degree", 8, "connections of each (idle)")
+	f.IntVar(&o.Degree, "degree", 30, "connections of each (idle)")
 	cmd.AddCommand(childCommand())
 	return cmd
 }
