@@ -20,7 +20,7 @@ BIN := bin
 LAB := $(BIN)/lab
 
 .PHONY: help deps kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint check-kernel \
-	reproduce overlay churn bench bench-deps ulsctl-docs overlayd demo overlayd-docs api api-check clean distclean undeps FORCE
+	reproduce overlay churn fanout bench bench-deps ulsctl-docs overlayd demo overlayd-docs api api-check clean distclean undeps FORCE
 
 help: ## this list
 	@echo 'Sandstream. Targets (times: two cores, no KVM, first run / later):'
@@ -107,6 +107,10 @@ overlay: deps ## the overlay's figures at 65,536 hosts, in simulation: 15 min
 churn: deps ## the live protocol under churn and a partition, 1,000 to 65,536 simulated hosts: 15 min
 	@go build -trimpath -o $(BIN)/experiments ./experiments
 	@$(BIN)/experiments churn
+
+fanout: deps ## the data path beside gossipsub and nats-server (a module of its own, tested first): 20 min
+	@cd experiments/fanout && go vet ./... && go test ./... && go build -trimpath -o ../../$(BIN)/fanout .
+	@$(BIN)/fanout
 
 bench-deps: deps ## what the shortest-path benchmark measures beside us: Boost, igraph
 	@if [ "$$(id -u)" = 0 ]; then s=; else s=sudo; fi; \
