@@ -19,7 +19,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BIN := bin
 LAB := $(BIN)/lab
 
-.PHONY: help deps kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint check-kernel \
+.PHONY: help deps ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint check-kernel \
 	reproduce overlay churn fanout bench bench-deps ulsctl-docs overlayd demo overlayd-docs api api-check clean distclean undeps FORCE
 
 help: ## this list
@@ -64,14 +64,17 @@ lint: deps ## gofumpt, go vet, staticcheck: 2 min / 20 s
 	@go vet ./...
 	@go run $(STATICCHECK) ./...
 
-test-go: deps ## Go tests, with the race detector: 3 min / 1 min
+# The tests of overlayd stream real video.
+ffmpeg: deps
+	@command -v ffmpeg >/dev/null || { echo 'tests: installing ffmpeg' >&2; if [ "$$(id -u)" = 0 ]; then s=; else s=sudo; fi; \
+	$$s apt-get -qq install -y --no-install-recommends ffmpeg >/dev/null; }
+
+test-go: ffmpeg ## Go tests, with the race detector: 3 min / 1 min
 	@echo 'test-go: go test -race ./...' >&2
 	@CGO_ENABLED=1 go test -race -timeout 15m ./...
 
-test-overlay: deps ## 16 overlayd on an emulated network: video, contracts, crashes, a partition: 3 min, at most 3 tries
+test-overlay: ffmpeg ## 16 overlayd on an emulated network: video, contracts, crashes, a partition: 3 min, at most 3 tries
 	@echo 'test-overlay: go test -run TestSixteenHosts ./overlayd/nettest' >&2
-	@command -v ffmpeg >/dev/null || { if [ "$$(id -u)" = 0 ]; then s=; else s=sudo; fi; \
-	$$s apt-get -qq install -y --no-install-recommends ffmpeg >/dev/null; }
 	@for try in 1 2 3; do \
 	  go test -count=1 -v -run TestSixteenHosts ./overlayd/nettest && exit 0; \
 	  echo "test-overlay: run $$try of 3 failed; its bounds are of the wall clock, and a machine that stands still breaks them" >&2; \
