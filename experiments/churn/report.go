@@ -46,7 +46,7 @@ func report(r *results.Run, rows []*outcome) error {
 	cost := &results.Table{
 		Name:    "cost",
 		Title:   "The run",
-		Columns: []string{"hosts", "virtual", "events", "KB a host"},
+		Columns: []string{"hosts", "virtual", "events"},
 	}
 	var bad error
 	for _, o := range rows {
@@ -78,7 +78,7 @@ func report(r *results.Run, rows []*outcome) error {
 			m, fmt.Sprint(o.subs), fmt.Sprint(len(o.breaks)), q(o.breaks, .5), q(o.breaks, .99), q(o.breaks, 1), fmt.Sprint(o.lost),
 		})
 		cost.Rows = append(cost.Rows, []any{
-			m, o.virtual.Round(time.Second).String(), fmt.Sprint(o.events), fmt.Sprintf("%.1f", float64(o.memory)/1024/float64(o.hosts)),
+			m, o.virtual.Round(time.Second).String(), fmt.Sprint(o.events),
 		})
 		for _, p := range o.problems {
 			bad = errors.Join(bad, fmt.Errorf("%d hosts, after churn: %s", o.hosts, p))
