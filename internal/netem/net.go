@@ -239,13 +239,6 @@ func (n *Net) Command(i int, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Link is the link from host i to host j.
-func (n *Net) Link(i, j int) Link {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.pairs[i][j].Link
-}
-
 // SetLink sets the link from host i to host j. Packets under way keep their time.
 func (n *Net) SetLink(i, j int, l Link) error {
 	if err := l.check(); err != nil {

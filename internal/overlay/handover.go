@@ -19,7 +19,7 @@ type xfer struct {
 	msg     Message // sent again until answered
 	started Time
 	wait    Time
-	merged  []Record // our zones as they were before the commit, to take back
+	near    []Record // our neighbours before the commit of an exchange, to be told
 }
 
 type phase uint8
@@ -119,13 +119,11 @@ func (n *Node) onOffer(from Peer, m *Offer) {
 	}
 	acc := &Accept{Xfer: m.Xfer, OK: true}
 	if m.Swap {
-		var mine []Zone
 		for i := range n.zones {
 			z := &n.zones[i]
-			mine = append(mine, z.Zone)
 			x.back = append(x.back, Record{Zone: z.Zone, Counter: z.Counter + 1, Owner: from})
 		}
-		acc.Give, acc.Table = x.back, n.tableFor(mine, from)
+		acc.Give, acc.Table = x.back, n.tableFor(n.ownZones(), from)
 	}
 	x.msg = acc
 	n.in[x.id] = x
@@ -242,7 +240,7 @@ func (n *Node) onAccept(from Peer, m *Accept) {
 		n.changed(false)
 		n.tellMoved(near, x.give, from)
 	} else {
-		x.merged = near
+		x.near = near
 		n.digest = digestOf(n.zones)
 	}
 }
@@ -253,11 +251,16 @@ func (n *Node) cut(r Record) {
 	if i < 0 {
 		return
 	}
-	o := n.lose(n.zones[i].Zone)
-	for z := o.Zone; z != r.Zone; {
+	n.loseBut(n.zones[i].Zone, r.Zone)
+}
+
+// loseBut gives up the ids of z that lie in part, and keeps the rest of z.
+func (n *Node) loseBut(z, part Zone) {
+	o := n.lose(z)
+	for z != part && z.Contains(part) {
 		var next Zone
 		for v := range n.cfg.Radix {
-			if c := z.Child(v); c.Overlaps(r.Zone) {
+			if c := z.Child(v); c.Overlaps(part) {
 				next = c
 			} else {
 				n.gain(Record{Zone: c, Counter: o.Counter + 1})
@@ -366,7 +369,7 @@ func (n *Node) onDone(from Peer, m *Done) {
 			n.learn(x.give[i], true, from)
 		}
 		n.changed(true)
-		n.tellMoved(x.merged, x.give, from)
+		n.tellMoved(x.near, x.give, from)
 		n.swapDone(x)
 		n.fillGaps()
 		return

@@ -305,9 +305,14 @@ func (n *Node) owned(p Point) *Record {
 
 // volume is the share of all ids that we own.
 func (n *Node) volume() float64 {
-	var v float64
+	return n.volumeOf(n.zones)
+}
+
+// ownZones lists the zones we own.
+func (n *Node) ownZones() []Zone {
+	v := make([]Zone, len(n.zones))
 	for i := range n.zones {
-		v += n.zones[i].Zone.Volume(n.cfg.Radix)
+		v[i] = n.zones[i].Zone
 	}
 	return v
 }

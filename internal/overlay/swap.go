@@ -52,12 +52,8 @@ func (n *Node) onSwapFind(from Peer, m *SwapFind) {
 		}
 	} else if n.free() && !n.subscribes(m.Stream) && (s == nil || !s.publisher) {
 		if n.out == nil && len(n.in) == 0 {
-			var all []Zone
-			for i := range n.zones {
-				all = append(all, n.zones[i].Zone)
-			}
 			n.counts["swap-offered"]++
-			n.offer(m.Subscriber, all, true, m.Stream)
+			n.offer(m.Subscriber, n.ownZones(), true, m.Stream)
 			return
 		}
 		no("busy")

@@ -432,18 +432,7 @@ func (n *Node) tentativeDue() {
 
 // yield gives up the ids of our zone o that r claims, and keeps the rest.
 func (n *Node) yield(r, o Record) {
-	n.lose(o.Zone)
-	for z := o.Zone; z != r.Zone && z.Contains(r.Zone); {
-		next := Zone{}
-		for v := range n.cfg.Radix {
-			if c := z.Child(v); c.Overlaps(r.Zone) {
-				next = c
-			} else {
-				n.gain(Record{Zone: c, Counter: o.Counter + 1})
-			}
-		}
-		z = next
-	}
+	n.loseBut(o.Zone, r.Zone)
 	near := slices.Clone(n.table)
 	n.changed(false)
 	moved := &Moved{Records: []Record{r}}

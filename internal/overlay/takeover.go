@@ -170,10 +170,8 @@ func (n *Node) claim(z Zone) {
 			return
 		}
 	}
-	for i := range n.zones {
-		if n.zones[i].Zone.Overlaps(z) {
-			return
-		}
+	if n.overlapsOwn(z) {
+		return
 	}
 	r := Record{Zone: z, Counter: g.Counter + 1}
 	n.event("zone-claimed", g.Owner, z.String())

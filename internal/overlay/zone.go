@@ -3,7 +3,6 @@
 package overlay
 
 import (
-	"fmt"
 	"math"
 	"math/bits"
 	"strings"
@@ -117,22 +116,4 @@ func (z Zone) String() string {
 		b.WriteByte(byte('0' + z.Path.Digit(i)))
 	}
 	return b.String()
-}
-
-// ParseZone reads what String writes.
-func ParseZone(s string) (Zone, error) {
-	var z Zone
-	if s == "*" {
-		return z, nil
-	}
-	if s == "" || len(s) > MaxDigits {
-		return z, fmt.Errorf("zone %q: 1 to %d digits, or *", s, MaxDigits)
-	}
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '2' {
-			return Zone{}, fmt.Errorf("zone %q: %q is no digit of radix 3", s, s[i])
-		}
-		z = z.Child(int(s[i] - '0'))
-	}
-	return z, nil
 }

@@ -131,7 +131,6 @@ const (
 	codeFull
 	codeSelf
 	codeMalformed
-	codeBusy
 )
 
 // explain puts an error of the QUIC library into the user's terms. addr is the
