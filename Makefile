@@ -72,13 +72,11 @@ ffmpeg: deps
 test-go: ffmpeg ## Go tests, with the race detector: 3 min / 1 min
 	@echo 'test-go: go test -race ./...' >&2
 	@CGO_ENABLED=1 go test -race -timeout 15m ./...
+	@echo 'test-go: what an idle host takes and a flood of datagrams, without the race detector, which changes both' >&2
+	@go test -count=1 -run '^(TestIdleHosts|TestIdleFootprint|TestRandomDatagrams)$$' ./internal/daemon ./internal/transport
 
-test-overlay: ffmpeg ## 16 overlayd on an emulated network: video, contracts, crashes, a partition: 3 min, at most 3 tries
-	@echo 'test-overlay: go test -run TestSixteenHosts ./overlayd/nettest' >&2
-	@for try in 1 2 3; do \
-	  go test -count=1 -v -run TestSixteenHosts ./overlayd/nettest && exit 0; \
-	  echo "test-overlay: run $$try of 3 failed; its bounds are of the wall clock, and a machine that stands still breaks them" >&2; \
-	done; exit 1
+test-overlay: ffmpeg ## 16 and 48 overlayd on an emulated network: video, contracts, crashes, a partition: 5 min, at most 3 tries each
+	@overlayd/nettest/run.sh TestSixteenHosts TestExchangeOfIDs
 
 test-c: deps ## tests of the C library, on this machine: 1 min
 	@if [ -e sandboxlib/Makefile ]; then $(MAKE) -C sandboxlib test; \
