@@ -11,9 +11,11 @@
 //   - ffmpeg decodes the video that came out, and its frames are compared with the
 //     frames that went in.
 //
-// The test of this package is the scenario: 16 hosts on a transit-stub topology,
+// The tests of this package are two scenarios. TestSixteenHosts: 16 hosts on a transit-stub topology,
 // a video with eight subscribers who want different things, three hosts killed, a
-// partition that heals. It prints its figures, takes about three minutes and ends
-// only the processes it has started. It needs what netem needs (root or a user
-// namespace, /dev/net/tun), and ffmpeg with libx264; 'go test -short' leaves it out.
+// partition that heals. TestExchangeOfIDs: 48 hosts, and what exchanges of ids do for
+// tight bounds. They print their figures, take three and two minutes, and end only the
+// processes they have started. They need what netem needs (root or a user namespace,
+// /dev/net/tun), the first ffmpeg with libx264 too; 'go test -short' leaves them out,
+// run.sh is how 'make test-overlay' runs them.
 package nettest
