@@ -146,7 +146,7 @@ func check(m Message) error {
 	case *JoinNo:
 		return most("reason", len(m.Reason), 256)
 	case *Accept:
-		return most("reason", len(m.Reason), 256)
+		return errors.Join(most("reason", len(m.Reason), 256), infos(m.Infos))
 	case *Refuse:
 		return most("reason", len(m.Reason), 256)
 	case *SwapNo:

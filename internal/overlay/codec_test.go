@@ -35,11 +35,11 @@ func someMessages() []Message {
 		&Found{8, rec, 0.125, 3, rec, []StreamInfo{info}, reg},
 		&JoinAsk{9}, &JoinNo{9, "busy", somePeer},
 		&Offer{10, []Record{rec}, []Record{rec}, []StreamInfo{info}, true, StreamID{5}, reg},
-		&Accept{10, true, "why", []Record{rec}, []Record{rec}}, &Commit{10}, &Done{10, true}, &Cancel{10},
+		&Accept{10, true, "why", []Record{rec}, []Record{rec}, []StreamInfo{info}}, &Commit{10}, &Done{10, true}, &Cancel{10},
 		&req, &Graft{req, info, []Hop{hop}, 3, "filter", 2, 5, 6, true},
 		&Attach{StreamID{5}, "filter"}, &Detach{StreamID{5}}, &NoStream{StreamID{5}, 4},
 		&Beat{StreamID{5}, 11, []Hop{hop}, info, info.Pipeline, "filter", true, true},
-		&Refuse{4, StreamID{5}, "too far"}, &SwapFind{4, StreamID{5}, somePeer, 1, 2, 3}, &SwapNo{4, "busy"},
+		&Refuse{4, StreamID{5}, "too far", true}, &SwapFind{4, StreamID{5}, somePeer, 1, 2, 3}, &SwapNo{4, "busy"},
 	}
 }
 

@@ -87,11 +87,12 @@ func (n *Node) storedAt(p Point) []StreamInfo {
 	return v
 }
 
-// storedIn lists the entries of a zone, at most maxInfos.
-func (n *Node) storedIn(z Zone) []StreamInfo {
+// storedIn lists the entries of zones, at most maxInfos: what does not fit is renewed by
+// the publishers.
+func (n *Node) storedIn(zones []Zone) []StreamInfo {
 	var v []StreamInfo
 	for _, p := range slices.Sorted(maps.Keys(n.store)) {
-		if z.Covers(p) {
+		if slices.ContainsFunc(zones, func(z Zone) bool { return z.Covers(p) }) {
 			for _, e := range n.store[p] {
 				v = append(v, e.StreamInfo)
 			}
@@ -101,6 +102,12 @@ func (n *Node) storedIn(z Zone) []StreamInfo {
 		}
 	}
 	return v
+}
+
+func (n *Node) keepAll(infos []StreamInfo) {
+	for i := range infos {
+		n.keep(&infos[i])
+	}
 }
 
 func (n *Node) expireStore() {

@@ -12,7 +12,9 @@ type xfer struct {
 	back    []Record // a swap's other half, as they will be
 	table   []Record // neighbours of what the taker gets
 	backTab []Record
-	infos   []StreamInfo
+
+	infos, backInfos []StreamInfo // directory entries of give and of back
+
 	swap    bool
 	stream  StreamID
 	phase   phase
@@ -48,8 +50,8 @@ func (n *Node) offer(to Peer, zones []Zone, swap bool, stream StreamID) {
 	for _, z := range zones {
 		o := n.owned(z.Path)
 		x.give = append(x.give, Record{Zone: z, Counter: o.Counter + 1, Owner: to})
-		x.infos = append(x.infos, n.storedIn(z)...)
 	}
+	x.infos = n.storedIn(zones)
 	x.table = n.tableFor(zones, to)
 	x.msg = &Offer{Xfer: x.id, Give: x.give, Table: x.table, Infos: x.infos, Swap: swap, Stream: stream, Region: n.region}
 	n.out = x
@@ -123,7 +125,7 @@ func (n *Node) onOffer(from Peer, m *Offer) {
 			z := &n.zones[i]
 			x.back = append(x.back, Record{Zone: z.Zone, Counter: z.Counter + 1, Owner: from})
 		}
-		acc.Give, acc.Table = x.back, n.tableFor(n.ownZones(), from)
+		acc.Give, acc.Table, acc.Infos = x.back, n.tableFor(n.ownZones(), from), n.storedIn(n.ownZones())
 	}
 	x.msg = acc
 	n.in[x.id] = x
@@ -226,7 +228,7 @@ func (n *Node) onAccept(from Peer, m *Accept) {
 			return
 		}
 	}
-	x.back, x.backTab = m.Give, m.Table
+	x.back, x.backTab, x.backInfos = m.Give, m.Table, m.Infos
 	near := slices.Clone(n.table)
 	for i := range x.give {
 		n.cut(x.give[i])
@@ -310,9 +312,7 @@ func (n *Node) onCommit(from Peer, m *Commit) {
 	for i := range x.give {
 		n.gain(x.give[i])
 	}
-	for i := range x.infos {
-		n.keep(&x.infos[i])
-	}
+	n.keepAll(x.infos)
 	n.send(from, &Done{Xfer: x.id, OK: true})
 	n.adopt(x.table, x.peer)
 	if x.swap {
@@ -362,6 +362,7 @@ func (n *Node) onDone(from Peer, m *Done) {
 				n.gain(x.back[i])
 			}
 		}
+		n.keepAll(x.backInfos)
 		n.table = nil
 		n.out = nil
 		n.adopt(x.backTab, from)
@@ -393,6 +394,7 @@ func (n *Node) takeBack(why string) {
 		n.addGrave(r)
 		n.gain(Record{Zone: r.Zone, Counter: r.Counter + 1})
 	}
+	n.keepAll(x.infos)
 	n.changed(true)
 	n.afterOut()
 }

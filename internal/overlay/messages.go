@@ -186,6 +186,8 @@ type Accept struct {
 	Reason string   `cbor:"3,keyasint,omitempty"`
 	Give   []Record `cbor:"4,keyasint,omitempty"` // a swap's other half
 	Table  []Record `cbor:"5,keyasint,omitempty"`
+
+	Infos []StreamInfo `cbor:"6,keyasint,omitempty"` // directory entries of Give
 }
 
 // Commit is phase two: the giver owns the zones no more.
@@ -257,11 +259,12 @@ type Beat struct {
 	Leave   bool       `cbor:"8,keyasint,omitempty"` // the sender goes: find another parent
 }
 
-// Refuse ends a SubReq: no path can meet the contract.
+// Refuse ends a SubReq: no path can meet the contract; or with Again, there is none now.
 type Refuse struct {
 	Req    uint64   `cbor:"1,keyasint"`
 	Stream StreamID `cbor:"2,keyasint"`
 	Reason string   `cbor:"3,keyasint"`
+	Again  bool     `cbor:"4,keyasint,omitempty"`
 }
 
 // SwapFind looks for a host near the publisher that changes places with the

@@ -35,7 +35,11 @@ type request struct {
 
 // request sends r.msg and remembers it. It reports whether there was room.
 func (n *Node) request(r *request) bool {
-	if len(n.pending) >= maxPending {
+	limit := maxPending
+	if r.what == reqGet || r.what == reqSub && r.sub != 0 {
+		limit /= 2 // many subscriptions at once leave room for what holds the overlay together
+	}
+	if len(n.pending) >= limit {
 		n.counts["request-refused"]++
 		return false
 	}
@@ -98,7 +102,7 @@ func (n *Node) retry(id uint64) {
 	case reqGet:
 		n.getFailed(r)
 	case reqSub:
-		n.subReqFailed(r)
+		n.subReqFailed(r, "")
 	case reqSwap:
 		n.swapFailed(r.strm, "no answer")
 	case reqPut, reqCount, reqVerify, reqLook:

@@ -322,7 +322,7 @@ func (n *Node) streamDue(t timer) {
 	if s.publisher {
 		return
 	}
-	if len(s.children) == 0 && len(n.locals(s)) == 0 && n.now-s.since > n.cfg.LeaseTime {
+	if len(s.children) == 0 && !n.subscribes(s.info.ID) && n.now-s.since > n.cfg.LeaseTime {
 		n.drop(s)
 		return
 	}
@@ -397,6 +397,8 @@ func (n *Node) repair(s *stream) {
 	r := &request{what: reqSub, to: to, msg: m, tries: 1, wait: n.cfg.RepairTimeout, strm: s.info.ID}
 	if n.request(r) {
 		s.req = r.id
+	} else {
+		s.tries-- // nobody was asked
 	}
 }
 
@@ -406,10 +408,12 @@ func (n *Node) giveUp(s *stream) {
 	n.event("path-given-up", s.info.Publisher, s.info.ID.String())
 	n.drop(s)
 	for _, u := range n.subs {
-		if u.stream == s.info.ID && u.wants() {
-			u.req = 0
-			n.setSub(u, Resolving, "the path broke and no host of it answers")
-			n.after(n.cfg.RepairTimeout, timer{what: tSub, key: uint64(u.id)})
+		if u.stream == s.info.ID && (u.wants() || u.state == Resolving && u.swapping) {
+			u.swapping = false // an exchange may come to its end, but decides nothing any more
+			if u.state != Resolving {
+				u.since = n.now
+			}
+			n.wait(u, "the path broke and no host of it answers")
 		}
 	}
 }
@@ -445,7 +449,8 @@ func (n *Node) onNoStream(from Peer, m *NoStream) {
 	}
 	if r := n.pending[m.Req]; s == nil && r != nil && r.what == reqSub && r.to.ID == from.ID {
 		// A path is asked of the publisher when the tree is not known any more.
-		if u := n.subByID(r.sub); u != nil && u.met && u.state == Resolving {
+		// Who merely says in the directory to be the publisher cannot end it.
+		if u := n.subByID(r.sub); u != nil && u.state == Resolving && u.from.ID == from.ID {
 			delete(n.pending, m.Req)
 			n.setSub(u, Withdrawn, withdrawn)
 			return
@@ -453,7 +458,7 @@ func (n *Node) onNoStream(from Peer, m *NoStream) {
 	}
 	if r := n.pending[m.Req]; m.Req != 0 && r != nil && r.what == reqSub && r.to.ID == from.ID {
 		delete(n.pending, m.Req)
-		n.subReqFailed(r)
+		n.subReqFailed(r, "")
 		return
 	}
 	if s != nil && s.parent.ID == from.ID {

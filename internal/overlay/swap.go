@@ -121,11 +121,10 @@ func (n *Node) swapDone(x *xfer) {
 		}
 	}
 	for _, u := range n.subs {
-		s := n.streams[u.stream]
-		if s == nil || u.stream == x.stream && !u.swapping && !u.wants() {
+		if u.stream == x.stream && !u.swapping && !u.wants() {
 			continue
 		}
-		if u.swapping {
+		if u.swapping && u.stream == x.stream {
 			u.swapping = false
 			if u.state == Violated {
 				u.since = n.now
@@ -152,12 +151,16 @@ func (n *Node) swapFailed(id StreamID, why string) {
 			continue
 		}
 		u.swapping = false
-		if u.state != Resolving || s == nil {
+		if u.state != Resolving {
+			continue
+		}
+		if s == nil {
+			n.soon(u)
 			continue
 		}
 		reason := n.breach(u, s)
 		switch {
-		case reason == "":
+		case reason == "" || u.met:
 			n.setSub(u, Admitted, "")
 		case u.contract.BestEffort:
 			n.setSub(u, Violated, reason)
@@ -175,7 +178,7 @@ func (n *Node) pathDue(id SubID) {
 	}
 	if s := n.streams[u.stream]; s != nil && !s.broken {
 		n.askPath(u, s.info.Publisher, nil)
-	} else if u.state == Resolving {
-		n.resolve(u)
+	} else {
+		n.subDue(u.id)
 	}
 }

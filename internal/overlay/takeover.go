@@ -29,7 +29,7 @@ func (n *Node) bequeath() {
 	if len(heirs) == 0 {
 		return
 	}
-	m := &Heirloom{Peers: owners(n.table), Infos: n.storedIn(Zone{})}
+	m := &Heirloom{Peers: owners(n.table), Infos: n.storedIn([]Zone{{}})}
 	for _, h := range heirs[:min(len(heirs), 4)] {
 		n.send(h, m)
 	}
@@ -182,9 +182,7 @@ func (n *Node) claim(z Zone) {
 			return false
 		}
 		tell = l.peers
-		for i := range l.infos {
-			n.keep(&l.infos[i])
-		}
+		n.keepAll(l.infos)
 		return true
 	})
 	n.changed(true)
