@@ -36,12 +36,14 @@ Exit status 3 if it cannot; the message says why and names the way out.`,
 		if err != nil {
 			return err
 		}
+		m := info.Memory
 		cli.Pairs(cmd.OutOrStdout(), [][2]string{
 			{"user-level sandboxing", "ready"},
 			{"module", info.Release},
 			{"netlink family", fmt.Sprint("version ", info.Version)},
 			{"interface to SPAs", fmt.Sprint("version ", info.ABI)},
 			{"slices", fmt.Sprintf("%d of %d in use", info.SlicesUsed, info.Slices)},
+			{"memory held", fmt.Sprintf("%d pages (%s), %d other allocations, %d sockets", m.Pages, size(m.Pages*4096), m.Allocations, m.Sockets)},
 			{"CPUs", fmt.Sprint(info.CPUs)},
 			{"budget of an upcall", fmt.Sprintf("%s unless asked for, at most %s", nanoseconds(info.BudgetNS), nanoseconds(info.BudgetMaxNS))},
 			{"room for an SPA", fmt.Sprintf("image %s, heap %s, stack %s, frames %s",

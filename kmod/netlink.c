@@ -11,6 +11,7 @@
 
 #include "control.h"
 #include "generated/uls_netlink_gen.h"
+#include "memory.h"
 #include "netlink.h"
 #include "spa.h"
 
@@ -105,6 +106,23 @@ static int reply_id(struct genl_info *info, u32 id)
 	return genlmsg_reply(skb, info);
 }
 
+static int put_memory(struct sk_buff *skb)
+{
+	struct nlattr *nest = nla_nest_start(skb, ULS_A_INFO_MEMORY);
+
+	if (!nest ||
+	    nla_put_u64_64bit(skb, ULS_A_MEMORY_PAGES,
+			      uls_held(ULS_HELD_PAGES), ULS_A_MEMORY_PAD) ||
+	    nla_put_u64_64bit(skb, ULS_A_MEMORY_ALLOCATIONS,
+			      uls_held(ULS_HELD_ALLOCATIONS),
+			      ULS_A_MEMORY_PAD) ||
+	    nla_put_u64_64bit(skb, ULS_A_MEMORY_SOCKETS,
+			      uls_held(ULS_HELD_SOCKETS), ULS_A_MEMORY_PAD))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
 static int put_info(struct sk_buff *skb)
 {
 	const char *reason = uls_unsupported();
@@ -136,7 +154,7 @@ static int put_info(struct sk_buff *skb)
 			      ULS_A_INFO_PAD) ||
 	    nla_put_string(skb, ULS_A_INFO_RELEASE, THIS_MODULE->version))
 		return -EMSGSIZE;
-	return 0;
+	return put_memory(skb);
 }
 
 int uls_nl_info_doit(struct sk_buff *req, struct genl_info *info)

@@ -7,17 +7,16 @@
  * finds nobody.
  */
 #include <linux/bottom_half.h>
-#include <linux/file.h>
-#include <linux/fs.h>
 #include <linux/if_xdp.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <linux/slab.h>
+#include <linux/string.h>
 #include <net/xsk_upcall.h>
 
+#include "memory.h"
 #include "port.h"
 #include "spa.h"
 #include "upcall.h"
@@ -159,7 +158,7 @@ void uls_port_poll(struct uls_port *port)
 
 struct uls_port *uls_port_create(void)
 {
-	struct uls_port *port = kzalloc(sizeof(*port), GFP_KERNEL_ACCOUNT);
+	struct uls_port *port = uls_alloc(1, sizeof(*port));
 
 	if (!port)
 		return NULL;
@@ -242,11 +241,11 @@ static int keep_info(struct uls_port *port)
 		struct xsk_upcall_ring_info *from = &port->info.ring[i];
 		struct uls_area *ring = &port->ring[i];
 
-		ring->pages = kvmemdup(from->pages,
-				       from->nr_pages * sizeof(*from->pages),
-				       GFP_KERNEL_ACCOUNT);
+		ring->pages = uls_alloc(from->nr_pages, sizeof(*from->pages));
 		if (!ring->pages)
 			return -ENOMEM;
+		memcpy(ring->pages, from->pages,
+		       from->nr_pages * sizeof(*from->pages));
 		from->pages = NULL;
 		ring->nr = from->nr_pages;
 		ring->offset = ULS_OFF_RINGS + i * ULS_RING_STRIDE;
@@ -264,7 +263,7 @@ static int take_socket(struct uls_port *port, struct file *file,
 	err = xsk_upcall_attach(file, &port->up, &port->info);
 	if (err) {
 		attach_error(err, extack);
-		fput(file);
+		uls_socket_put(file);
 	} else {
 		uls_port_lock(port);
 		port->file = file;
@@ -298,14 +297,14 @@ int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
 	u64 frames;
 	int err;
 
-	port->up.deferred = __alloc_percpu(XSK_UPCALL_DEFERS * sizeof(u64),
-					   sizeof(u64));
+	port->up.deferred = uls_percpu_alloc(XSK_UPCALL_DEFERS * sizeof(u64),
+					     sizeof(u64));
 	if (!port->up.deferred)
 		return -ENOMEM;
 	port->up.runtime_ns = runtime_ns;
 	port->up.period_ns = period_ns;
 
-	file = fget(fd);
+	file = uls_socket_get(fd);
 	if (!file) {
 		NL_SET_ERR_MSG(extack, "xsk-fd is not an open file");
 		return -EBADF;
@@ -342,6 +341,7 @@ void uls_port_reserve(struct uls_port *port, u64 runtime_ns, u64 period_ns)
  *
  * The socket leaves its XSKMAP, and traffic goes back to the kernel's stack,
  * once user space has closed it too.  May sleep; does nothing without a socket.
+ * The frame pool stays: it is still mapped.
  */
 void uls_port_detach(struct uls_port *port)
 {
@@ -357,8 +357,7 @@ void uls_port_detach(struct uls_port *port)
 	xsk_upcall_detach(file, &port->up);
 	/* Somebody may be about to kick. */
 	synchronize_rcu();
-	fput(file);
-	uls_area_free(&port->pool);
+	uls_socket_put(file);
 }
 
 /* The port is detached before the last SPA lets it go. */
@@ -370,9 +369,9 @@ void uls_port_put(struct uls_port *port)
 		return;
 	WARN_ON_ONCE(port->file);
 	for (i = 0; i < XSK_UPCALL_RINGS; i++)
-		kvfree(port->ring[i].pages);
-	free_percpu(port->up.deferred);
-	kfree(port);
+		uls_free(port->ring[i].pages);
+	uls_percpu_free(port->up.deferred);
+	uls_free(port);
 }
 
 /* Frames that came before there was anybody to call. */

@@ -5,13 +5,11 @@
  * The kernel reaches every page by the direct map, never by its address in
  * the region: an SPA cannot make the kernel fault.
  */
-#include <linux/gfp.h>
 #include <linux/mm.h>
-#include <linux/overflow.h>
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
 #include <linux/string.h>
 
+#include "memory.h"
 #include "region.h"
 
 /**
@@ -34,7 +32,7 @@ int uls_area_alloc(struct uls_area *area, u64 offset, u64 size,
 	*area = (struct uls_area){};
 	if (!nr)
 		return 0;
-	new.pages = kvcalloc(nr, sizeof(*new.pages), GFP_KERNEL_ACCOUNT);
+	new.pages = uls_alloc(nr, sizeof(*new.pages));
 	if (!new.pages)
 		return -ENOMEM;
 
@@ -45,8 +43,7 @@ int uls_area_alloc(struct uls_area *area, u64 offset, u64 size,
 			uls_area_free(&new);
 			return -EINTR;
 		}
-		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO |
-				  __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
+		page = uls_page_alloc();
 		if (!page) {
 			uls_area_free(&new);
 			return -ENOMEM;
@@ -58,11 +55,12 @@ int uls_area_alloc(struct uls_area *area, u64 offset, u64 size,
 	return 0;
 }
 
+/* It is mapped nowhere any more. */
 void uls_area_free(struct uls_area *area)
 {
 	while (area->nr)
-		__free_page(area->pages[--area->nr]);
-	kvfree(area->pages);
+		uls_page_free(area->pages[--area->nr]);
+	uls_free(area->pages);
 	area->pages = NULL;
 }
 

@@ -9,7 +9,6 @@
 #include <linux/mm.h>
 #include <linux/netlink.h>
 #include <linux/percpu.h>
-#include <linux/slab.h>
 #include <linux/timekeeping.h>
 #include <linux/uls.h>
 #include <linux/xarray.h>
@@ -17,6 +16,7 @@
 
 #include "control.h"
 #include "events.h"
+#include "memory.h"
 #include "spa.h"
 #include "trace.h"
 #include "upcall.h"
@@ -123,8 +123,8 @@ void uls_spa_put(struct uls_spa *spa)
 	uls_area_free(&spa->log);
 	uls_area_free(&spa->counters);
 	uls_port_put(spa->port);
-	free_percpu(spa->stats);
-	kvfree(spa);
+	uls_percpu_free(spa->stats);
+	uls_free(spa);
 }
 
 static int alloc_memory(struct uls_spa *spa)
@@ -167,7 +167,7 @@ static void retire_work(struct work_struct *work);
 /* The same order backwards is in teardown() and uls_spa_put(). */
 static struct uls_spa *spa_create(const struct uls_spa_config *config)
 {
-	struct uls_spa *spa = kvzalloc(sizeof(*spa), GFP_KERNEL_ACCOUNT);
+	struct uls_spa *spa = uls_alloc(1, sizeof(*spa));
 	int err;
 
 	if (!spa)
@@ -178,7 +178,8 @@ static struct uls_spa *spa_create(const struct uls_spa_config *config)
 	INIT_WORK(&spa->retire, retire_work);
 	uls_tick_init(spa);
 
-	spa->stats = alloc_percpu_gfp(struct uls_stats, GFP_KERNEL_ACCOUNT);
+	spa->stats = uls_percpu_alloc(sizeof(struct uls_stats),
+				      __alignof__(struct uls_stats));
 	err = spa->stats ? alloc_memory(spa) : -ENOMEM;
 	if (err)
 		goto err_put;
@@ -210,6 +211,8 @@ static void teardown(struct uls_spa *spa)
 	uls_sandbox_destroy(spa->sandbox);
 	spa->sandbox = NULL;
 	slices--;
+	if (spa->owns_port)
+		uls_area_free(&spa->port->pool);
 	/* The mailbox may be in use by somebody who has not noticed yet. */
 	mutex_lock(&spa->control);
 	free_memory(spa);
@@ -645,4 +648,9 @@ void uls_spa_exit(void)
 	mutex_unlock(&uls_spa_lock);
 	destroy_workqueue(retire_wq);
 	xa_destroy(&spas);
+	WARN(uls_held(ULS_HELD_PAGES) || uls_held(ULS_HELD_ALLOCATIONS) ||
+	     uls_held(ULS_HELD_SOCKETS),
+	     "uls: %lu pages, %lu allocations, %lu sockets are left behind\n",
+	     uls_held(ULS_HELD_PAGES), uls_held(ULS_HELD_ALLOCATIONS),
+	     uls_held(ULS_HELD_SOCKETS));
 }

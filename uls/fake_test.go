@@ -136,6 +136,12 @@ func (m *fakeModule) info() []byte {
 		} else {
 			ae.String(abi.AttrInfoUnsupportedReason, m.reason)
 		}
+		ae.Nested(abi.AttrInfoMemory, func(nae *netlink.AttributeEncoder) error {
+			nae.Uint64(abi.AttrMemoryPages, 1<<40)
+			nae.Uint64(abi.AttrMemoryAllocations, 23)
+			nae.Uint64(abi.AttrMemorySockets, 2)
+			return nil
+		})
 	})
 }
 

@@ -24,6 +24,16 @@ type Info struct {
 	HeapMax     uint64 `json:"heap_max"`
 	StackMax    uint32 `json:"stack_max"`
 	UmemMax     uint64 `json:"umem_max"`
+	Memory      Memory `json:"memory"`
+}
+
+// Memory is what the module holds for SPAs, records of aborted ones and loads in
+// progress, counted as it is taken and given back: the zero value if there are
+// none. Page tables are not in it, they go with the slices in use.
+type Memory struct {
+	Pages       uint64 `json:"pages"`       // of 4096 bytes; a socket's frames and rings are not the module's
+	Allocations uint64 `json:"allocations"` // other pieces of the kernel's memory, such as records
+	Sockets     uint64 `json:"sockets"`     // AF_XDP sockets
 }
 
 // Info asks the module.
@@ -63,9 +73,25 @@ func (c *Client) Info() (*Info, error) {
 			i.StackMax = ad.Uint32()
 		case abi.AttrInfoUmemMax:
 			i.UmemMax = ad.Uint64()
+		case abi.AttrInfoMemory:
+			ad.Nested(i.Memory.decode)
 		}
 	})
 	return &i, wrap("ask", "the uls module", err)
+}
+
+func (m *Memory) decode(ad *netlink.AttributeDecoder) error {
+	for ad.Next() {
+		switch ad.Type() {
+		case abi.AttrMemoryPages:
+			m.Pages = ad.Uint64()
+		case abi.AttrMemoryAllocations:
+			m.Allocations = ad.Uint64()
+		case abi.AttrMemorySockets:
+			m.Sockets = ad.Uint64()
+		}
+	}
+	return ad.Err()
 }
 
 // Usable returns nil if SPAs can run here, otherwise an ErrNotSupported that

@@ -44,6 +44,9 @@ func TestInfo(t *testing.T) {
 	if !i.Supported || i.ABI != 1 || i.Slices != 512 || i.Release != "1.0" || i.Usable() != nil {
 		t.Errorf("%+v, usable: %v", i, i.Usable())
 	}
+	if i.Memory != (Memory{Pages: 1 << 40, Allocations: 23, Sockets: 2}) {
+		t.Errorf("memory: %+v", i.Memory)
+	}
 	m.reason = "5-level paging: boot with no5lvl"
 	i, err = c.Info()
 	must(t, err)

@@ -5,12 +5,8 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime/debug"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -146,120 +142,16 @@ func testRefuse(t *tap) {
 	w.waitCarrier()
 }
 
-// untouched checks that a refused load has left nothing: no slice, no record, no
-// pin, no XDP program.
+// untouched checks that a refused load has left nothing: no slice, no memory, no
+// record, no pin, no XDP program.
 func (w *world) untouched(what string) {
 	t := w.t
-	info, err := t.client().Info()
-	t.need(err, "ask the module")
-	_, err = os.Stat("/sys/fs/bpf/uls")
+	info := t.holds(uls.Memory{})
+	_, err := os.Stat("/sys/fs/bpf/uls")
 	l, lerr := w.host.LinkByIndex(w.eth0.Attrs().Index)
 	xdp := lerr == nil && l.Attrs().Xdp != nil && l.Attrs().Xdp.Attached
-	t.check(info.SlicesUsed == 0 && len(t.list()) == 0 && os.IsNotExist(err) && !xdp,
-		what+": nothing is left", "%d slices, %d SPAs, /sys/fs/bpf/uls: %v, XDP attached: %v", info.SlicesUsed, len(t.list()), err, xdp)
-}
-
-// testLeak loads a thousand times what cannot be loaded; memory must be where it
-// was.
-func testLeak(t *tap) {
-	newWorld(t)
-	dir, err := os.MkdirTemp("", "vmtest")
-	t.need(err, "temporary folder")
-	defer os.RemoveAll(dir)
-	faulty := patched(t, dir, "/spa/tests/ud2.spa", setWhen(0))
-	c, err := uls.New()
-	t.need(err, "connect")
-	defer c.Close()
-	load := func(n int) (failed int) {
-		for i := range n {
-			o := uls.MapOptions{File: "/spa/tests/init-fails.spa"}
-			switch i % 3 {
-			case 1:
-				o.File = faulty
-			case 2:
-				o = uls.MapOptions{File: "/spa/forward.spa", Budget: time.Hour}
-			}
-			if i%100 == 99 {
-				o.Device = "eth0"
-			}
-			if _, err := c.Map(o); err != nil {
-				failed++
-			}
-		}
-		return failed
-	}
-	load(100) // caches, per-CPU lists and the like fill up once
-	const n = 1000
-	var before, after uint64
-	var lost int64
-	// A leak shows in every round; this program's own heap and the per-CPU lists grow once.
-	for range 3 {
-		before = freeMemory(t)
-		failed := load(n)
-		after = freeMemory(t)
-		t.check(failed == n, "1000 loads fail", "%d did", failed)
-		if lost = int64(before) - int64(after); lost < 4<<10 {
-			break
-		}
-	}
-	// One leaked load is at least 30 pages: 1000 would be 120 MB.
-	t.check(lost < 4<<10, "memory is where it was (4 MiB)", "%d KiB free before, %d after: %d KiB are gone", before, after, lost)
-	t.note("free memory: %d KiB before, %d KiB after 1000 failed loads", before, after)
-
-	// The same for loads that succeed.
-	for range 20 {
-		t.need(mapUnmap(c), "map and unmap")
-	}
-	before = freeMemory(t)
-	for range 200 {
-		t.need(mapUnmap(c), "map and unmap")
-	}
-	after = freeMemory(t)
-	lost = int64(before) - int64(after)
-	t.check(lost < 4<<10, "also after 200 that were mapped and unmapped", "%d KiB before, %d after", before, after)
-
-	// A loader that dies in the middle leaves nothing.
-	for range 20 {
-		cmd := exec.Command("/bin/ulsctl", "map", "/spa/forward.spa", "--name", "cut")
-		t.need(cmd.Start(), "start ulsctl")
-		time.Sleep(time.Duration(len(cmd.Path)) * time.Millisecond / 2)
-		_ = cmd.Process.Signal(syscall.SIGKILL)
-		_ = cmd.Wait()
-		ulsctl("unmap", "cut")
-	}
-	info, err := c.Info()
-	t.check(err == nil && info.SlicesUsed == 0, "loaders that are killed leave no slice", "%+v %v", info, err)
-}
-
-func mapUnmap(c *uls.Client) error {
-	s, err := c.Map(uls.MapOptions{File: "/spa/forward.spa", Budget: 10 * time.Millisecond})
-	if err != nil {
-		return err
-	}
-	return c.Unmap(s.Name)
-}
-
-// freeMemory is what the kernel has free after it dropped its caches, in KiB.
-func freeMemory(t *tap) uint64 {
-	var last uint64
-	debug.FreeOSMemory() // our own heap is not what is measured
-	// Pages freed by RCU and work items come with a delay: wait until it is calm.
-	for range 20 {
-		_ = os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
-		time.Sleep(50 * time.Millisecond)
-		b, err := os.ReadFile("/proc/meminfo")
-		t.need(err, "read /proc/meminfo")
-		for _, line := range strings.Split(string(b), "\n") {
-			if w := strings.Fields(line); len(w) > 1 && w[0] == "MemFree:" {
-				now, _ := strconv.ParseUint(w[1], 10, 64)
-				if now == last {
-					return now
-				}
-				last = now
-			}
-		}
-	}
-	return last
+	t.check(info.SlicesUsed == 0 && info.Memory == uls.Memory{} && len(t.list()) == 0 && os.IsNotExist(err) && !xdp,
+		what+": nothing is left", "%d slices, %+v, %d SPAs, /sys/fs/bpf/uls: %v, XDP attached: %v", info.SlicesUsed, info.Memory, len(t.list()), err, xdp)
 }
 
 // testUnplug takes the device away from under a live SPA.

@@ -152,13 +152,25 @@ func atLeast(n int) func([]uls.Event) bool {
 	return func(evs []uls.Event) bool { return len(evs) >= n }
 }
 
+// holds waits until the module holds that and says what it holds: work items give
+// back memory of their own accord.
+func (t *tap) holds(want uls.Memory) (info *uls.Info) {
+	wait(5*time.Second, func() bool {
+		var err error
+		info, err = t.client().Info()
+		t.need(err, "ask the module")
+		return info.Memory == want
+	})
+	return info
+}
+
 // nothingLeft checks that a group has cleaned up, the kernel included.
 func (t *tap) nothingLeft() {
-	c := t.client()
-	info, err := c.Info()
-	spas, err2 := c.SPAs()
-	ok := err == nil && err2 == nil && info.SlicesUsed == 0 && len(spas) == 0
-	t.check(ok, "at the end no slice is in use and no SPA listed", "%v %v %+v %d SPAs", err, err2, info, len(spas))
+	info := t.holds(uls.Memory{})
+	spas, err := t.client().SPAs()
+	ok := err == nil && info.SlicesUsed == 0 && len(spas) == 0
+	t.check(ok, "at the end no slice is in use and no SPA listed", "%v %+v %d SPAs", err, info, len(spas))
+	t.check(info.Memory == uls.Memory{}, "at the end the module holds nothing", "%+v", info.Memory)
 	_, err = os.Stat("/sys/fs/bpf/uls")
 	t.check(errors.Is(err, os.ErrNotExist), "at the end nothing is pinned", "/sys/fs/bpf/uls: %v", err)
 }

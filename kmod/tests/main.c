@@ -59,6 +59,7 @@ static int wanted(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	static struct nl nl;
+	struct held before;
 	struct msg m;
 	size_t i;
 	int opt, err;
@@ -86,7 +87,9 @@ int main(int argc, char **argv)
 		if (!wanted(groups[i].name, argc - optind, argv + optind))
 			continue;
 		note("group %s", groups[i].name);
+		before = held_now(&nl);
 		groups[i].run(&nl);
+		held_same(&nl, &before, "after the group");
 	}
 	nl_close(&nl);
 	return tap_end();

@@ -19,6 +19,15 @@ DECLARE_CODE(good);
 DECLARE_CODE(answer);
 DECLARE_CODE(refuse);
 
+/* What the module says it holds. */
+struct held {
+	uint64_t pages, allocations, sockets, slices;
+};
+
+struct held held_now(struct nl *nl);
+/* Checks that it comes to that in a while; "when" is said in the result. */
+void held_same(struct nl *nl, const struct held *before, const char *when);
+
 void test_refuse(struct nl *nl);
 void test_life(struct nl *nl);
 void test_abort(struct nl *nl);

@@ -138,6 +138,14 @@ const (
 	CmdSpaReplacedNtf uint8 = 19 // An SPA went live on the port of another one, replace-id.
 )
 
+// Attributes of the set "memory". What SPAs, records of aborted ones and loads in progress hold; all 0 if there are none. Their page tables go with the slices in use.
+const (
+	AttrMemoryPad         uint16 = 1 // pad
+	AttrMemoryPages       uint16 = 2 // u64: pages of images, heaps, stacks, frame pools and what else SPAs see; a socket's frames and rings are its own
+	AttrMemoryAllocations uint16 = 3 // u64: other pieces of the kernel's memory, such as records
+	AttrMemorySockets     uint16 = 4 // u64: AF_XDP sockets
+)
+
 // Attributes of the set "info".
 const (
 	AttrInfoPad               uint16 = 1  // pad
@@ -155,6 +163,7 @@ const (
 	AttrInfoStackMax          uint16 = 13 // u32
 	AttrInfoUmemMax           uint16 = 14 // u64
 	AttrInfoRelease           uint16 = 15 // string: version of the module
+	AttrInfoMemory            uint16 = 16 // nest of memory
 )
 
 // Attributes of the set "segment".
