@@ -104,6 +104,7 @@ func testFaults(t *tap) {
 		known[name] = true
 	}
 	seen := 0
+	t.traceAborts()
 	collect := t.events()
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".spa")
@@ -134,6 +135,7 @@ func testFaultsPort(t *tap) {
 	w := newWorld(t)
 	flow, err := uls.ParseFlow(steerFlow())
 	t.need(err, "flow")
+	t.traceAborts()
 	collect := t.events()
 	names := onPort
 	if t.param == "all" {
@@ -197,11 +199,39 @@ func (t *tap) stopped(name string, e ending, provoke func(), collect func(func([
 	})
 	t.check(told != nil && told.SPA.Abort != nil && told.SPA.Abort.Text == spa.Abort.Text,
 		name+": the event tells cause and address", "%+v", told)
+	t.tracedOnce(spa)
 	t.note("%s: %s", name, spa.Abort.Text)
 	if st := t.stats(name); name != "no-tick" {
 		t.check(counter(st, "survived") == 0, name+": it did not survive the attempt", "%+v", st)
 	}
 	return true
+}
+
+const tracing = "/sys/kernel/tracing/"
+
+// traceAborts has the kernel record the tracepoint uls_abort until the group ends.
+func (t *tap) traceAborts() {
+	set := func(file, value string) error { return os.WriteFile(tracing+file, []byte(value), 0) }
+	t.need(set("trace", ""), "empty the trace")
+	t.need(set("events/uls/uls_abort/enable", "1"), "trace uls_abort")
+	t.later(func() { _ = set("events/uls/uls_abort/enable", "0") })
+}
+
+// tracedOnce checks that the trace has one event of that SPA, and that it tells
+// what the record of the abort does.
+func (t *tap) tracedOnce(spa *uls.SPA) {
+	b, err := os.ReadFile(tracing + "trace")
+	t.need(err, "read the trace")
+	var got []string
+	for _, line := range strings.Split(string(b), "\n") {
+		if _, event, ok := strings.Cut(line, " uls_abort: "); ok && strings.HasPrefix(event, fmt.Sprintf("id=%d ", spa.ID)) {
+			got = append(got, event)
+		}
+	}
+	a := spa.Abort
+	want := fmt.Sprintf("id=%d cause=%s vector=%d error=%#x address=%#x ip=%#x reason=", spa.ID, a.Cause, a.Vector,
+		uint64(a.ErrorCode), uint64(a.Address), uint64(a.IP))
+	t.check(len(got) == 1 && strings.HasPrefix(got[0], want), spa.Name+": one trace event tells the same", "%q, want %q", got, want)
 }
 
 func find(spas []uls.SPA, name string) *uls.SPA {
