@@ -118,8 +118,11 @@ func (n *Node) judge(u *sub) {
 		}
 		bound("latency (ms)", float64(have)/1e3, float64(c.LatencyUs)/1e3)
 	}
+	lossy := false
 	if c.LossPpm > 0 && w.Packets+w.Lost >= 100 {
-		bound("loss (%)", 100*float64(w.Lost)/float64(w.Packets+w.Lost), float64(c.LossPpm)/1e4)
+		have, want := 100*float64(w.Lost)/float64(w.Packets+w.Lost), float64(c.LossPpm)/1e4
+		bound("loss (%)", have, want)
+		lossy = have > want
 	}
 	if c.MinRateBps > 0 && u.reports >= len(u.recent) && w.Duration >= time.Second {
 		if have, want := float64(w.RateBps), float64(c.MinRateBps); have < want {
@@ -137,6 +140,8 @@ func (n *Node) judge(u *sub) {
 		}
 		if s := n.streams[u.stream]; s != nil && n.now-u.since > 3*time.Second && c.LatencyUs > 0 && u.predictedUs > c.LatencyUs && n.mayStartSwap(u) {
 			n.startSwap(u, s)
+		} else if s != nil && lossy {
+			n.avoidLoss(u, s)
 		}
 	case risk != "":
 		if u.state == AtRisk {
@@ -146,5 +151,8 @@ func (n *Node) judge(u *sub) {
 		}
 	default:
 		n.setSub(u, Admitted, "")
+		if s := n.streams[u.stream]; s != nil && n.now-u.since > detourCalm {
+			s.detour.tries, s.detour.moved = 0, 0
+		}
 	}
 }

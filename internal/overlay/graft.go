@@ -34,9 +34,15 @@ func (n *Node) graftOn(s *stream, m *SubReq, hops uint8, budgetUs uint32) {
 	}
 	next := m.Subscriber
 	if !m.Direct && !n.covers(m.Point) {
-		p, detour := n.nextHop(m.Point, func(h HostID) bool {
-			return slices.Contains(m.Exclude, h) || s.onPath(h)
-		})
+		avoid := func(h HostID) bool { return slices.Contains(m.Exclude, h) || s.onPath(h) }
+		p, detour := n.nextHop(m.Point, avoid)
+		sideways := slices.Contains(m.Exclude, m.Subscriber.ID) // the link from here to it is bad
+		if sideways {
+			p, detour = n.sideways(avoid), false
+			on := *m
+			on.Exclude = slices.DeleteFunc(slices.Clone(m.Exclude), func(h HostID) bool { return h == m.Subscriber.ID })
+			m = &on
+		}
 		switch {
 		case p != nil && !detour:
 			next = p.Peer
@@ -44,7 +50,9 @@ func (n *Node) graftOn(s *stream, m *SubReq, hops uint8, budgetUs uint32) {
 			// No greedy way: the link between any two hosts is always there.
 			n.counts["graft-direct"]++
 		}
-		next = n.cutShort(m, next, budgetUs)
+		if !sideways {
+			next = n.cutShort(m, next, budgetUs)
+		}
 	}
 	degrade, why := n.admit(s, next, &m.Contract)
 	if why != "" {
@@ -147,6 +155,13 @@ func (n *Node) onGraft(from Peer, m *Graft) {
 		hop.CostUs, hop.LossPpm = m.LinkUs, m.LinkPpm
 	}
 	path := append(slices.Clone(m.Path), hop)
+	if r := n.pending[m.Req]; m.Subscriber.ID == n.self.ID && r != nil && r.around {
+		delete(n.pending, m.Req)
+		if s != nil {
+			n.onDetour(s, from, path, m.Degrade)
+		}
+		return
+	}
 	if s == nil {
 		if len(n.streams) >= n.cfg.MaxForwarded {
 			n.send(m.Subscriber, &Refuse{Req: m.Req, Stream: m.Stream, Reason: fmt.Sprintf("host %s carries %d streams, and no more may be", n.self.ID, len(n.streams)), Again: true})

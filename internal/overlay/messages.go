@@ -234,6 +234,7 @@ type Graft struct {
 type Attach struct {
 	Stream  StreamID `cbor:"1,keyasint"`
 	Degrade string   `cbor:"2,keyasint,omitempty"`
+	Trial   bool     `cbor:"3,keyasint,omitempty"` // for beats only: is the link good?
 }
 
 // Detach ends an Attach.
@@ -257,6 +258,7 @@ type Beat struct {
 	Degrade string     `cbor:"6,keyasint,omitempty"` // the SPA that thins the stream out above
 	End     bool       `cbor:"7,keyasint,omitempty"`
 	Leave   bool       `cbor:"8,keyasint,omitempty"` // the sender goes: find another parent
+	Number  uint64     `cbor:"9,keyasint,omitempty"` // counts the beats to this receiver: a gap is a lost one
 }
 
 // Refuse ends a SubReq: no path can meet the contract; or with Again, there is none now.

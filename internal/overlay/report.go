@@ -41,7 +41,9 @@ func (n *Node) Status(now Time) Status {
 	for _, s := range n.sortedStreams() {
 		ss := StreamStatus{Info: s.info, Publisher: s.publisher, Path: slices.Clone(s.path), Local: n.locals(s)}
 		for _, c := range s.children {
-			ss.Children = append(ss.Children, Child{Host: c.Peer, OutUs: n.costTo(c.ID), SPA: c.spa})
+			if !c.trial {
+				ss.Children = append(ss.Children, Child{Host: c.Peer, OutUs: n.costTo(c.ID), SPA: c.spa})
+			}
 		}
 		st.Streams = append(st.Streams, ss)
 	}

@@ -31,6 +31,8 @@ type request struct {
 	zone Zone  // reqGap, reqClaim
 	sub  SubID // reqGet
 	strm StreamID
+
+	around bool // reqSub: the path is to avoid a link, see detour
 }
 
 // request sends r.msg and remembers it. It reports whether there was room.

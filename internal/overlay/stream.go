@@ -27,6 +27,9 @@ type stream struct {
 	tries  int
 	avoid  []HostID
 	req    uint64
+
+	link   linkLoss // from the parent
+	detour detour
 }
 
 type child struct {
@@ -34,6 +37,8 @@ type child struct {
 	until Time
 	spa   string // degrades this branch
 	outUs uint32 // cost of the link as the data plane was told
+	beats uint64 // sent to it
+	trial bool   // it wants beats only
 }
 
 func (n *Node) addStream(info StreamInfo) *stream {
@@ -93,6 +98,9 @@ func (n *Node) forward(s *stream) {
 	for i := range s.children {
 		c := &s.children[i]
 		c.outUs = n.costTo(c.ID)
+		if c.trial {
+			continue
+		}
 		e.Children = append(e.Children, Child{Host: c.Peer, OutUs: c.outUs, SPA: c.spa})
 	}
 	n.emit(Forward{Stream: s.info.ID, Entry: e})
@@ -117,6 +125,7 @@ func (n *Node) measureChildren(s *stream) {
 
 // drop takes our part of a stream away.
 func (n *Node) drop(s *stream) {
+	n.dropDetour(s)
 	if !s.parent.ID.IsZero() {
 		n.send(s.parent, &Detach{Stream: s.info.ID})
 	}
@@ -142,7 +151,11 @@ func (n *Node) setParent(s *stream, p Peer, degrade string) {
 	if s.parent.ID != p.ID && !s.parent.ID.IsZero() {
 		n.send(s.parent, &Detach{Stream: s.info.ID})
 	}
+	if s.parent.ID != p.ID {
+		s.link = linkLoss{}
+	}
 	s.parent, s.degraded = p, degrade
+	n.dropDetour(s)
 	s.broken, s.tries, s.heard = false, 0, n.now
 	n.peer(p)
 	n.send(p, &Attach{Stream: s.info.ID, Degrade: degrade})
@@ -166,18 +179,22 @@ func (n *Node) onAttach(from Peer, m *Attach) {
 			n.send(from, &Beat{Stream: m.Stream, Path: s.path, Info: s.info, Leave: true})
 			return
 		}
-		s.children = append(s.children, child{Peer: from})
+		s.children = append(s.children, child{Peer: from, trial: m.Trial})
 		i = len(s.children) - 1
 		n.peer(from)
 	}
 	c := &s.children[i]
 	c.until = n.now + n.cfg.LeaseTime
+	if m.Trial && !fresh {
+		return // only the lease is renewed
+	}
+	fresh = fresh || c.trial
 	if fresh || c.spa != m.Degrade || c.Addr != from.Addr {
-		c.Peer, c.spa = from, m.Degrade
+		c.Peer, c.spa, c.trial = from, m.Degrade, m.Trial
 		n.forward(s)
 	}
 	if fresh && !s.broken && len(s.path) > 0 {
-		n.beatTo(s, *c)
+		n.beatTo(s, c)
 	}
 }
 
@@ -208,19 +225,20 @@ func (n *Node) beatDue(t timer) {
 	}
 	n.place(s)
 	s.seq++
-	for _, c := range s.children {
-		n.beatTo(s, c)
+	for i := range s.children {
+		n.beatTo(s, &s.children[i])
 	}
 	n.measureChildren(s)
 	n.after(n.cfg.BeatInterval, t)
 }
 
-func (n *Node) beatTo(s *stream, c child) {
+func (n *Node) beatTo(s *stream, c *child) {
+	c.beats++
 	spa := c.spa
 	if spa == "" {
 		spa = s.degraded
 	}
-	n.send(c.Peer, &Beat{Stream: s.info.ID, Seq: s.seq, Path: s.path, Info: s.info, Todo: s.todo, Degrade: spa})
+	n.send(c.Peer, &Beat{Stream: s.info.ID, Seq: s.seq, Path: s.path, Info: s.info, Todo: s.todo, Degrade: spa, Number: c.beats})
 }
 
 // place decides which stages of the pipeline run here: those for the source at
@@ -232,7 +250,7 @@ func (n *Node) place(s *stream) {
 	}
 	var here, rest []Stage
 	busy := n.cfg.CapacityBps > 0 && n.load() > 0.8*float64(n.cfg.CapacityBps)
-	sink := len(s.children) == 0
+	sink := !slices.ContainsFunc(s.children, func(c child) bool { return !c.trial })
 	idle := !s.publisher && sink && len(n.locals(s)) == 0 // nobody to run it for
 	for _, st := range pipeline {
 		switch {
@@ -254,6 +272,9 @@ func (n *Node) onBeat(from Peer, m *Beat) {
 	s := n.streams[m.Stream]
 	if s == nil || s.publisher {
 		n.send(from, &Detach{Stream: m.Stream})
+		return
+	}
+	if from.ID == s.detour.next.ID && !n.detourBeat(s, m) {
 		return
 	}
 	if s.parent.ID != from.ID {
@@ -281,7 +302,8 @@ func (n *Node) onBeat(from Peer, m *Beat) {
 		return
 	}
 	p := n.peer(from)
-	hop := Hop{Host: n.self, CostUs: p.costUs, LossPpm: p.lossPpm, StayUs: s.stayUs}
+	s.link.took(m.Number)
+	hop := Hop{Host: n.self, CostUs: p.costUs, LossPpm: max(p.lossPpm, s.link.ppm()), StayUs: s.stayUs}
 	s.heard, s.broken = n.now, false
 	if len(m.Path) > 0 {
 		hop.SPA = m.Degrade
@@ -296,8 +318,8 @@ func (n *Node) onBeat(from Peer, m *Beat) {
 	if !same {
 		n.forward(s)
 	}
-	for _, c := range s.children {
-		n.beatTo(s, c)
+	for i := range s.children {
+		n.beatTo(s, &s.children[i])
 	}
 	n.measureChildren(s)
 	if p.samples < uint32(len(p.last)) {
@@ -326,6 +348,8 @@ func (n *Node) streamDue(t timer) {
 		n.drop(s)
 		return
 	}
+	renew := uint64(n.now/(n.cfg.LeaseTime/4)) != uint64((n.now-n.cfg.BeatTimeout/4)/(n.cfg.LeaseTime/4))
+	n.tryOn(s, renew)
 	switch {
 	case s.parent.ID.IsZero() && !s.broken && n.now-s.since > n.cfg.BeatTimeout:
 		n.lostParent(s, "no host above")
@@ -333,7 +357,7 @@ func (n *Node) streamDue(t timer) {
 		n.repair(s)
 	case n.now-s.heard > n.cfg.BeatTimeout:
 		n.lostParent(s, "the host above is silent")
-	case uint64(n.now/(n.cfg.LeaseTime/4)) != uint64((n.now-n.cfg.BeatTimeout/4)/(n.cfg.LeaseTime/4)):
+	case renew:
 		n.send(s.parent, &Attach{Stream: s.info.ID, Degrade: n.wantDegrade(s)})
 	}
 }
@@ -352,6 +376,7 @@ func (n *Node) lostParent(s *stream, why string) {
 		return
 	}
 	n.event("path-lost", s.parent, s.info.ID.String()+": "+why)
+	n.dropDetour(s)
 	s.broken, s.tries, s.since = true, 0, n.now
 	s.avoid = nil
 	if !s.parent.ID.IsZero() {
@@ -459,6 +484,10 @@ func (n *Node) onNoStream(from Peer, m *NoStream) {
 	if r := n.pending[m.Req]; m.Req != 0 && r != nil && r.what == reqSub && r.to.ID == from.ID {
 		delete(n.pending, m.Req)
 		n.subReqFailed(r, "")
+		return
+	}
+	if s != nil && s.detour.next.ID == from.ID {
+		n.dropDetour(s)
 		return
 	}
 	if s != nil && s.parent.ID == from.ID {
