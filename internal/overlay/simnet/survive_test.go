@@ -56,6 +56,9 @@ func survive(t testing.TB, seed uint64, length Time) (s *surviving, bad []string
 	for end := w.now + length; w.now < end; {
 		s.step()
 		w.RunFor(Time(r.IntN(1500)) * time.Millisecond)
+		if seed%2 == 1 {
+			s.lose()
+		}
 	}
 	w.cfg.Loss = 0
 	w.RunFor(45 * time.Second)
@@ -81,8 +84,11 @@ func (s *surviving) start(t testing.TB) {
 				}
 			}
 		case overlay.Event:
-			if e.Kind == "swapped" {
+			switch e.Kind {
+			case "swapped":
 				s.swaps++
+			case "path-detour":
+				s.events["path around loss"]++
 			}
 		}
 	}
@@ -186,6 +192,17 @@ func (s *surviving) step() {
 	}
 }
 
+// lose reports losses to those who mind: they look for other paths all the time.
+func (s *surviving) lose() {
+	for _, x := range s.wishes {
+		if x.alive() && x.c.LossPpm > 0 {
+			s.w.Do(x.host, func(n *overlay.Node, now Time) {
+				n.Measured(now, x.id, overlay.Report{Packets: 180, Lost: 20, Duration: time.Second})
+			})
+		}
+	}
+}
+
 // wish subscribes a host to a stream that it does not have yet.
 func (s *surviving) wish(h *Host) {
 	i := s.r.IntN(surviveStreams)
@@ -200,6 +217,9 @@ func (s *surviving) wish(h *Host) {
 		x.c.LatencyUs = uint32(direct/time.Microsecond) * uint32(11+s.r.IntN(6)) / 10
 	}
 	x.c.BestEffort = s.r.IntN(3) > 0
+	if x.c.BestEffort && s.r.IntN(2) == 0 {
+		x.c.LossPpm = 10_000
+	}
 	id, name := s.ids[i], ""
 	if s.r.IntN(2) == 0 {
 		id, name = overlay.StreamID{}, fmt.Sprint("s", i)
