@@ -15,9 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sandstream/internal/cli"
 	"sandstream/internal/labrun"
-	"sandstream/internal/results"
 )
 
 const (
@@ -42,106 +40,33 @@ var modes = []struct {
 	{"saturated", "800,000 frames per second", overload, overloadFrames, overloadWarm},
 }
 
-// Command is the subcommand.
-func Command() *cobra.Command {
-	var f labrun.Flags
-	cmd := &cobra.Command{
-		Use:   "jitter",
-		Short: "Variation of the forwarding delay against 0 to 128 CPU-bound processes, in the lab",
-		Long: `Measure the delay of every UDP frame through one e1000e port of an emulated
+var experiment = labrun.Experiment[*result]{
+	Name:  "jitter",
+	Short: "Variation of the forwarding delay against 0 to 128 CPU-bound processes, in the lab",
+	Long: `Measure the delay of every UDP frame through one e1000e port of an emulated
 one-CPU machine, by each contender, while CPU-bound processes run beside it. All
 times are guest virtual time: one instruction is one nanosecond.`,
-		Args: cli.NoArgs,
-	}
-	f.Add(cmd, true)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(cmd, f) }
-	return cmd
+	Title: "Forwarding-delay variation under background load",
+	Extra: map[string]any{"rates": []int{steadyRate, overload}, "stamp_resolution_ns": 1},
+	Point: point, Read: read, Show: show,
 }
+
+// Command is the subcommand.
+func Command() *cobra.Command { return experiment.Command() }
 
 // Points are the experiment's points.
-func Points(f labrun.Flags) ([]labrun.Point, error) {
-	contenders, err := labrun.Choose(f.Contenders)
-	if err != nil {
-		return nil, err
+func Points(f labrun.Flags) ([]labrun.Point, error) { return experiment.Points(f) }
+
+func point(p *labrun.Point, f labrun.Flags) {
+	p.Seed, p.WarmMS, p.Stamps = f.Seed*1000+500, 50, true
+	p.Cost = 14 + 0.06*float64(p.Hogs)
+	for _, m := range modes {
+		p.Steps = append(p.Steps, "run", strconv.FormatFloat(m.rate, 'f', -1, 64), strconv.Itoa(m.frames+m.warm))
 	}
-	var points []labrun.Point
-	for _, c := range contenders {
-		for _, hogs := range f.Levels {
-			p := labrun.Point{
-				Contender: c, Hogs: hogs, Len: f.Len, Seed: f.Seed*1000 + 500, WarmMS: 50,
-				Stamps: true, Cost: 14 + 0.06*float64(hogs),
-			}
-			for _, m := range modes {
-				p.Steps = append(p.Steps, "run", strconv.FormatFloat(m.rate, 'f', -1, 64), strconv.Itoa(m.frames+m.warm))
-			}
-			points = append(points, p)
-		}
-	}
-	return points, nil
 }
 
-func run(cmd *cobra.Command, f labrun.Flags) error {
-	if err := f.Check(); err != nil {
-		return err
-	}
-	points, err := Points(f)
-	if err != nil {
-		return err
-	}
-	run, err := results.Open(cmd, results.Meta{
-		Experiment: "jitter", Seed: f.Seed, Runs: 1, Clock: labrun.Clock,
-		Extra: map[string]any{
-			"frame_bytes": f.Len, "levels": f.Levels, "rates": []int{steadyRate, overload},
-			"stamp_resolution_ns": 1,
-			"sandbox_reservation": fmt.Sprintf("%v/%v", labrun.ReservedRuntime, labrun.ReservedPeriod),
-		},
-	})
-	if err != nil {
-		return err
-	}
-	ctx := cmd.Context()
-	env, err := labrun.Open(ctx, run)
-	if err != nil {
-		return run.Close(err)
-	}
-	if err := f.Apply(env, cmd, "jitter"); err != nil {
-		return run.Close(err)
-	}
-	boots := make([]labrun.Boot, len(points))
-	for i, p := range points {
-		boots[i] = p.Boot()
-	}
-	outcomes, cause := env.Boots(ctx, run, boots)
-	list, err := read(points, outcomes, f.Seed)
-	cause = errors.Join(cause, err)
-	report := &labrun.Report{Run: run, Title: "Forwarding-delay variation under background load"}
-	if err := show(report, list, f.Seed); err != nil {
-		return run.Close(errors.Join(cause, err))
-	}
-	return run.Close(errors.Join(cause, report.Write(cause)))
-}
-
-// read decodes the outcomes into one result for each point and mode; a point with
-// an invalid run is left out and named in the error.
-func read(points []labrun.Point, outcomes map[string]*labrun.Outcome, seed uint64) ([]*result, error) {
-	var list []*result
-	var errs []error
-	for _, p := range points {
-		o := outcomes[p.Name()]
-		if o == nil {
-			continue
-		}
-		both, err := readOne(p, o, seed)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s is not valid: %w", p.Name(), err))
-			continue
-		}
-		list = append(list, both...)
-	}
-	return list, errors.Join(errs...)
-}
-
-func readOne(p labrun.Point, o *labrun.Outcome, seed uint64) ([]*result, error) {
+// read decodes a boot into one result for each mode.
+func read(p labrun.Point, o *labrun.Outcome, seed uint64) ([]*result, error) {
 	lines, err := labrun.Lines[labrun.Line](o, "point")
 	if err != nil {
 		return nil, err

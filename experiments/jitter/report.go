@@ -5,7 +5,6 @@ package jitter
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 
 	"sandstream/internal/labrun"
@@ -79,14 +78,7 @@ func histograms(list []*result) *results.Table {
 }
 
 func levels(list []*result) []int {
-	var found []int
-	for _, r := range list {
-		if !slices.Contains(found, r.point.Hogs) {
-			found = append(found, r.point.Hogs)
-		}
-	}
-	slices.Sort(found)
-	return found
+	return labrun.LevelsOf(list, func(r *result) int { return r.point.Hogs })
 }
 
 func find(list []*result, contender, mode string, hogs int) *result {
@@ -135,12 +127,8 @@ func charts(list []*result) []*plot.Chart {
 // distributions draws which share of the frames took longer than a delay, for the
 // lowest and the highest level.
 func distributions(list []*result, all []int) []*plot.Chart {
-	ends := []int{all[0]}
-	if last := all[len(all)-1]; last != all[0] {
-		ends = append(ends, last)
-	}
 	var made []*plot.Chart
-	for _, hogs := range ends {
+	for _, hogs := range labrun.Ends(all) {
 		c := &plot.Chart{
 			Name: "delays-" + strconv.Itoa(hogs), Title: fmt.Sprintf("Share of frames slower than a delay, %d background processes, 5,000 frames per second", hogs),
 			X:      plot.Axis{Label: "forwarding delay, ns of guest virtual time", Scale: plot.Log10},

@@ -14,7 +14,7 @@ import (
 	"sandstream/internal/results"
 )
 
-func show(report *labrun.Report, list []*result) error {
+func show(report *labrun.Report, list []*result, _ uint64) error {
 	report.Text("UDP forwarding on one port of a one-CPU machine. Clock: " + labrun.Clock + ".")
 	if err := report.Table(mainTable(list)); err != nil {
 		return err
@@ -84,23 +84,11 @@ func rungTable(list []*result) *results.Table {
 	return t
 }
 
-// levels are the numbers of processes that occur, sorted.
-func levels(list []*result) []int {
-	var found []int
-	for _, r := range list {
-		if !slices.Contains(found, r.point.Hogs) {
-			found = append(found, r.point.Hogs)
-		}
-	}
-	slices.Sort(found)
-	return found
-}
-
 func charts(list []*result) []*plot.Chart {
 	if len(list) == 0 {
 		return nil
 	}
-	all := levels(list)
+	all := labrun.LevelsOf(list, func(r *result) int { return r.point.Hogs })
 	processes := labrun.LevelAxis(all)
 	saturated := &plot.Chart{
 		Name: "figure9", Title: "Bandwidth forwarded when saturated (800,000 frames/s offered)",
@@ -166,12 +154,8 @@ func add(s *plot.Series, x, y float64) {
 
 // ladders draws forwarded against offered, for the lowest and the highest level.
 func ladders(list []*result, all []int) []*plot.Chart {
-	ends := []int{all[0]}
-	if last := all[len(all)-1]; last != all[0] {
-		ends = append(ends, last)
-	}
 	var made []*plot.Chart
-	for _, hogs := range ends {
+	for _, hogs := range labrun.Ends(all) {
 		c := &plot.Chart{
 			Name: "ladder-" + strconv.Itoa(hogs), Title: "Forwarded against offered, " + strconv.Itoa(hogs) + " background processes",
 			X:      plot.Axis{Label: "offered, thousand frames per second of guest virtual time"},

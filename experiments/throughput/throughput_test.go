@@ -30,13 +30,13 @@ func outcome(saturated, peak float64) *labrun.Outcome {
 	}, "\n")}}}
 }
 
-func point(contender string, hogs int) labrun.Point {
+func at(contender string, hogs int) labrun.Point {
 	return labrun.Point{Contender: labrun.Contender{Name: contender}, Hogs: hogs}
 }
 
 func TestRead(t *testing.T) {
-	points := []labrun.Point{point("user", 0), point("user", 8)}
-	list, err := read(points, map[string]*labrun.Outcome{"user-0": outcome(20_000, 90_000)})
+	points := []labrun.Point{at("user", 0), at("user", 8)}
+	list, err := experiment.ReadAll(points, map[string]*labrun.Outcome{"user-0": outcome(20_000, 90_000)}, 1)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%d results, %v", len(list), err)
 	}
@@ -50,11 +50,11 @@ func TestRead(t *testing.T) {
 func TestReadRefusesWrongStimulus(t *testing.T) {
 	o := outcome(20_000, 90_000)
 	o.Programs[0].Output = strings.Replace(o.Programs[0].Output, `"last":`, `"last":9`, 1)
-	if _, err := read([]labrun.Point{point("user", 0)}, map[string]*labrun.Outcome{"user-0": o}); err == nil || !strings.Contains(err.Error(), "nominal") {
+	if _, err := read(at("user", 0), o, 1); err == nil || !strings.Contains(err.Error(), "nominal") {
 		t.Errorf("error is %v", err)
 	}
 	o.Programs[0].Output = `{"kind":"cost","nmi_entry":478}`
-	if _, err := read([]labrun.Point{point("user", 0)}, map[string]*labrun.Outcome{"user-0": o}); err == nil {
+	if _, err := read(at("user", 0), o, 1); err == nil {
 		t.Error("a point without a run was accepted")
 	}
 }
@@ -69,8 +69,8 @@ func verdict(list []*result) string {
 
 func TestClaimsFollowTheFigures(t *testing.T) {
 	for want, rate := range map[string]float64{"met, met, met, met": 196_100, "not met, met, met, met": 195_900} {
-		points := []labrun.Point{point("sandbox", 0), point("sandbox", 128)}
-		list, err := read(points, map[string]*labrun.Outcome{"sandbox-0": outcome(200_000, 100_000), "sandbox-128": outcome(rate, 100_000)})
+		points := []labrun.Point{at("sandbox", 0), at("sandbox", 128)}
+		list, err := experiment.ReadAll(points, map[string]*labrun.Outcome{"sandbox-0": outcome(200_000, 100_000), "sandbox-128": outcome(rate, 100_000)}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,10 @@ package labrun
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,5 +193,35 @@ func TestReportStandsAlone(t *testing.T) {
 	}
 	if err := r.Write(nil); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestLevels(t *testing.T) {
+	list := []Point{{Hogs: 8}, {Hogs: 0}, {Hogs: 128}, {Hogs: 8}}
+	levels := LevelsOf(list, func(p Point) int { return p.Hogs })
+	if !slices.Equal(levels, []int{0, 8, 128}) {
+		t.Errorf("levels %v", levels)
+	}
+	if ends := Ends(levels); !slices.Equal(ends, []int{0, 128}) {
+		t.Errorf("ends %v", ends)
+	}
+	if ends := Ends([]int{4}); !slices.Equal(ends, []int{4}) {
+		t.Errorf("one level has the ends %v", ends)
+	}
+}
+
+// A point that is not valid is named and left out; one that was not booted is left
+// out.
+func TestExperimentReadAll(t *testing.T) {
+	e := Experiment[int]{Read: func(p Point, o *Outcome, seed uint64) ([]int, error) {
+		if o.Key == "bad" {
+			return nil, errors.New("torn")
+		}
+		return []int{p.Hogs, int(seed)}, nil
+	}}
+	points := []Point{{Contender: Contender{Name: "a"}}, {Contender: Contender{Name: "a"}, Hogs: 2}, {Contender: Contender{Name: "a"}, Hogs: 4}}
+	list, err := e.ReadAll(points, map[string]*Outcome{"a-0": {Key: "bad"}, "a-4": {}}, 7)
+	if !slices.Equal(list, []int{4, 7}) || err == nil || err.Error() != "a-0 is not valid: torn" {
+		t.Errorf("%v, %v", list, err)
 	}
 }
