@@ -277,20 +277,12 @@ var (
 	surviveSeeds = flag.Uint64("survive.seeds", 40, "how many seeds it plays")
 )
 
-// surviveMore are seeds that found a mistake: 525, a partition in which one side takes a
-// stream not to exist.
-var surviveMore = []uint64{525}
-
 // A user's subscription ends by his word, by the publisher's, or by a contract that
 // no path can meet; whatever else happens, he gets the stream again.
 func TestSubscriptionsSurvive(t *testing.T) {
 	events := map[string]int{}
 	swaps, wishes := 0, 0
-	seeds := slices.Clone(surviveMore)
-	for i := range *surviveSeeds {
-		seeds = append(seeds, *surviveFrom+i)
-	}
-	for _, seed := range seeds {
+	for seed := *surviveFrom; seed < *surviveFrom+*surviveSeeds; seed++ {
 		s, bad := survive(t, seed, 60*time.Second)
 		for _, b := range bad {
 			t.Errorf("seed %d: %s", seed, b)
@@ -409,5 +401,29 @@ func TestAsksThePublisher(t *testing.T) {
 	})
 	if st := alone(); st.State != overlay.Withdrawn {
 		t.Errorf("withdrawn meanwhile: %s (%s)", st.State, st.Reason)
+	}
+}
+
+// What the directory of one side of a partition says is not believed.
+func TestWaitsForTheOtherSide(t *testing.T) {
+	w := grown(t, config(8), 20)
+	pub, h := w.hosts[3], w.hosts[10]
+	id := w.announce(t, pub, 1e5)
+	w.RunFor(time.Second)
+	for i, h := range w.hosts {
+		h.Group = i % 2
+	}
+	w.RunFor(25 * time.Second) // entries are kept for 20 s
+	sub := w.subscribe(t, h, id, overlay.Contract{})
+	w.RunFor(15 * time.Second)
+	if st := w.sub(h, sub); st.State != overlay.Resolving || st.Reason != "waiting: stream not found" {
+		t.Errorf("on the other side: %s (%s)", st.State, st.Reason)
+	}
+	for _, h := range w.hosts {
+		h.Group = 0
+	}
+	w.RunFor(20 * time.Second)
+	if st := w.sub(h, sub); st.State != overlay.Admitted {
+		t.Errorf("after healing: %s (%s)", st.State, st.Reason)
 	}
 }
