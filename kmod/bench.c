@@ -137,6 +137,7 @@ static int reply(struct genl_info *info, u32 id, struct bench *b)
 	struct summary ns = summarise(b->ns, b->count);
 	struct sk_buff *skb;
 	void *head;
+	int err = 0;
 
 	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
 	if (!skb)
@@ -153,12 +154,9 @@ static int reply(struct genl_info *info, u32 id, struct bench *b)
 	    put_u64(skb, ULS_A_BENCH_NS_MEDIAN, ns.median) ||
 	    put_u64(skb, ULS_A_BENCH_NS_MAX, ns.max) ||
 	    put_u64(skb, ULS_A_BENCH_NS_TOTAL, ns.total) ||
-	    nla_put_u32(skb, ULS_A_BENCH_TSC_KHZ, tsc_khz)) {
-		nlmsg_free(skb);
-		return -EMSGSIZE;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	    nla_put_u32(skb, ULS_A_BENCH_TSC_KHZ, tsc_khz))
+		err = -EMSGSIZE;
+	return uls_nl_answer(info, skb, head, err);
 }
 
 static struct uls_spa *get_spa(struct genl_info *info)

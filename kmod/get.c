@@ -165,12 +165,7 @@ int uls_nl_spa_get_doit(struct sk_buff *req, struct genl_info *info)
 	if (!err)
 		err = put_params(skb, &spa->config);
 	mutex_unlock(&uls_spa_lock);
-	if (err) {
-		nlmsg_free(skb);
-		return err;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	return uls_nl_answer(info, skb, head, err);
 }
 
 /*
@@ -301,12 +296,7 @@ int uls_nl_stats_get_doit(struct sk_buff *req, struct genl_info *info)
 	spa = uls_nl_spa(info, ULS_A_STATS_ID);
 	err = IS_ERR(spa) ? PTR_ERR(spa) : put_stats(skb, spa);
 	mutex_unlock(&uls_spa_lock);
-	if (err) {
-		nlmsg_free(skb);
-		return err;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	return uls_nl_answer(info, skb, head, err);
 }
 
 int uls_nl_stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
@@ -352,10 +342,5 @@ int uls_nl_log_get_doit(struct sk_buff *req, struct genl_info *info)
 	err = put_log(skb, info, buffer);
 	mutex_unlock(&uls_spa_lock);
 	kvfree(buffer);
-	if (err) {
-		nlmsg_free(skb);
-		return err;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	return uls_nl_answer(info, skb, head, err);
 }

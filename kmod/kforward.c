@@ -449,19 +449,12 @@ static int reply(struct genl_info *info, const struct kforward *kf,
 {
 	struct sk_buff *skb;
 	void *head;
-	int err;
 
 	skb = uls_nl_reply(info, 1024 + kf->nr_flows *
 			   nla_total_size(sizeof(kf->flow[0])), &head);
 	if (!skb)
 		return -ENOMEM;
-	err = put(skb, kf);
-	if (err) {
-		nlmsg_free(skb);
-		return err;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	return uls_nl_answer(info, skb, head, put(skb, kf));
 }
 
 static int start(struct genl_info *info)

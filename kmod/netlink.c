@@ -90,6 +90,26 @@ struct sk_buff *uls_nl_reply(struct genl_info *info, size_t size, void **head)
 	return NULL;
 }
 
+/**
+ * uls_nl_answer() - send what uls_nl_reply() began
+ * @info: the request
+ * @skb: the message, which is gone afterwards
+ * @head: as set by uls_nl_reply()
+ * @err: of putting attributes into it; unless 0 nothing is sent
+ *
+ * Return: 0, @err, or the error of sending.
+ */
+int uls_nl_answer(struct genl_info *info, struct sk_buff *skb, void *head,
+		  int err)
+{
+	if (err) {
+		nlmsg_free(skb);
+		return err;
+	}
+	genlmsg_end(skb, head);
+	return genlmsg_reply(skb, info);
+}
+
 static int reply_id(struct genl_info *info, u32 id)
 {
 	struct sk_buff *skb;
@@ -98,12 +118,8 @@ static int reply_id(struct genl_info *info, u32 id)
 	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
 	if (!skb)
 		return -ENOMEM;
-	if (nla_put_u32(skb, ULS_A_SPA_ID, id)) {
-		nlmsg_free(skb);
-		return -EMSGSIZE;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	return uls_nl_answer(info, skb, head,
+			     nla_put_u32(skb, ULS_A_SPA_ID, id));
 }
 
 static int put_memory(struct sk_buff *skb)
@@ -161,35 +177,25 @@ int uls_nl_info_doit(struct sk_buff *req, struct genl_info *info)
 {
 	struct sk_buff *skb;
 	void *head;
-	int err;
 
 	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
 	if (!skb)
 		return -ENOMEM;
-	err = put_info(skb);
-	if (err) {
-		nlmsg_free(skb);
-		return err;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	return uls_nl_answer(info, skb, head, put_info(skb));
 }
 
 static int reply_begun(struct genl_info *info, const struct uls_spa *spa)
 {
 	struct sk_buff *skb;
 	void *head;
+	int err;
 
 	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
 	if (!skb)
 		return -ENOMEM;
-	if (nla_put_u32(skb, ULS_A_SPA_ID, spa->id) ||
-	    nla_put_u64_64bit(skb, ULS_A_SPA_BASE, spa->base, ULS_A_SPA_PAD)) {
-		nlmsg_free(skb);
-		return -EMSGSIZE;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	err = nla_put_u32(skb, ULS_A_SPA_ID, spa->id) ?:
+	      nla_put_u64_64bit(skb, ULS_A_SPA_BASE, spa->base, ULS_A_SPA_PAD);
+	return uls_nl_answer(info, skb, head, err);
 }
 
 int uls_nl_spa_begin_doit(struct sk_buff *req, struct genl_info *info)
@@ -403,18 +409,15 @@ static int reply_control(struct genl_info *info, u32 id, s64 result)
 {
 	struct sk_buff *skb;
 	void *head;
+	int err;
 
 	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
 	if (!skb)
 		return -ENOMEM;
-	if (nla_put_u32(skb, ULS_A_SPA_ID, id) ||
-	    nla_put_s32(skb, ULS_A_SPA_RESULT,
-			clamp_t(s64, result, S32_MIN, S32_MAX))) {
-		nlmsg_free(skb);
-		return -EMSGSIZE;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	err = nla_put_u32(skb, ULS_A_SPA_ID, id) ?:
+	      nla_put_s32(skb, ULS_A_SPA_RESULT,
+			  clamp_t(s64, result, S32_MIN, S32_MAX));
+	return uls_nl_answer(info, skb, head, err);
 }
 
 int uls_nl_spa_control_doit(struct sk_buff *req, struct genl_info *info)
