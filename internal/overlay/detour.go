@@ -103,7 +103,7 @@ func (n *Node) avoidLoss(u *sub, s *stream) {
 		n.now-u.since < detourAfter+Time(len(s.path)-1-i)*time.Second {
 		return
 	}
-	if i == len(s.path)-1 && (s.path[i].LossPpm < detourOwn || n.badLine()) {
+	if i == len(s.path)-1 && (s.path[i].LossPpm < detourOwn || n.badLine(s)) {
 		return
 	}
 	m := &SubReq{Stream: s.info.ID, Subscriber: n.self, Contract: u.contract}
@@ -142,19 +142,19 @@ func (n *Node) avoidLoss(u *sub, s *stream) {
 	}
 }
 
-// badLine says whether most links of this host lose: then its own line does, and another
-// path loses as much.
-func (n *Node) badLine() bool {
-	known, bad := 0, 0
-	for _, p := range n.peers {
-		if p.probes >= 8 {
-			known++
-			if p.lossPpm > 0 {
-				bad++
-			}
+// badLine says whether the other links of this host, by their last few probes, lose half
+// as much as the one to its parent: then its own line does, and another path is no better.
+func (n *Node) badLine(s *stream) bool {
+	const last = 4
+	sent, lost := 0, 0
+	for id, p := range n.peers {
+		if id != s.parent.ID {
+			k := min(int(p.probes), last)
+			sent += k
+			lost += bits.OnesCount64(p.outcomes & (1<<k - 1))
 		}
 	}
-	return known > 2 && 2*bad > known
+	return uint64(lost)*2_000_000 >= uint64(s.path[len(s.path)-1].LossPpm)*uint64(max(sent, 16))
 }
 
 // onDetour tries a path that was asked for to avoid a link.
@@ -171,9 +171,12 @@ func (n *Node) onDetour(s *stream, from Peer, path []Hop, degrade string) {
 // around says whether a path to us avoids the link that it is to avoid, loses less than
 // half as much, and keeps what the contracts here have.
 func (n *Node) around(s *stream, path []Hop) bool {
-	if !s.detour.on(s.path) || s.detour.on(path) {
+	i := s.detour.on(s.path)
+	if i == 0 || s.detour.on(path) > 0 {
 		return false // or it has been left, or lost, meanwhile
 	}
+	// A link was picked in a bad moment: it counts as it is now.
+	s.detour.loss = min(s.detour.loss, s.path[i].LossPpm)
 	us, ppm := predict(path)
 	have, _ := predict(s.path)
 	return ppm <= s.detour.loss/2 && !slices.ContainsFunc(n.subs, func(u *sub) bool {
@@ -182,14 +185,14 @@ func (n *Node) around(s *stream, path []Hop) bool {
 	})
 }
 
-// on says whether a path leads over the link to be avoided.
-func (d *detour) on(path []Hop) bool {
+// on is the place in a path of the link to be avoided, 0 if the path avoids it.
+func (d *detour) on(path []Hop) int {
 	for i := 1; i < len(path); i++ {
 		if path[i-1].Host.ID == d.link[0] && path[i].Host.ID == d.link[1] {
-			return true
+			return i
 		}
 	}
-	return false
+	return 0
 }
 
 // detourBeat takes a beat of the host that is tried as parent, and says whether it is
