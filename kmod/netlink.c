@@ -5,7 +5,6 @@
 #include <linux/capability.h>
 #include <linux/cpumask.h>
 #include <linux/module.h>
-#include <linux/slab.h>
 #include <net/genetlink.h>
 #include <uapi/linux/uls_netlink.h>
 
@@ -204,7 +203,7 @@ int uls_nl_spa_begin_doit(struct sk_buff *req, struct genl_info *info)
 	struct uls_spa *spa;
 	int err;
 
-	config = kvzalloc(sizeof(*config), GFP_KERNEL);
+	config = uls_alloc(1, sizeof(*config));
 	if (!config)
 		return -ENOMEM;
 	err = uls_load_config(info, config);
@@ -224,7 +223,7 @@ int uls_nl_spa_begin_doit(struct sk_buff *req, struct genl_info *info)
 	}
 	mutex_unlock(&uls_spa_lock);
 out:
-	kvfree(config);
+	uls_free(config);
 	return err;
 }
 
