@@ -42,6 +42,10 @@ type params struct {
 	breaks []simnet.Time
 }
 
+// wholeWithin is how long after churn something may still be wrong: a host probes one
+// neighbour a second, so that the last wrong entry of a table is found after two rounds.
+const wholeWithin = 2 * time.Minute
+
 // Command is 'experiments churn'.
 func Command() *cobra.Command {
 	var f sim.Flags
@@ -170,10 +174,14 @@ type outcome struct {
 	joins           int
 	leaves, crashes int
 
-	crashGaps, handGaps, shared []float64 // seconds
-	bound                       float64
-	overlaps                    uint64
-	duplicates                  []string
+	crashGaps, handGaps []float64 // seconds
+	bound               float64
+	// Ids with two owners, under churn and then in the partition: how often, and for how
+	// many seconds.
+	churnOverlaps, overlaps uint64
+	churnShared, shared     []float64
+	whole                   float64  // seconds after churn until nothing was wrong any more
+	duplicates              []string // two owners of one (id, epoch)
 
 	subs, lost int
 	breaks     []float64
@@ -211,7 +219,13 @@ func (p *params) run(cmd *cobra.Command, r *results.Run, seed uint64) (*outcome,
 		return nil, err
 	}
 	o.busy = perHost(before, e.count(), p.duration, m)
-	e.w.RunFor(p.settle)
+	end := e.w.Now()
+	if e.w.Until(wholeWithin, 5*time.Second, func() bool { return len(e.w.Problems()) == 0 }) {
+		o.whole = (e.w.Now() - end).Seconds()
+	} else {
+		o.whole, o.problems = math.Inf(1), e.w.Problems()
+	}
+	e.w.RunFor(max(0, p.settle-(e.w.Now()-end)))
 	o.joins, o.leaves, o.crashes = e.joins, e.leaves, e.crashes
 	extra := 0.0
 	for _, class := range []string{"membership", "routing"} {
@@ -227,7 +241,7 @@ func (p *params) run(cmd *cobra.Command, r *results.Run, seed uint64) (*outcome,
 		o.handGaps = append(o.handGaps, g.For.Seconds())
 	}
 	o.settleSubs(e)
-	o.problems = e.w.Problems()
+	o.churnShared, o.churnOverlaps = seconds(e.w.Own.Shared), e.w.Own.Overlaps
 
 	if p.cut > 0 {
 		for i, h := range e.w.Hosts() {
@@ -244,10 +258,8 @@ func (p *params) run(cmd *cobra.Command, r *results.Run, seed uint64) (*outcome,
 			o.heal = math.Inf(1)
 		}
 	}
-	for _, d := range e.w.Own.Shared {
-		o.shared = append(o.shared, d.Seconds())
-	}
-	o.overlaps, o.duplicates = e.w.Own.Overlaps, e.w.Own.Duplicates
+	o.shared = seconds(e.w.Own.Shared[len(o.churnShared):])
+	o.overlaps, o.duplicates = e.w.Own.Overlaps-o.churnOverlaps, e.w.Own.Duplicates
 	o.virtual, o.events = e.w.Now(), e.w.Events
 	// Not in the tables: the same seed gives the same bytes there.
 	fmt.Fprintf(cmd.ErrOrStderr(), "churn: %d hosts took %.1f KB each and %v\n", m, float64(o.memory)/1024/float64(m), time.Since(start).Round(time.Second))
@@ -255,6 +267,14 @@ func (p *params) run(cmd *cobra.Command, r *results.Run, seed uint64) (*outcome,
 		return o, fmt.Errorf("two owners of one (id, epoch): %s", o.duplicates[0])
 	}
 	return o, nil
+}
+
+func seconds(ts []simnet.Time) []float64 {
+	v := make([]float64, len(ts))
+	for i, t := range ts {
+		v[i] = t.Seconds()
+	}
+	return v
 }
 
 func (e *world) count() map[string]uint64 {

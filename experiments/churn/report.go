@@ -27,7 +27,8 @@ func report(r *results.Run, rows []*outcome) error {
 		Title: "Ids while hosts come and go: seconds without owner after a crash and in a hand-over, seconds with two",
 		Columns: []string{
 			"hosts", "joins", "leaves", "crashes", "ids left by crashes", "P50", "P99", "max", "bound", "within",
-			"hand-over P50", "max", "two owners: times", "max s", "one (id, epoch) twice", "healed after s",
+			"hand-over P50", "max", "two owners: times", "max s", "whole after s",
+			"partition, two owners: times", "max s", "healed after s", "one (id, epoch) twice",
 		},
 	}
 	msgs := &results.Table{
@@ -64,8 +65,8 @@ func report(r *results.Run, rows []*outcome) error {
 		own.Rows = append(own.Rows, []any{
 			m, fmt.Sprint(o.joins), fmt.Sprint(o.leaves), fmt.Sprint(o.crashes), fmt.Sprint(len(o.crashGaps)),
 			q(o.crashGaps, .5), q(o.crashGaps, .99), q(o.crashGaps, 1), fmt.Sprintf("%.2f", o.bound), share,
-			q(o.handGaps, .5), q(o.handGaps, 1), fmt.Sprint(o.overlaps), q(o.shared, 1),
-			fmt.Sprint(len(o.duplicates)), fmt.Sprintf("%.0f", o.heal),
+			q(o.handGaps, .5), q(o.handGaps, 1), fmt.Sprint(o.churnOverlaps), q(o.churnShared, 1), fmt.Sprintf("%.0f", o.whole),
+			fmt.Sprint(o.overlaps), q(o.shared, 1), fmt.Sprintf("%.0f", o.heal), fmt.Sprint(len(o.duplicates)),
 		})
 		f := func(v float64) string { return fmt.Sprintf("%.3f", v) }
 		msgs.Rows = append(msgs.Rows, []any{
