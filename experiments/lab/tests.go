@@ -77,8 +77,8 @@ var vmTests = []vmTest{
 		programs: [][]string{{"/tests/xdp/xdptest", "selftest", "eth0", "eth1", "-l", "20"}}, limit: 10 * time.Minute,
 	},
 	{
-		name: "xdp-debug", variant: "debug", cpus: 2, ports: 2, memory: 1024, needs: []string{"patch:e1000e", "/tests/xdp/xdptest"},
-		programs: [][]string{{"/tests/xdp/xdptest", "selftest", "eth0", "eth1", "-l", "5"}}, limit: 20 * time.Minute,
+		name: "xdp-debug", variant: "debug", exact: true, cpus: 2, ports: 2, memory: 1024, needs: []string{"patch:e1000e", "/tests/xdp/xdptest"},
+		programs: [][]string{{"/tests/xdp/xdptest", "selftest", "eth0", "eth1", "-l", "5"}}, limit: 30 * time.Minute,
 	},
 	// The module, through raw netlink. Exact, as all that has budgets in it: an SPA's
 	// deadline is in guest time, and on a busy host guest time would run away from it.

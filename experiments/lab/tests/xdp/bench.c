@@ -36,6 +36,13 @@ bool bench_echo(struct bench *b, const char *name, unsigned int count, struct xs
 	};
 
 	traffic_run(&b->at_peer, &b->at_peer, &t);
+	if (x && !traffic_good(&t))
+		say("%s: link %d, received %lld, sent %lld; socket: %llu received, %llu sent, %llu completed, %u frames free; fill ring %u of %u taken, wakeups wanted: %d for receiving, %d for sending",
+		    b->dut, if_link(b->dut), if_counter(b->dut, "rx_packets"),
+		    if_counter(b->dut, "tx_packets"), (unsigned long long)x->n_rx,
+		    (unsigned long long)x->n_tx, (unsigned long long)x->n_comp, x->pool_n,
+		    *x->fill.consumer, *x->fill.producer, xsk_wants_rx_kick(x),
+		    xsk_wants_tx_kick(x));
 	return check(traffic_good(&t), name,
 		     "%u sent, %u back, %u damaged, %u twice, %u out of order",
 		     t.sent, t.back, t.damaged, t.twice, t.disorder);

@@ -45,6 +45,20 @@ void port_drain(struct port *p)
 		;
 }
 
+/* Throw away also what is still on its way: its sender may have been told long ago
+ * that it is sent, and a slow machine receives it later. One that never stops has
+ * another sender, and is the caller's to tell apart.
+ */
+static void port_settle(struct port *p)
+{
+	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
+	uint64_t end = now_ms() + 1000;
+
+	do
+		port_drain(p);
+	while (now_ms() < end && poll(&pfd, 1, 30) > 0);
+}
+
 void port_close(struct port *p)
 {
 	close(p->fd);
@@ -123,7 +137,7 @@ void traffic_run(struct port *from, struct port *to, struct traffic *t)
 	t->sent = t->back = t->damaged = t->twice = t->disorder = 0;
 
 	/* what earlier tests have left over */
-	port_drain(to);
+	port_settle(to);
 
 	while (t->back < t->count) {
 		bool busy = false;

@@ -525,6 +525,15 @@ long mem_used_kib(void)
 	       meminfo(buf, "SReclaimable:") - pcp_kib();
 }
 
+long mem_total_kib(void)
+{
+	char buf[8192];
+
+	if (!read_file("/proc/meminfo", buf, sizeof(buf)))
+		die("read /proc/meminfo");
+	return meminfo(buf, "MemTotal:");
+}
+
 long dma_debug_used(void)
 {
 	char all[32], left[32];

@@ -74,6 +74,8 @@ void ns_return(int old);
 
 /* Memory in use that cannot be reclaimed, KiB. */
 long mem_used_kib(void);
+/* Memory of the machine, KiB. */
+long mem_total_kib(void);
 /* Entries in use of the DMA debugging code, -1 if the kernel has none. */
 long dma_debug_used(void);
 /* Bytes read from a file, without the final newline; NULL if unreadable. */
