@@ -20,6 +20,11 @@ if [ ! -f "$gen" ]; then
 	exit 2
 fi
 
+if ! python3 -c 'import yaml, jsonschema'; then
+	echo "generate.sh: install Debian's python3-yaml and python3-jsonschema ('make deps' does)" >&2
+	exit 3
+fi
+
 # The generator names the spec by its path below a directory that holds a file
 # MAINTAINERS, and searches upwards for that without end; it takes the schema
 # from beside the spec's folder.  So give it a tree that looks right.

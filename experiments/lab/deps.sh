@@ -16,12 +16,12 @@ linux-source-6.12
 qemu-system-x86
 busybox-static
 clang lld llvm
-python3-yaml
+python3-yaml python3-jsonschema
 sparse python3-ply python3-git
 ca-certificates git
 '
 # kernel and module: first line; its source; the lab's machine; the guest's shell;
-# XDP programs and SPAs: clang; netlink code generator: yaml; make check-kernel:
+# XDP programs and SPAs: clang; netlink code generator: yaml, jsonschema; make check-kernel:
 # sparse, ply, git.
 
 say() { echo "deps: $*" >&2; }
