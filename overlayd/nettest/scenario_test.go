@@ -35,20 +35,7 @@ const lossShare = .03
 
 // TestSixteenHosts is the scenario of the package comment.
 func TestSixteenHosts(t *testing.T) {
-	switch {
-	case testing.Short():
-		t.Skip("takes minutes: run without -short")
-	case raceDetector:
-		t.Skip("measures times, which the race detector changes: run 'make test-overlay'")
-	}
-	l := newLab(t, hosts, seed, 5*time.Minute)
-	m, err := netem.TransitStub(netem.Small, hosts, median, seed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Net.SetLinks(m); err != nil {
-		t.Fatal(err)
-	}
+	l, m := transitStub(t, hosts)
 	if !t.Run("join", l.join) {
 		return
 	}
@@ -68,6 +55,26 @@ func TestSixteenHosts(t *testing.T) {
 		t.Run("narrow", l.narrow)
 	}
 	l.close(t)
+}
+
+// transitStub opens a lab of so many hosts on a transit-stub network.
+func transitStub(t *testing.T, hosts int) (*lab, netem.Matrix) {
+	t.Helper()
+	switch {
+	case testing.Short():
+		t.Skip("takes minutes: run without -short")
+	case raceDetector:
+		t.Skip("measures times, which the race detector changes: run 'make test-overlay'")
+	}
+	l := newLab(t, hosts, seed, 5*time.Minute)
+	m, err := netem.TransitStub(netem.Small, hosts, median, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Net.SetLinks(m); err != nil {
+		t.Fatal(err)
+	}
+	return l, m
 }
 
 // close notes what is true of a whole run.

@@ -26,20 +26,7 @@ const (
 // latency, once with ids fixed and once with leave to exchange them (paper, Figure 5), and
 // compares how many contracts are met.
 func TestExchangeOfIDs(t *testing.T) {
-	switch {
-	case testing.Short():
-		t.Skip("takes minutes: run without -short")
-	case raceDetector:
-		t.Skip("measures times, which the race detector changes: run 'make test-overlay'")
-	}
-	l := newLab(t, swapHosts, seed, 5*time.Minute)
-	m, err := netem.TransitStub(netem.Small, swapHosts, median, seed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Net.SetLinks(m); err != nil {
-		t.Fatal(err)
-	}
+	l, m := transitStub(t, swapHosts)
 	if !t.Run("join", l.join) {
 		return
 	}
