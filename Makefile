@@ -112,7 +112,7 @@ churn: deps ## the live protocol under churn and a partition, 1,000 to 65,536 si
 	@go build -trimpath -o $(BIN)/experiments ./experiments
 	@$(BIN)/experiments churn
 
-fanout: deps ## the data path beside gossipsub and nats-server (a module of its own, tested first): 20 min
+fanout: deps ## the data path beside gossipsub and nats-server (a module of its own, tested first): 15 min
 	@cd experiments/fanout && go vet ./... && go test ./... && go build -trimpath -o ../../$(BIN)/fanout .
 	@$(BIN)/fanout
 
