@@ -108,7 +108,7 @@ overlay: deps ## the overlay's figures at 65,536 hosts, in simulation: 15 min
 	@$(BIN)/experiments penalty --placement hosts-are-nodes
 	@$(BIN)/experiments adaptive
 
-churn: deps ## the live protocol under churn and a partition, 1,000 to 65,536 simulated hosts: 35 min
+churn: deps ## the live protocol under churn and a partition, 1,000 to 65,536 simulated hosts: 30 min
 	@go build -trimpath -o $(BIN)/experiments ./experiments
 	@$(BIN)/experiments churn
 
