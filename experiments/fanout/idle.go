@@ -6,17 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
 
 	"sandstream/internal/daemon"
+	"sandstream/internal/footprint"
 	"sandstream/internal/transport"
 )
 
@@ -48,9 +46,7 @@ func idle(name string, o options) (reading, error) {
 		return reading{}, err
 	}
 	defer c.close()
-	// What a process needs once is not a host's: the runtime's records of goroutines
-	// that have ended, of which connecting makes many, and two hosts' worth of all else.
-	populate(20_000)
+	footprint.Warm()
 	for range 2 {
 		if err := c.add(); err != nil {
 			return reading{}, err
@@ -60,7 +56,7 @@ func idle(name string, o options) (reading, error) {
 		return reading{}, err
 	}
 	time.Sleep(settleIdle)
-	heap0, stack0, gor0 := state()
+	before := footprint.Read()
 	for range o.Hosts {
 		if err := c.add(); err != nil {
 			return reading{}, err
@@ -81,36 +77,8 @@ func idle(name string, o options) (reading, error) {
 		}
 	}
 	time.Sleep(settleIdle)
-	heap, stack, gor := state()
-	n := float64(o.Hosts)
-	return reading{Heap: (heap - heap0) / n, Stack: (stack - stack0) / n, Gor: (gor - gor0) / n}, nil
-}
-
-// populate has n goroutines at once, once: the runtime keeps a record of each for
-// the next one.
-func populate(n int) {
-	var wg sync.WaitGroup
-	all := make(chan struct{})
-	for range n {
-		wg.Go(func() { <-all })
-	}
-	close(all)
-	wg.Wait()
-}
-
-// state is the least of a few readings, each right after a collection: what is thrown
-// away in between, which grows with the number of hosts, is no state.
-func state() (heap, stack, goroutines float64) {
-	debug.FreeOSMemory()
-	heap, stack = math.Inf(1), math.Inf(1)
-	for range 8 { // empties the pools, and what finalizers keep
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		heap, stack = min(heap, float64(m.HeapAlloc)), min(stack, float64(m.StackInuse))
-		time.Sleep(20 * time.Millisecond)
-	}
-	return heap, stack, float64(runtime.NumGoroutine())
+	each := footprint.Read().Each(before, o.Hosts)
+	return reading{Heap: each.Heap, Stack: each.Stacks, Gor: each.Goroutines}, nil
 }
 
 type transportCrowd struct {

@@ -20,11 +20,7 @@ import (
 	"sandstream/overlayapi/overlayv1"
 )
 
-const (
-	reportEvery = 500 * time.Millisecond
-	inboxSize   = 512
-	leaveWithin = 10 * time.Second
-)
+const leaveWithin = 10 * time.Second
 
 // Daemon is one host of the overlay.
 type Daemon struct {
@@ -34,9 +30,8 @@ type Daemon struct {
 	tr    *transport.Transport
 	node  *overlay.Node // the loop's
 	spas  *spas
-	inbox chan func()
-	stop  chan struct{} // closed when the loop is to end
-	ended chan struct{} // closed when it has
+	loop  *loop
+	stop  chan struct{} // closed when the host is to end
 	wg    sync.WaitGroup
 
 	joined  chan struct{} // closed when the host owns ids
@@ -49,11 +44,12 @@ type Daemon struct {
 	sendFails atomic.Uint64
 
 	// The loop's.
-	subs   map[overlay.SubID]*subscription
-	partOf map[overlay.SubID]overlay.SubID // subscriptions to parts of a split stream
-	pubs   map[overlay.StreamID]*publication
-	flows  map[overlay.StreamID]*flow
-	ticks  ticks
+	subs     map[overlay.SubID]*subscription
+	partOf   map[overlay.SubID]overlay.SubID // subscriptions to parts of a split stream
+	pubs     map[overlay.StreamID]*publication
+	flows    map[overlay.StreamID]*flow
+	ticks    ticks
+	reportAt overlay.Time // when what was delivered is measured next
 
 	watchMu  sync.Mutex
 	watchers map[chan *overlayv1.WatchResponse]struct{}
@@ -84,12 +80,12 @@ func New(ctx context.Context, cfg Config) (*Daemon, error) {
 	}
 	d := &Daemon{
 		cfg: cfg, log: cfg.Log.With("host", self.ID.String()), start: time.Now(), tr: tr,
-		node:  overlay.New(proto, self, rand.Uint64()),
-		inbox: make(chan func(), inboxSize), stop: make(chan struct{}), ended: make(chan struct{}),
-		joined: make(chan struct{}), left: make(chan struct{}), failed: make(chan error, 1),
+		node: overlay.New(proto, self, rand.Uint64()),
+		stop: make(chan struct{}), joined: make(chan struct{}), left: make(chan struct{}), failed: make(chan error, 1),
 		subs: map[overlay.SubID]*subscription{}, partOf: map[overlay.SubID]overlay.SubID{}, pubs: map[overlay.StreamID]*publication{},
 		flows: map[overlay.StreamID]*flow{}, watchers: map[chan *overlayv1.WatchResponse]struct{}{},
 	}
+	d.loop = newLoop(d.turn, d.endAll)
 	d.spas = newSPAs(d.log)
 	if err := d.servers.open(d); err != nil {
 		d.spas.close()
@@ -103,10 +99,9 @@ func New(ctx context.Context, cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d.log.Info("started", "address", self.Addr, "data", tr.DataAddr(), "socket", cfg.Socket, "engine", d.spas.name, "why", d.spas.why)
-	d.wg.Go(d.loop)
 	d.servers.serve(d)
 	if cfg.Create {
-		d.post(func() { d.node.Create(d.now()) })
+		d.loop.post(func() { d.node.Create(d.now()) })
 	} else {
 		d.wg.Go(func() { d.findSeeds(cfg.Join) })
 	}
@@ -160,12 +155,12 @@ func (d *Daemon) Self() overlay.Peer { return d.node.Self() }
 func (d *Daemon) Leave(ctx context.Context) error {
 	if !d.leaving.Swap(true) {
 		d.log.Info("leaving")
-		d.post(func() { d.node.Leave(d.now()) })
+		d.loop.post(func() { d.node.Leave(d.now()) })
 	}
 	select {
 	case <-d.left:
 		return nil
-	case <-d.ended:
+	case <-d.loop.ended:
 		return nil
 	case <-time.After(leaveWithin):
 		return fmt.Errorf("leave: the ids were not taken over within %v; the others take them as after a crash", leaveWithin)
@@ -184,74 +179,14 @@ func (d *Daemon) Close() {
 	}
 	close(d.stop)
 	d.servers.close()
-	<-d.ended
+	d.loop.stop()
+	<-d.loop.ended
 	d.tr.Close()
 	d.wg.Wait()
 	d.spas.close()
 }
 
 func (d *Daemon) now() overlay.Time { return time.Since(d.start) }
-
-// post gives f to the loop; it waits for room.
-func (d *Daemon) post(f func()) bool {
-	select {
-	case d.inbox <- f:
-		return true
-	case <-d.stop:
-		return false
-	}
-}
-
-var errStopping = errors.New("the daemon is stopping")
-
-// do runs f in the loop and waits for it.
-func (d *Daemon) do(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	select {
-	case d.inbox <- func() { f(); close(done) }:
-	case <-d.stop:
-		return errStopping
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case <-done:
-		return nil
-	case <-d.ended:
-		return errStopping
-	}
-}
-
-// loop owns the node.
-func (d *Daemon) loop() {
-	defer close(d.ended)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	report := time.NewTicker(reportEvery)
-	defer report.Stop()
-	for {
-		select {
-		case f := <-d.inbox:
-			f()
-			// What has come meanwhile is taken before the clock is asked again.
-			for n := len(d.inbox); n > 0; n-- {
-				(<-d.inbox)()
-			}
-		case <-timer.C:
-		case <-report.C:
-			d.measure()
-		case <-d.stop:
-			d.endAll()
-			return
-		}
-		now := d.now()
-		if d.node.Deadline() <= now {
-			d.node.Tick(now)
-		}
-		d.carryOut()
-		timer.Reset(max(0, min(d.node.Deadline()-d.now(), d.tick(), time.Hour)))
-	}
-}
 
 // handler takes what the transport hears.
 type handler struct{ d *Daemon }
@@ -265,9 +200,7 @@ func (h handler) Control(from overlay.Peer, b []byte) {
 		d.malformed.Add(1)
 		return
 	}
-	select {
-	case d.inbox <- func() { d.node.Handle(d.now(), from, m) }:
-	default:
+	if !d.loop.offer(func() { d.node.Handle(d.now(), from, m) }) {
 		d.dropped.Add(1)
 	}
 }
@@ -312,7 +245,7 @@ func (d *Daemon) findSeeds(addrs []string) {
 		}
 		if len(found) > 0 {
 			d.log.Info("joining", "through", found[0].String())
-			d.post(func() { d.node.Join(d.now(), found) })
+			d.loop.post(func() { d.node.Join(d.now(), found) })
 			return
 		}
 		select {

@@ -9,11 +9,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +21,7 @@ import (
 	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 
+	"sandstream/internal/footprint"
 	"sandstream/internal/transport"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
@@ -431,37 +430,15 @@ func TestIdleHosts(t *testing.T) {
 		t.Skip("starts 26 hosts, and says nothing about a program with the race detector in it")
 	}
 	const n = 24
-	// The least of a few readings, each right after a collection: what 24 hosts throw away
-	// in between is no state.
-	measure := func() (heap, stacks uint64, goroutines int) {
-		heap, stacks = math.MaxUint64, math.MaxUint64
-		for range 8 {
-			runtime.GC()
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			heap, stacks = min(heap, m.HeapAlloc), min(stacks, m.StackInuse)
-			time.Sleep(20 * time.Millisecond)
-		}
-		return heap, stacks, runtime.NumGoroutine()
-	}
-	// What a process needs once is not a host's: the runtime's records of goroutines that
-	// have ended, of which joining makes many, and what the first hosts load.
-	var wg sync.WaitGroup
-	all := make(chan struct{})
-	for range 20_000 {
-		wg.Go(func() { <-all })
-	}
-	close(all)
-	wg.Wait()
+	footprint.Warm()
 	overlayOf(t, 2)
 	time.Sleep(4 * time.Second) // QUIC connections close
-	heap0, stacks0, go0 := measure()
+	before := footprint.Read()
 	overlayOf(t, n)
 	time.Sleep(6 * time.Second)
-	heap1, stacks1, go1 := measure()
-	heap, stacks, gor := (int64(heap1)-int64(heap0))/n, (int64(stacks1)-int64(stacks0))/n, float64(go1-go0)/n
-	t.Logf("an idle host: %d bytes of heap, %d of stacks, %.1f goroutines", heap, stacks, gor)
-	if heap+stacks > 100_000 || gor >= 10 {
-		t.Errorf("an idle host takes %d bytes and %.1f goroutines; the bounds are 100,000 and 10", heap+stacks, gor)
+	each := footprint.Read().Each(before, n)
+	t.Logf("an idle host: %.0f bytes of heap, %.0f of stacks, %.1f goroutines", each.Heap, each.Stacks, each.Goroutines)
+	if each.Heap+each.Stacks > 100_000 || each.Goroutines >= 10 {
+		t.Errorf("an idle host takes %.0f bytes and %.1f goroutines; the bounds are 100,000 and 10", each.Heap+each.Stacks, each.Goroutines)
 	}
 }

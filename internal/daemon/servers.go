@@ -128,21 +128,33 @@ func (s *servers) run(d *Daemon, ctx context.Context, l net.Listener, h http.Han
 	}
 	s.https = append(s.https, srv)
 	d.wg.Go(func() {
-		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		// A host that nobody asks anything needs no server yet, whose stack is twice as
+		// large and whose first steps make tables. What is wrong the server finds out.
+		first, _ := l.Accept()
+		if err := srv.Serve(&begun{l, first}); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			d.log.Error("serve", "address", l.Addr(), "err", err)
 		}
 	})
+}
+
+// begun is a listener of which one connection has been taken already.
+type begun struct {
+	net.Listener
+	first net.Conn
+}
+
+func (b *begun) Accept() (net.Conn, error) {
+	if c := b.first; c != nil {
+		b.first = nil
+		return c, nil
+	}
+	return b.Listener.Accept()
 }
 
 // close ends the servers and all calls.
 func (s *servers) close() {
 	if s.cancel != nil {
 		s.cancel()
-	}
-	for _, l := range []net.Listener{s.api, s.metrics, s.web} {
-		if l != nil && len(s.https) == 0 { // else their servers close them
-			l.Close()
-		}
 	}
 	for _, srv := range s.https {
 		// Calls that ended are told so; those that go on are cut.
@@ -151,6 +163,11 @@ func (s *servers) close() {
 			srv.Close()
 		}
 		cancel()
+	}
+	for _, l := range []net.Listener{s.api, s.metrics, s.web} {
+		if l != nil {
+			l.Close() // again, if its server had begun
+		}
 	}
 }
 

@@ -87,23 +87,15 @@ func listenBatch(addr netip.AddrPort, offload bool, buffer int) (*udpBatch, erro
 
 func (u *udpBatch) addr() netip.AddrPort { return u.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// wait returns when there is something to read. It needs no buffer: an idle
-// host should have none.
+// wait returns when there is something to read. It needs no buffer and little
+// stack: an idle host should have none.
 func (u *udpBatch) wait() error {
-	var b [1]byte
-	var failed error
-	err := u.raw.Read(func(fd uintptr) bool {
-		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-			return false
-		}
-		failed = err
-		return true
+	p := []unix.PollFd{{Events: unix.POLLIN}}
+	return u.raw.Read(func(fd uintptr) bool {
+		p[0].Fd = int32(fd)
+		n, err := unix.Poll(p, 0)
+		return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 	})
-	if err != nil {
-		return err
-	}
-	return failed
 }
 
 // rxBatch holds what one recvmmsg fills.

@@ -25,51 +25,61 @@ type reader struct {
 	group  [][]byte
 }
 
-// read reads the data socket until it is closed.
+// read reads the data socket until it is closed. It only waits: what is done with
+// datagrams needs a stack several times as large, which this goroutine would keep
+// for as long as the host lives.
 func (t *Transport) read() {
 	r := &reader{t: t}
-	for {
+	done := make(chan struct{})
+	for !t.closed.Load() {
 		if err := t.data.wait(); errors.Is(err, net.ErrClosed) {
 			return
 		} else if errors.Is(err, os.ErrDeadlineExceeded) {
 			t.data.rested()
 			continue
 		}
-		hot := t.hot.Load()
-		rx, put := t.data.getRx(hot)
-		r.group = make([][]byte, 0, groupMax)
-		for {
-			msgs, err := t.data.read(rx)
-			if err != nil {
-				t.data.rested()
-				break
-			}
-			t.stats.rxCalls.Add(1)
-			r.now = t.now()
-			for i := range msgs {
-				b, size := train(&msgs[i])
-				from, _ := msgs[i].Addr.(*net.UDPAddr)
-				if len(b) == 0 {
-					t.stats.malformed.Add(1)
-				}
-				for len(b) > 0 {
-					n := min(size, len(b))
-					r.datagram(b[:n], from)
-					b = b[n:]
-				}
-				r.forward()
-			}
-			t.kick()
-			if !hot || !t.hot.Load() {
-				break
-			}
+		go func() {
+			r.readSome()
+			done <- struct{}{}
+		}()
+		<-done
+	}
+}
+
+// readSome reads what has come; while there is much traffic, also what comes.
+func (r *reader) readSome() {
+	t := r.t
+	hot := t.hot.Load()
+	rx, put := t.data.getRx(hot)
+	defer put()
+	r.group = make([][]byte, 0, groupMax)
+	for {
+		msgs, err := t.data.read(rx)
+		if err != nil {
+			t.data.rested()
+			break
 		}
-		r.last, r.group = nil, nil
-		put()
-		if t.closed.Load() {
-			return
+		t.stats.rxCalls.Add(1)
+		r.now = t.now()
+		for i := range msgs {
+			b, size := train(&msgs[i])
+			from, _ := msgs[i].Addr.(*net.UDPAddr)
+			if len(b) == 0 {
+				t.stats.malformed.Add(1)
+			}
+			for len(b) > 0 {
+				n := min(size, len(b))
+				r.datagram(b[:n], from)
+				b = b[n:]
+			}
+			r.forward()
+		}
+		t.kick()
+		if !hot || !t.hot.Load() {
+			break
 		}
 	}
+	r.last, r.group = nil, nil
 }
 
 // datagram opens one datagram and does what it asks.

@@ -130,7 +130,7 @@ func (e *expanded) with(counter uint64) *expanded {
 }
 
 func (s *session) aead(slot *atomic.Pointer[expanded], key *[32]byte) *expanded {
-	s.uses.Add(1)
+	uses := s.uses.Add(1)
 	if e := slot.Load(); e != nil {
 		return e
 	}
@@ -139,9 +139,15 @@ func (s *session) aead(slot *atomic.Pointer[expanded], key *[32]byte) *expanded 
 		panic(fmt.Sprintf("transport: a key of 32 bytes: %v", err)) // the only error there is
 	}
 	e := &expanded{AEAD: a}
-	slot.Store(e)
+	if uses > keepAfter {
+		slot.Store(e)
+	}
 	return e
 }
+
+// keepAfter is how many datagrams of a second use keys that are then thrown away: a
+// session that only shows signs of life keeps none.
+const keepAfter = 8
 
 // quiet drops the expanded keys if the session had fewer than least datagrams
 // since it was last called.
