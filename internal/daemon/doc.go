@@ -4,7 +4,8 @@
 // overlay), the transport and the engine that runs SPAs, and serves the control
 // API, the web page and the metrics.
 //
-// One goroutine owns the core. It takes control messages, requests of the API
+// The loop (type loop) owns the core: one goroutine at a time, and none while there
+// is nothing to do. It takes control messages, requests of the API
 // and the time, and carries out the core's effects: messages to the transport,
 // forwarding entries with their SPAs to its table, changes of contracts to the
 // subscribers. Stream data never passes it: the transport's goroutines move
