@@ -96,13 +96,17 @@ func (l *loop) run() {
 
 var errStopping = errors.New("the daemon is stopping")
 
-// do runs f in the loop and waits for it.
+// do runs f in the loop, and what the core wants done after it, and waits for both.
 func (d *Daemon) do(ctx context.Context, f func()) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	done := make(chan struct{})
-	d.loop.post(func() { f(); close(done) })
+	d.loop.post(func() {
+		f()
+		d.carryOut()
+		close(done)
+	})
 	select {
 	case <-done:
 		return nil
