@@ -199,13 +199,21 @@ STREAM is a stream's id, the first digits of it, or its name.`,
 			return err
 		}
 		for _, b := range r.Children {
-			fmt.Fprintf(cmd.OutOrStdout(), "branch to %s at %s, cost %s, SPA %s\n", short(b.Host), cli.Plain(b.Host.GetAddr()), latency(b.CostUs), cli.Or(cli.Plain(b.Spa)))
+			fmt.Fprintf(cmd.OutOrStdout(), "branch to %s at %s, cost %s, SPA %s\n", short(b.Host), cli.Plain(b.Host.GetAddr()), latency(b.CostUs), thinning(b))
 		}
 		if r.MeasuredUs != 0 {
 			fmt.Fprintf(cmd.OutOrStdout(), "measured at the subscriber: %s\n", latency(r.MeasuredUs))
 		}
 		return nil
 	})
+}
+
+// thinning is a branch's SPA, and what it leaves if that is known.
+func thinning(b *overlayv1.Branch) string {
+	if b.SharePpm == 0 {
+		return cli.Or(cli.Plain(b.Spa))
+	}
+	return fmt.Sprintf("%s, which leaves %s", cli.Plain(b.Spa), percent(b.SharePpm/1000*1000))
 }
 
 func withdrawCommand() *cobra.Command {

@@ -186,7 +186,7 @@ func (d *Daemon) streamOf(s *overlay.StreamStatus) *overlayv1.Stream {
 		m.Parts = append(m.Parts, p.ID.String())
 	}
 	for _, c := range s.Children {
-		m.Children = append(m.Children, &overlayv1.Branch{Host: hostOf(c.Host), CostUs: c.OutUs, Spa: c.SPA})
+		m.Children = append(m.Children, &overlayv1.Branch{Host: hostOf(c.Host), CostUs: c.OutUs, Spa: c.SPA, SharePpm: c.SharePpm})
 	}
 	for _, id := range s.Local {
 		m.Subscriptions = append(m.Subscriptions, uint64(id))

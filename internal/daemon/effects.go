@@ -111,8 +111,14 @@ func (d *Daemon) measure() {
 			d.measured(id, s, r)
 		}
 	}
-	for _, f := range d.flows {
+	for id, f := range d.flows {
 		f.revive()
+		for _, c := range f.entry.Children {
+			if p := f.branches[c.Host.ID]; p != nil {
+				in, out := p.passed()
+				d.node.Thinned(now, id, c.SPA, in, out)
+			}
+		}
 	}
 	if len(d.flows) == 0 {
 		return

@@ -142,6 +142,8 @@ type pipeline struct {
 	s      *spas
 	stages []overlay.Stage
 	slots  []*slot
+
+	in, out atomic.Uint64 // bytes of packets since passed was last called
 }
 
 // slot is one SPA. One that was aborted is out of service: packets pass it as
@@ -237,14 +239,24 @@ func (p *pipeline) process() transport.Process {
 		return nil
 	}
 	return func(in [][]byte, emit func([]byte)) {
+		var from, to uint64
+		for _, b := range in {
+			from += uint64(len(b))
+		}
 		for i, sl := range p.slots {
 			in = p.run(sl, p.stages[i].SPA, in)
 		}
 		for _, b := range in {
+			to += uint64(len(b))
 			emit(b)
 		}
+		p.in.Add(from)
+		p.out.Add(to)
 	}
 }
+
+// passed is what came in and what left since the last call, in bytes.
+func (p *pipeline) passed() (in, out uint64) { return p.in.Swap(0), p.out.Swap(0) }
 
 // run is one SPA's turn. What it returns holds until its next turn. Without
 // packets it is for the time that has passed.

@@ -141,6 +141,23 @@ func TestDegradedByFilter(t *testing.T) {
 	if emptied == 0 {
 		t.Errorf("the filter's counters: %v", st.Msg.Streams[0].Counters)
 	}
+
+	// Of ten packets one is left, and of the others their headers of 48 bytes.
+	share := uint32(0)
+	for range 300 {
+		st, err := client(t, first).Streams(t.Context(), connect.NewRequest(&overlayv1.StreamsRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cs := st.Msg.Streams[0].Children; len(cs) == 1 && cs[0].SharePpm > 0 {
+			share = cs[0].SharePpm
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if share < 100_000 || share > 180_000 {
+		t.Errorf("the filter is taken to leave %d millionths of the stream", share)
+	}
 }
 
 // What transform compresses at the publisher arrives as it was sent.

@@ -38,7 +38,7 @@ func someMessages() []Message {
 		&Accept{10, true, "why", []Record{rec}, []Record{rec}, []StreamInfo{info}}, &Commit{10}, &Done{10, true}, &Cancel{10},
 		&req, &Graft{req, info, []Hop{hop}, 3, "filter", 2, 5, 6, true},
 		&Attach{StreamID{5}, "filter", true}, &Detach{StreamID{5}}, &NoStream{StreamID{5}, 4},
-		&Beat{StreamID{5}, 11, []Hop{hop}, info, info.Pipeline, "filter", true, true, 12},
+		&Beat{StreamID{5}, 11, []Hop{hop}, info, info.Pipeline, "filter", true, true, 12, 400_000},
 		&Refuse{4, StreamID{5}, "too far", true}, &SwapFind{4, StreamID{5}, somePeer, 1, 2, 3}, &SwapNo{4, "busy"},
 	}
 }

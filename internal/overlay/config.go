@@ -33,7 +33,7 @@ type Config struct {
 
 	DefaultCostUs uint32  // of a link not measured yet
 	CapacityBps   uint64  // what the host may send; 0: no bound
-	DegradedShare float64 // of a stream's rate that is left behind a degrading SPA
+	DegradedShare float64 // of a stream's rate, taken to be left behind a degrading SPA until it is measured
 	MaxLookupHops uint8
 	MaxSwaps      int // for one subscription
 	MaxSubs       int // local subscriptions

@@ -54,7 +54,7 @@ func (n *Node) breach(u *sub, s *stream) string {
 	if s.degraded != "" && !slices.Contains(c.Degrade, s.degraded) {
 		return fmt.Sprintf("the path is thinned out by %s, which the contract does not accept", s.degraded)
 	}
-	rate := float64(s.info.RateBps) * n.share(s.degraded)
+	rate := float64(s.info.RateBps) * n.share(s, s.degraded)
 	if c.MinRateBps > 0 && s.info.RateBps > 0 && rate < float64(c.MinRateBps) {
 		return fmt.Sprintf("the path brings %.0f bit/s, %d asked", rate, c.MinRateBps)
 	}

@@ -37,6 +37,9 @@ type Child struct {
 	Host  Peer
 	OutUs uint32 // one-way latency of the link
 	SPA   string // degrading SPA on this branch, "" for none
+	// SharePpm is what the SPA leaves of the stream's rate, in millionths, as measured;
+	// 0: not known. Set by Status only.
+	SharePpm uint32
 }
 
 // SubID names a local subscription.

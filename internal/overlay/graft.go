@@ -97,13 +97,13 @@ func (n *Node) budget(s *stream, m *SubReq) uint32 {
 // degrading SPA; else why not.
 func (n *Node) admit(s *stream, next Peer, c *Contract) (spa, why string) {
 	fits := func(spa string) bool {
-		if spa != "" && float64(s.info.RateBps)*n.share(spa) < float64(c.MinRateBps) {
+		if spa != "" && float64(s.info.RateBps)*n.share(s, spa) < float64(c.MinRateBps) {
 			return false
 		}
-		extra := float64(s.info.RateBps) * n.share(spa)
+		extra := float64(s.info.RateBps) * n.share(s, spa)
 		for _, ch := range s.children {
 			if ch.ID == next.ID {
-				extra -= float64(s.info.RateBps) * n.share(ch.spa)
+				extra -= float64(s.info.RateBps) * n.share(s, ch.spa)
 			}
 		}
 		return n.cfg.CapacityBps == 0 || extra <= 0 || n.load()+extra <= float64(n.cfg.CapacityBps)

@@ -259,6 +259,9 @@ type Beat struct {
 	End     bool       `cbor:"7,keyasint,omitempty"`
 	Leave   bool       `cbor:"8,keyasint,omitempty"` // the sender goes: find another parent
 	Number  uint64     `cbor:"9,keyasint,omitempty"` // counts the beats to this receiver: a gap is a lost one
+	// SharePpm is what Degrade leaves of the rate, in millionths, as measured where it
+	// runs; 0: not known yet.
+	SharePpm uint32 `cbor:"10,keyasint,omitempty"`
 }
 
 // Refuse ends a SubReq: no path can meet the contract; or with Again, there is none now.

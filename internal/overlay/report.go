@@ -42,7 +42,7 @@ func (n *Node) Status(now Time) Status {
 		ss := StreamStatus{Info: s.info, Publisher: s.publisher, Path: slices.Clone(s.path), Local: n.locals(s)}
 		for _, c := range s.children {
 			if !c.trial {
-				ss.Children = append(ss.Children, Child{Host: c.Peer, OutUs: n.costTo(c.ID), SPA: c.spa})
+				ss.Children = append(ss.Children, Child{Host: c.Peer, OutUs: n.costTo(c.ID), SPA: c.spa, SharePpm: s.sharePpm(c.spa)})
 			}
 		}
 		st.Streams = append(st.Streams, ss)

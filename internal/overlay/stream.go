@@ -12,11 +12,13 @@ type stream struct {
 	info      StreamInfo
 	gen       uint64 // tells timers of this entry from those of an earlier one
 	publisher bool
-	parent    Peer  // zero: none, or we publish
-	path      []Hop // from the publisher to us, as the last beat or graft said
-	degraded  string
-	todo      []Stage // stages not run before us
-	ingress   []Stage // stages that we run
+	parent    Peer                 // zero: none, or we publish
+	path      []Hop                // from the publisher to us, as the last beat or graft said
+	degraded  string               // the SPA that thins the stream out above us
+	abovePpm  uint32               // what it leaves of the rate, in millionths; 0: not known
+	thinned   map[string]*thinning // by SPA, what those here leave
+	todo      []Stage              // stages not run before us
+	ingress   []Stage              // stages that we run
 	children  []child
 	heard     Time // beat of the parent
 	since     Time
@@ -50,29 +52,6 @@ func (n *Node) addStream(info StreamInfo) *stream {
 	n.streams[info.ID] = s
 	n.after(n.cfg.BeatTimeout/4, timer{what: tStream, host: HostID(info.ID), key: s.gen})
 	return s
-}
-
-// share is the part of the stream's rate that is left behind the SPA.
-func (n *Node) share(spa string) float64 {
-	if spa == "" {
-		return 1
-	}
-	return n.cfg.DegradedShare
-}
-
-// load is what this host sends for all streams, in bits per second.
-func (n *Node) load() float64 {
-	var sum float64
-	for _, s := range n.sortedStreams() {
-		for _, c := range s.children {
-			spa := c.spa
-			if spa == "" {
-				spa = s.degraded
-			}
-			sum += float64(s.info.RateBps) * n.share(spa)
-		}
-	}
-	return sum
 }
 
 // locals are our own subscriptions to s.
@@ -154,7 +133,7 @@ func (n *Node) setParent(s *stream, p Peer, degrade string) {
 	if s.parent.ID != p.ID {
 		s.link = linkLoss{}
 	}
-	s.parent, s.degraded = p, degrade
+	s.parent, s.degraded, s.abovePpm = p, degrade, 0
 	n.dropDetour(s)
 	s.broken, s.tries, s.heard = false, 0, n.now
 	n.peer(p)
@@ -234,11 +213,10 @@ func (n *Node) beatDue(t timer) {
 
 func (n *Node) beatTo(s *stream, c *child) {
 	c.beats++
-	spa := c.spa
-	if spa == "" {
-		spa = s.degraded
-	}
-	n.send(c.Peer, &Beat{Stream: s.info.ID, Seq: s.seq, Path: s.path, Info: s.info, Todo: s.todo, Degrade: spa, Number: c.beats})
+	spa := s.thinsFor(c)
+	n.send(c.Peer, &Beat{
+		Stream: s.info.ID, Seq: s.seq, Path: s.path, Info: s.info, Todo: s.todo, Degrade: spa, SharePpm: s.sharePpm(spa), Number: c.beats,
+	})
 }
 
 // place decides which stages of the pipeline run here: those for the source at
@@ -313,7 +291,7 @@ func (n *Node) onBeat(from Peer, m *Beat) {
 		same = s.path[i].Host.ID == m.Path[i].Host.ID
 	}
 	s.path = append(slices.Clone(m.Path), hop)
-	s.info, s.todo, s.seq, s.degraded = m.Info, m.Todo, m.Seq, m.Degrade
+	s.info, s.todo, s.seq, s.degraded, s.abovePpm = m.Info, m.Todo, m.Seq, m.Degrade, min(m.SharePpm, 1e6)
 	n.place(s)
 	if !same {
 		n.forward(s)

@@ -1030,7 +1030,8 @@ type Branch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Host          *Host                  `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
 	CostUs        uint32                 `protobuf:"varint,2,opt,name=cost_us,json=costUs,proto3" json:"cost_us,omitempty"`
-	Spa           string                 `protobuf:"bytes,3,opt,name=spa,proto3" json:"spa,omitempty"` // degrades the stream on this branch; "": none
+	Spa           string                 `protobuf:"bytes,3,opt,name=spa,proto3" json:"spa,omitempty"`                            // degrades the stream on this branch; "": none
+	SharePpm      uint32                 `protobuf:"varint,4,opt,name=share_ppm,json=sharePpm,proto3" json:"share_ppm,omitempty"` // what spa leaves of the rate, in millionths, as measured; 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1084,6 +1085,13 @@ func (x *Branch) GetSpa() string {
 		return x.Spa
 	}
 	return ""
+}
+
+func (x *Branch) GetSharePpm() uint32 {
+	if x != nil {
+		return x.SharePpm
+	}
+	return 0
 }
 
 type StreamsRequest struct {
@@ -2791,11 +2799,12 @@ const file_overlay_proto_rawDesc = "" +
 	"\acost_us\x18\x02 \x01(\rR\x06costUs\x12\x19\n" +
 	"\bloss_ppm\x18\x03 \x01(\rR\alossPpm\x12\x17\n" +
 	"\astay_us\x18\x04 \x01(\rR\x06stayUs\x12\x10\n" +
-	"\x03spa\x18\x05 \x01(\tR\x03spa\"d\n" +
+	"\x03spa\x18\x05 \x01(\tR\x03spa\"\x81\x01\n" +
 	"\x06Branch\x12/\n" +
 	"\x04host\x18\x01 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x04host\x12\x17\n" +
 	"\acost_us\x18\x02 \x01(\rR\x06costUs\x12\x10\n" +
-	"\x03spa\x18\x03 \x01(\tR\x03spa\"\x10\n" +
+	"\x03spa\x18\x03 \x01(\tR\x03spa\x12\x1b\n" +
+	"\tshare_ppm\x18\x04 \x01(\rR\bsharePpm\"\x10\n" +
 	"\x0eStreamsRequest\"J\n" +
 	"\x0fStreamsResponse\x127\n" +
 	"\astreams\x18\x01 \x03(\v2\x1d.sandstream.overlay.v1.StreamR\astreams\"\xe1\x04\n" +
