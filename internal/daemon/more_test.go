@@ -112,6 +112,8 @@ func TestStalledSubscriber(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(4 * time.Millisecond)
+		// Not further ahead than the queue of who reads is long, however slow the machine.
+		good.wait(t, "its reader", time.Minute, func() bool { return n-good.last < sinkQueue/4 })
 	}
 	good.wait(t, "the last payload", 20*time.Second, func() bool { return good.last == n })
 	if good.gaps > 0 || len(good.wrong) > 0 {

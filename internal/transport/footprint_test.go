@@ -31,7 +31,11 @@ func TestIdleFootprint(t *testing.T) {
 		for half := range 2 {
 			for i := half; i < hosts; i += 2 {
 				wg.Go(func() {
-					if _, err := hs[i].Connect(context.Background(), hs[(i+j)%hosts].Self().Addr); err != nil {
+					var err error
+					for n := 0; n == 0 || err != nil && n < tries; n++ {
+						_, err = hs[i].Connect(context.Background(), hs[(i+j)%hosts].Self().Addr)
+					}
+					if err != nil {
 						t.Error(err)
 					}
 				})
@@ -63,11 +67,16 @@ func TestIdleFootprint(t *testing.T) {
 		}
 		return true
 	})
-	time.Sleep(2500 * time.Millisecond) // two ticks: keys of quiet sessions are no longer expanded
-	each := footprint.Read().Each(before, hosts)
 	for i, h := range hs {
-		if s := h.Stats(); s.Sessions != degree || s.Peers != degree {
+		if s := h.Stats(); s.Sessions < degree || s.Peers != degree {
 			t.Fatalf("host %d: %+v", i, s)
+		}
+	}
+	var each footprint.State
+	for range 10 { // at most: keys of quiet sessions are no longer expanded after two ticks
+		time.Sleep(2500 * time.Millisecond)
+		if each = footprint.Read().Each(before, hosts); each.Heap+each.Stacks <= 100_000 && each.Goroutines <= 8 {
+			break
 		}
 	}
 	t.Logf("per idle host with %d sessions: %.0f bytes of heap, %.0f of stacks, %.1f goroutines", degree, each.Heap, each.Stacks, each.Goroutines)

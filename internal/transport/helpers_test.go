@@ -91,10 +91,18 @@ func newHostWith(t testing.TB, change func(*Config), before func(*Transport)) *h
 	return h
 }
 
+// tries is how often a handshake is tried: one that a machine stands still in is given
+// up by both sides.
+const tries = 5
+
 // connect makes a session from a to b.
 func connect(t testing.TB, a, b *host) {
 	t.Helper()
 	p, err := a.Connect(context.Background(), b.Self().Addr)
+	for n := 1; err != nil && n < tries; n++ {
+		t.Logf("connect: %v", err)
+		p, err = a.Connect(context.Background(), b.Self().Addr)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,10 +131,10 @@ func (h *host) stat(id overlay.HostID) PeerStats {
 	return PeerStats{}
 }
 
-// eventually waits for a condition, at most 10 s.
+// eventually waits for a condition, at most a minute.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}

@@ -134,6 +134,10 @@ func TestNobodyThere(t *testing.T) {
 	if err := a.failures()[0]; !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("told %v", err)
 	}
+	p := a.peerFor(dead)
+	p.mu.Lock()
+	p.refuseTo = a.now() + longestBackoff // the machine may stand still for longer than the first pause
+	p.mu.Unlock()
 	if err := a.SendControl(dead, []byte("still?")); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("right after a failure: %v", err)
 	}
