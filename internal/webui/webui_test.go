@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -252,27 +252,38 @@ func TestForeignNamesAreRefused(t *testing.T) {
 	}
 }
 
+// reader is who reads /events: what was flushed to it.
+type reader struct {
+	*httptest.ResponseRecorder
+	got string
+}
+
+func (r *reader) Flush() { r.got = r.Body.String() }
+
+// In virtual time: how many looks fit in is exact.
 func TestEventsTellOnlyChanges(t *testing.T) {
-	var n atomic.Int64
-	s := httptest.NewServer(New(func(context.Context) ([]byte, error) {
-		return fmt.Appendf(nil, `{"n":%d}`, n.Add(1)/3), nil
-	}))
-	defer s.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*every+every/2)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/events", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, _ := io.ReadAll(resp.Body) // until the time is over
-	if got, want := string(b), "data: {\"n\":0}\n\ndata: {\"n\":1}\n\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		read := func(p *Page, lasts time.Duration) string {
+			ctx, cancel := context.WithTimeout(t.Context(), lasts)
+			defer cancel()
+			r := &reader{ResponseRecorder: httptest.NewRecorder()}
+			p.ServeHTTP(r, httptest.NewRequestWithContext(ctx, "GET", "http://localhost/events", nil)) // until the time is over
+			return r.got
+		}
+		n := 0
+		counts := New(func(context.Context) ([]byte, error) {
+			n++
+			return fmt.Appendf(nil, `{"n":%d}`, n/3), nil
+		})
+		if got, want := read(counts, 4*every+every/2), "data: {\"n\":0}\n\ndata: {\"n\":1}\n\n"; got != want || n != 5 {
+			t.Errorf("got %q in %d looks, want %q in 5", got, n, want)
+		}
+		// Where nothing changes it shows now and again that it is there.
+		still := New(func(context.Context) ([]byte, error) { return []byte("{}"), nil })
+		if got, want := read(still, 3*alive), "data: {}\n\n:\n\n:\n\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
 }
 
 // Many readers cost no more than one, and there is an end to how many.
