@@ -67,6 +67,8 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+func init() { lastWord = 20 * time.Second }
+
 // An interrupted publisher says what the daemon got, as one that came to its end.
 func TestPublishCountsAtInterrupt(t *testing.T) {
 	dir, err := os.MkdirTemp("", "ov") // short, for the socket
