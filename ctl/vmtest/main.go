@@ -39,6 +39,7 @@ var groups = map[string]func(*tap){
 	"isolation":   testIsolation,
 	"region":      testRegion,
 	"registers":   testRegisters,
+	"kernel-fpu":  testKernelFPU,
 	"replace":     testReplace,
 	"refuse":      testRefuse,
 	"leak":        testLeak,

@@ -24,7 +24,7 @@ func checkCommand() *cobra.Command {
 }
 
 // moduleDirs are the folders with kernel modules.
-var moduleDirs = []string{"kmod", "experiments/lab/gen"}
+var moduleDirs = []string{"kmod", "experiments/lab/gen", "experiments/lab/kfpu"}
 
 func checkKernel(ctx context.Context) error {
 	b, err := lab.Builder(lab.Options{})

@@ -101,19 +101,19 @@ var vmTests = []vmTest{
 		programs: [][]string{{"/tests/vmtest/vmtest", "plain"}}, limit: 5 * time.Minute,
 	},
 	{
-		name: "endhost", exact: true, ports: 2, memory: 768, modules: []string{"uls"}, needs: []string{"/bin/ulsctl", "/tests/vmtest/vmtest"},
-		programs: [][]string{endHost("cli", "path", "contexts", "faults", "survivors", "isolation", "registers", "replace", "refuse")},
+		name: "endhost", exact: true, ports: 2, memory: 768, modules: []string{"uls", "kfpu"}, needs: []string{"/bin/ulsctl", "/tests/vmtest/vmtest"},
+		programs: [][]string{endHost("cli", "path", "contexts", "faults", "survivors", "isolation", "registers", "kernel-fpu", "replace", "refuse")},
 		limit:    10 * time.Minute,
 	},
 	{
-		name: "endhost-2cpu", exact: true, cpus: 2, ports: 2, memory: 768, modules: []string{"uls"}, needs: []string{"/bin/ulsctl", "/tests/vmtest/vmtest"},
-		programs: [][]string{endHost("path", "contexts", "faults", "faults-port", "survivors", "isolation", "region", "registers", "replace", "leak", "unplug")},
+		name: "endhost-2cpu", exact: true, cpus: 2, ports: 2, memory: 768, modules: []string{"uls", "kfpu"}, needs: []string{"/bin/ulsctl", "/tests/vmtest/vmtest"},
+		programs: [][]string{endHost("path", "contexts", "faults", "faults-port", "survivors", "isolation", "region", "registers", "kernel-fpu", "replace", "leak", "unplug")},
 		limit:    15 * time.Minute,
 	},
 	{
-		name: "endhost-debug", exact: true, variant: "debug", cpus: 2, ports: 2, memory: 2048, modules: []string{"uls"},
+		name: "endhost-debug", exact: true, variant: "debug", cpus: 2, ports: 2, memory: 2048, modules: []string{"uls", "kfpu"},
 		needs:    []string{"/bin/ulsctl", "/tests/vmtest/vmtest"},
-		programs: [][]string{endHost("path", "faults", "isolation", "replace", "refuse")},
+		programs: [][]string{endHost("path", "faults", "isolation", "kernel-fpu", "replace", "refuse")},
 		limit:    20 * time.Minute,
 	},
 }

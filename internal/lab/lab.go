@@ -7,7 +7,8 @@
 //
 //	/init                 PID 1 (experiments/lab/init)
 //	/bin                  busybox and its commands, ulsctl, overlayd
-//	/lib/modules          uls.ko of kmod/, ulsgen.ko of experiments/lab/gen (the generator)
+//	/lib/modules          uls.ko of kmod/, ulsgen.ko of experiments/lab/gen (the generator),
+//	                      kfpu.ko of experiments/lab/kfpu (for a test)
 //	/spa                  the SPAs of sandboxlib/, for example echo.spa; /spa/tests: its test SPAs
 //	/tests/NAME           test programs: experiments/lab/tests/NAME, /tests/kmod: kmod/tests,
 //	                      /tests/vmtest: ctl/vmtest

@@ -40,6 +40,7 @@ func (a *assembly) all(ctx context.Context) error {
 		{"busybox", a.busybox},
 		{"kmod", a.module},
 		{"experiments/lab/gen", a.module},
+		{"experiments/lab/kfpu", a.module},
 		{"sandboxlib", a.sandboxlib},
 		{"ctl", a.tool("ulsctl")},
 		{"overlayd", a.tool("overlayd")},
