@@ -49,7 +49,7 @@ func (c *Config) protocol() (overlay.Config, error) {
 	return p, nil
 }
 
-// transport is the transport's configuration.
+// transport is the transport's configuration, but for the identity.
 func (c *Config) transport() (transport.Config, error) {
 	t := transport.Config{Log: c.Log}
 	if c.Token != "" {
@@ -75,9 +75,6 @@ func (c *Config) transport() (transport.Config, error) {
 		t.Listen = netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(addr.Port))
 	}
 	t.Listen = netip.AddrPortFrom(t.Listen.Addr().Unmap(), t.Listen.Port())
-	if t.Identity, err = transport.LoadOrCreateIdentity(c.StateDir); err != nil {
-		return t, err
-	}
 	return t, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ const leaveWithin = 10 * time.Second
 // Daemon is one host of the overlay.
 type Daemon struct {
 	cfg   Config
+	lock  *os.File // of the state folder
 	log   *slog.Logger
 	start time.Time
 	tr    *transport.Transport
@@ -57,7 +59,7 @@ type Daemon struct {
 }
 
 // New opens sockets and starts the host. It is a member once Joined is closed.
-func New(ctx context.Context, cfg Config) (*Daemon, error) {
+func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -67,6 +69,18 @@ func New(ctx context.Context, cfg Config) (*Daemon, error) {
 	}
 	tc, err := cfg.transport()
 	if err != nil {
+		return nil, err
+	}
+	lock, err := lockState(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			lock.Close()
+		}
+	}()
+	if tc.Identity, err = transport.LoadOrCreateIdentity(cfg.StateDir); err != nil {
 		return nil, err
 	}
 	tr, err := transport.New(tc)
@@ -79,7 +93,7 @@ func New(ctx context.Context, cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d := &Daemon{
-		cfg: cfg, log: cfg.Log.With("host", self.ID.String()), start: time.Now(), tr: tr,
+		cfg: cfg, lock: lock, log: cfg.Log.With("host", self.ID.String()), start: time.Now(), tr: tr,
 		node: overlay.New(proto, self, rand.Uint64()),
 		stop: make(chan struct{}), joined: make(chan struct{}), left: make(chan struct{}), failed: make(chan error, 1),
 		subs: map[overlay.SubID]*subscription{}, partOf: map[overlay.SubID]overlay.SubID{}, pubs: map[overlay.StreamID]*publication{},
@@ -184,6 +198,7 @@ func (d *Daemon) Close() {
 	d.tr.Close()
 	d.wg.Wait()
 	d.spas.close()
+	d.lock.Close()
 }
 
 func (d *Daemon) now() overlay.Time { return time.Since(d.start) }
