@@ -66,37 +66,94 @@ STATE/host.crt.`,
 	return c
 }
 
-// settings merges file, environment and flags.
+// settings gives flags the values of file and environment where the command line
+// says nothing. A value that is none of its flag's is an error: the host would
+// run with another than the one asked for.
 func settings(flags *pflag.FlagSet) (*koanf.Koanf, error) {
-	k := koanf.New(".")
 	path, _ := flags.GetString("config")
 	if path == "" {
 		path = os.Getenv("OVERLAYD_CONFIG")
 	}
 	if path != "" {
+		k := koanf.New(".")
 		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 			return nil, fmt.Errorf("configuration file %s: %w", path, err)
 		}
 		for _, key := range k.Keys() {
-			if flags.Lookup(key) == nil {
+			f := setting(flags, key)
+			if f == nil {
 				return nil, cli.Usagef("configuration file %s: %q is no setting (see 'overlayd run --help': a setting is a flag without its dashes)", path, key)
+			}
+			if err := give(f, k.Get(key)); err != nil {
+				return nil, cli.Usagef("configuration file %s: %s: %w", path, key, err)
 			}
 		}
 	}
-	err := k.Load(env.Provider(".", env.Opt{Prefix: "OVERLAYD_", TransformFunc: func(name, v string) (string, any) {
-		key := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "OVERLAYD_")), "_", "-")
-		if f := flags.Lookup(key); f != nil && f.Value.Type() == "stringSlice" {
-			return key, strings.Split(v, ",")
-		}
-		return key, v
-	}}), nil)
+	k := koanf.New(".")
+	err := k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, v string) (string, any) { return name, v }}), nil)
 	if err != nil {
 		return nil, fmt.Errorf("environment: %w", err)
 	}
+	for _, name := range k.Keys() {
+		if name == "OVERLAYD_CONFIG" {
+			continue
+		}
+		f := setting(flags, strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-"))
+		if f == nil {
+			return nil, cli.Usagef("environment: %s is no setting (see 'overlayd run --help': OVERLAYD_ and a flag's name in capitals, _ for -)", name)
+		}
+		if err := give(f, k.Get(name)); err != nil {
+			return nil, cli.Usagef("environment: %s: %w", name, err)
+		}
+	}
+	k = koanf.New(".")
 	if err := k.Load(posflag.Provider(flags, ".", k), nil); err != nil {
 		return nil, fmt.Errorf("flags: %w", err)
 	}
 	return k, nil
+}
+
+const envPrefix = "OVERLAYD_"
+
+// setting is the flag of a setting's name, nil if there is none.
+func setting(flags *pflag.FlagSet, name string) *pflag.Flag {
+	if name == "config" || name == "help" {
+		return nil
+	}
+	return flags.Lookup(name)
+}
+
+// give sets a flag that the command line does not.
+func give(f *pflag.Flag, v any) error {
+	if f.Changed {
+		return nil
+	}
+	list, isList := v.([]any)
+	if !isList {
+		list = []any{v}
+	}
+	var texts []string
+	for _, e := range list {
+		switch e.(type) {
+		case string, bool, int, int64, uint64, float64:
+			texts = append(texts, fmt.Sprint(e))
+		default:
+			return fmt.Errorf("%v is no value", e)
+		}
+	}
+	if s, ok := f.Value.(pflag.SliceValue); ok {
+		if !isList { // as on the command line
+			texts = strings.FieldsFunc(texts[0], func(r rune) bool { return r == ',' })
+		}
+		return s.Replace(texts)
+	}
+	if isList {
+		return fmt.Errorf("%v is a list, where one value is needed", v)
+	}
+	if f.Value.Set(texts[0]) != nil { // whose error speaks of Go's functions
+		return fmt.Errorf("%q is not %s", texts[0], map[string]string{"bool": "true or false", "int": "a whole number"}[f.Value.Type()])
+	}
+	return nil
 }
 
 func configure(cmd *cobra.Command, k *koanf.Koanf) (daemon.Config, error) {
@@ -105,15 +162,15 @@ func configure(cmd *cobra.Command, k *koanf.Koanf) (daemon.Config, error) {
 		CAFile: k.String("ca"), StateDir: k.String("state"), Socket: socketPath(cmd),
 		Metrics: k.String("metrics"), Web: k.String("web"), Radix: k.Int("radix"), Version: version(),
 	}
-	if s := k.String("socket"); s != "" {
-		cfg.Socket = s
+	if cfg.Radix != 2 && cfg.Radix != 3 {
+		return cfg, cli.Usagef("radix %d: it is 2 or 3, the same for all hosts of an overlay", cfg.Radix)
 	}
 	if cfg.Create == (len(cfg.Join) > 0) {
 		return cfg, cli.Usagef("one of --create (a new overlay) and --join HOST:PORT (one that is there) is needed")
 	}
 	var err error
 	if cfg.CapacityBps, err = parseRate(k.String("capacity")); err != nil {
-		return cfg, err
+		return cfg, fmt.Errorf("capacity: %w", err)
 	}
 	tokenFile := k.String("token-file")
 	if (tokenFile == "") == (cfg.CAFile == "") {
@@ -131,7 +188,7 @@ func configure(cmd *cobra.Command, k *koanf.Koanf) (daemon.Config, error) {
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(k.String("log-level"))); err != nil {
-		return cfg, cli.Usagef("--log-level %q: debug, info, warn or error", k.String("log-level"))
+		return cfg, cli.Usagef("log level %q: debug, info, warn or error", k.String("log-level"))
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewTextHandler(cmd.ErrOrStderr(), opts)

@@ -6,7 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/knadh/koanf/v2"
+
+	"sandstream/internal/cli"
 )
 
 // A flag counts more than the environment, and that more than the file.
@@ -40,6 +45,51 @@ func TestSettings(t *testing.T) {
 	t.Setenv("OVERLAYD_JOIN", "c:3,d:4")
 	if k, err = settings(c.Flags()); err != nil || !slices.Equal(k.Strings("join"), []string{"c:3", "d:4"}) {
 		t.Errorf("join from the environment: %v, %v", k.Strings("join"), err)
+	}
+}
+
+// What is written is what the host runs with, or it does not run.
+func TestWrongSettings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "overlayd.yaml")
+	load := func(text string, args ...string) (*koanf.Koanf, error) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := runCommand()
+		if err := c.ParseFlags(append(args, "--config", path)); err != nil {
+			t.Fatal(err)
+		}
+		return settings(c.Flags())
+	}
+	wrong := func(err error, words ...string) {
+		t.Helper()
+		if cli.Status(err) != 2 {
+			t.Errorf("%v: %v, status %d", words, err, cli.Status(err))
+			return
+		}
+		for _, w := range words {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%q is not in %q", w, err)
+			}
+		}
+	}
+	for text, value := range map[string]string{
+		"radix: three": "three", "radix: 2.7": "2.7", "create: maybe": "maybe", "listen: [a, b]": "list", "join: [{a: 1}]": "no value",
+		"metrics:": "no value", "config: x": "no setting", "listen: {a: 1}": "no setting",
+	} {
+		_, err := load(text)
+		wrong(err, path, text[:strings.IndexByte(text, ':')], value)
+	}
+	for name, value := range map[string]string{"RADIX": "abc", "CREATE": "yes", "BOGUS": "1", "LOG_JSON": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("OVERLAYD_"+name, value)
+			_, err := load("")
+			wrong(err, "OVERLAYD_"+name)
+		})
+	}
+	k, err := load("join: 127.0.0.1:1\ncapacity: 5000000\nlog-json: true\nradix: 3", "--radix", "2")
+	if err != nil || !slices.Equal(k.Strings("join"), []string{"127.0.0.1:1"}) || k.String("capacity") != "5000000" || !k.Bool("log-json") || k.Int("radix") != 2 {
+		t.Errorf("%v, %v", k.All(), err)
 	}
 }
 
