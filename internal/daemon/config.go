@@ -4,9 +4,12 @@ package daemon
 
 import (
 	"context"
+	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 
 	"sandstream/internal/cli"
 	"sandstream/internal/overlay"
@@ -76,6 +79,20 @@ func (c *Config) transport() (transport.Config, error) {
 	}
 	t.Listen = netip.AddrPortFrom(t.Listen.Addr().Unmap(), t.Listen.Port())
 	return t, nil
+}
+
+// identity is the host's, with a certificate by which others let it in.
+func (c *Config) identity(ca *x509.CertPool) (*transport.Identity, error) {
+	id, err := transport.LoadOrCreateIdentity(c.StateDir)
+	if err != nil || ca == nil {
+		return id, err
+	}
+	if err := id.Check(ca); err != nil {
+		crt := filepath.Join(c.StateDir, transport.CertFile)
+		return nil, fmt.Errorf("host certificate %s, checked with %s: %w: no host would let this one in; have the CA sign it "+
+			"('overlayd sign CA-FOLDER %s') and put what that prints in its place", crt, c.CAFile, err, crt)
+	}
+	return id, nil
 }
 
 // advertised is the address that is told to other hosts.

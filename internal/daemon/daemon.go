@@ -80,7 +80,7 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 			lock.Close()
 		}
 	}()
-	if tc.Identity, err = transport.LoadOrCreateIdentity(cfg.StateDir); err != nil {
+	if tc.Identity, err = cfg.identity(tc.CA); err != nil {
 		return nil, err
 	}
 	tr, err := transport.New(tc)

@@ -62,6 +62,11 @@ func TestCA(t *testing.T) {
 	if !errors.Is(err, transport.ErrCA) {
 		t.Errorf("an unsigned host: %v", err)
 	}
+	// So it does where there is nobody yet to refuse it.
+	_, err = New(ctx, Config{Create: true, Listen: "127.0.0.1:0", StateDir: dir, Socket: filepath.Join(dir, "s"), CAFile: first.cfg.CAFile})
+	if want := filepath.Join(dir, transport.CertFile); !errors.Is(err, transport.ErrCA) || !strings.Contains(err.Error(), "overlayd sign CA-FOLDER "+want) {
+		t.Errorf("an unsigned first host: %v", err)
+	}
 }
 
 // A subscriber who does not read loses packets of his own; the one beside him

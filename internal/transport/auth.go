@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -115,13 +116,41 @@ func verifyPeer(cs tls.ConnectionState, ca *x509.CertPool) (overlay.HostID, erro
 		return overlay.HostID{}, err
 	}
 	if ca != nil {
-		_, err := leaf.Verify(x509.VerifyOptions{Roots: ca, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-		if err != nil {
-			return id, fmt.Errorf("host %s: %w: %w", id.Hex(), ErrCA, err)
+		if err := verifyLeaf(leaf, ca); err != nil {
+			return id, fmt.Errorf("host %s: %w", id.Hex(), err)
 		}
 	}
 	return id, nil
 }
+
+// verifyLeaf says why a certificate does not let its host in: an ErrCA.
+func verifyLeaf(leaf *x509.Certificate, ca *x509.CertPool) error {
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: ca, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	var invalid x509.CertificateInvalidError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
+		whose, c := "certificate", invalid.Cert
+		if c.IsCA {
+			whose = "the CA's certificate"
+		}
+		if time.Now().Before(c.NotBefore) {
+			return certError{fmt.Sprintf("%s is valid from %s on only: is the clock right?", whose, c.NotBefore.Format(time.DateTime))}
+		}
+		return certError{fmt.Sprintf("%s expired on %s", whose, c.NotAfter.Format(time.DateOnly))}
+	}
+	return fmt.Errorf("%w: %w", ErrCA, err)
+}
+
+// certError is an ErrCA for another reason than the signature.
+type certError struct{ text string }
+
+func (e certError) Error() string { return e.text }
+func (certError) Unwrap() error   { return ErrCA }
+
+// Check says why hosts that trust ca would not let this one in.
+func (id *Identity) Check(ca *x509.CertPool) error { return verifyLeaf(id.Cert.Leaf, ca) }
 
 // Reasons for closing a QUIC connection, sent to the other side.
 const (

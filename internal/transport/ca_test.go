@@ -4,10 +4,15 @@ package transport
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 // member makes an identity signed by ca, nil: self-signed.
@@ -88,5 +93,47 @@ func TestCA(t *testing.T) {
 	}
 	if a.Stats().Peers != 1 {
 		t.Errorf("strangers made state: %+v", a.Stats())
+	}
+}
+
+// A host whose certificate is over hears of the date, not of a wrong CA; so do
+// those it speaks to.
+func TestExpired(t *testing.T) {
+	ca, err := LoadOrCreateCA(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid := func(from, to time.Time) *Identity {
+		id := member(t, ca)
+		c := *id.Cert.Leaf
+		c.NotBefore, c.NotAfter = from, to
+		der, err := x509.CreateCertificate(rand.Reader, &c, ca.cert, c.PublicKey, ca.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, err = newIdentity(id.Cert.PrivateKey.(ed25519.PrivateKey), der); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	day := 24 * time.Hour
+	old := valid(time.Now().Add(-3*day), time.Now().Add(-2*day))
+	over := "expired on " + time.Now().UTC().Add(-2*day).Format(time.DateOnly)
+	early := valid(time.Now().Add(day), time.Now().Add(2*day))
+	for _, c := range []struct {
+		id   *Identity
+		want string
+	}{{old, over}, {early, "is valid from"}, {member(t, nil), ErrCA.Error()}} {
+		if err := c.id.Check(ca.Pool()); !errors.Is(err, ErrCA) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+	}
+	if err := member(t, ca).Check(ca.Pool()); err != nil {
+		t.Error(err)
+	}
+	stale := newHost(t, func(c *Config) { c.Identity, c.Token, c.CA = old, nil, ca.Pool() })
+	fresh := newHost(t, func(c *Config) { c.Identity, c.Token, c.CA = member(t, ca), nil, ca.Pool() })
+	if _, err := fresh.Connect(t.Context(), stale.Self().Addr); !errors.Is(err, ErrCA) || !strings.Contains(err.Error(), over) {
+		t.Errorf("to a host whose certificate is over: %v", err)
 	}
 }
