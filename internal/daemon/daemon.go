@@ -226,7 +226,8 @@ func (h handler) Unreachable(to overlay.Peer, err error) {
 
 // findSeeds finds out who the members are of which only the address is known,
 // and joins through the first that answers. Members that do not answer are tried
-// again: they may start later. One that refuses us ends the host.
+// again: they may start later. One that refuses us ends the host, before it is a
+// member.
 func (d *Daemon) findSeeds(addrs []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -260,8 +261,22 @@ func (d *Daemon) findSeeds(addrs []string) {
 		}
 		if len(found) > 0 {
 			d.log.Info("joining", "through", found[0].String())
+			events, unwatch := d.watch()
+			defer unwatch()
 			d.loop.post(func() { d.node.Join(d.now(), found) })
-			return
+			for {
+				select {
+				case e := <-events:
+					if e.Kind == overlay.EventShutOut {
+						d.failed <- cli.Usagef("join: %s", e.Detail)
+						return
+					}
+				case <-d.joined:
+					return
+				case <-ctx.Done():
+					return
+				}
+			}
 		}
 		select {
 		case <-time.After(time.Second):

@@ -65,7 +65,7 @@ func (n *Node) conflict(r, o Record, from Peer) {
 		// answered at once, they would never stop.
 		if rv != nil && n.now >= rv.told+2*n.cfg.RetryInterval {
 			rv.told = n.now
-			n.send(r.Owner, &Announce{Records: n.records()})
+			n.send(r.Owner, n.ownings(false))
 		}
 	case n.wasAway(from.ID) || n.wasAway(r.Owner.ID):
 		n.giveIn(r, o)
@@ -175,7 +175,7 @@ func (n *Node) contest(r, o Record) {
 	n.lose(o.Zone)
 	n.gain(Record{Zone: o.Zone, Counter: r.Counter + 1})
 	n.changed(false)
-	n.send(r.Owner, &Announce{Records: n.records()})
+	n.send(r.Owner, n.ownings(false))
 }
 
 // strength orders two hosts as neither of them chose.
@@ -205,7 +205,7 @@ func (n *Node) addRival(p Peer) *rival {
 func (n *Node) tellRivals() {
 	n.rivals = slices.DeleteFunc(n.rivals, func(r rival) bool { return n.now > r.until })
 	for _, r := range n.rivals {
-		n.send(r.Peer, &Announce{Records: n.records(), Reply: true})
+		n.send(r.Peer, n.ownings(true))
 	}
 }
 

@@ -3,6 +3,7 @@
 package overlay
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -200,7 +201,12 @@ func (n *Node) joinFailed(r *request) {
 	n.joinLater(2 * n.cfg.RetryInterval)
 }
 
-func (n *Node) onJoinNo(m *JoinNo) {
+func (n *Node) onJoinNo(from Peer, m *JoinNo) {
+	if r := n.pending[m.Req]; m.Radix != 0 && r != nil && (r.what == reqJoin || r.what == reqAsk) && r.to.ID == from.ID {
+		delete(n.pending, m.Req)
+		n.shutOut(from, r, m.Radix)
+		return
+	}
 	r := n.answered(m.Req, reqAsk)
 	if r == nil || n.state != Joining {
 		return
@@ -210,6 +216,43 @@ func (n *Node) onJoinNo(m *JoinNo) {
 		return
 	}
 	n.joinLater(2 * n.cfg.RetryInterval)
+}
+
+// EventShutOut is the Kind of the Event that says that this host can never be a
+// member, and why. The Node is Gone then.
+const EventShutOut = "join-refused"
+
+// shutOut follows the word of a host that its overlay's ids have another radix.
+// Where a host of our radix has answered before, it is not believed.
+func (n *Node) shutOut(from Peer, r *request, radix uint8) {
+	if n.state != Joining || n.region.Version > 0 || radix == n.region.Radix {
+		n.joinFailed(r)
+		return
+	}
+	n.event(EventShutOut, from, fmt.Sprintf("this overlay has radix %d, this host was started with --radix %d", radix, n.region.Radix))
+	n.state, n.timers = Gone, nil
+}
+
+// otherRadix takes nothing from a host whose ids have another radix, not even
+// that it lives, and turns it away if it wants to join. (Its ids would be owned
+// twice or not at all, and lookups be lost on them.)
+func (n *Node) otherRadix(from Peer, m Message) {
+	n.counts["other-radix"]++
+	no := &JoinNo{Reason: "another radix", Radix: n.region.Radix}
+	switch m := m.(type) {
+	case *JoinAsk:
+		no.Req = m.Req
+	case *Lookup:
+		no.Req = m.Req
+		if m.Origin.ID != from.ID {
+			return
+		}
+	default:
+		return
+	}
+	if n.state == Member || n.state == Leaving {
+		n.send(from, no)
+	}
 }
 
 // onJoinAsk gives some of our ids away.

@@ -97,6 +97,7 @@ type Pull struct{}
 type Announce struct {
 	Records []Record `cbor:"1,keyasint"`
 	Reply   bool     `cbor:"2,keyasint,omitempty"` // wants the receiver's Announce
+	Radix   uint8    `cbor:"3,keyasint"`
 }
 
 // Moved tells who owns zones that the sender gave away or knows more of.
@@ -142,6 +143,7 @@ type Lookup struct {
 	Hops   uint8       `cbor:"5,keyasint"`
 	Avoid  []HostID    `cbor:"7,keyasint,omitempty"`
 	Info   *StreamInfo `cbor:"8,keyasint,omitempty"`
+	Radix  uint8       `cbor:"9,keyasint"`
 }
 
 // Found answers a Lookup.
@@ -157,14 +159,17 @@ type Found struct {
 
 // JoinAsk asks an owner for some of its ids.
 type JoinAsk struct {
-	Req uint64 `cbor:"1,keyasint"`
+	Req   uint64 `cbor:"1,keyasint"`
+	Radix uint8  `cbor:"2,keyasint"`
 }
 
-// JoinNo says that it cannot give any now; Try may.
+// JoinNo says that it cannot give any now; Try may. With Radix, which is the
+// overlay's, no host of it will: it answers a Lookup as well.
 type JoinNo struct {
 	Req    uint64 `cbor:"1,keyasint"`
 	Reason string `cbor:"2,keyasint"`
 	Try    Peer   `cbor:"3,keyasint,omitempty"`
+	Radix  uint8  `cbor:"4,keyasint,omitempty"`
 }
 
 // Offer is phase one of a hand-over: the giver still owns what it gives. With
@@ -287,6 +292,27 @@ type SwapFind struct {
 type SwapNo struct {
 	Req    uint64 `cbor:"1,keyasint"`
 	Reason string `cbor:"2,keyasint"`
+}
+
+// radixOf is the radix of the sender's ids, where a message says it.
+func radixOf(m Message) (k uint8, says bool) {
+	switch m := m.(type) {
+	case *Ping:
+		return m.Region.Radix, true
+	case *Ack:
+		return m.Region.Radix, true
+	case *Announce:
+		return m.Radix, true
+	case *Lookup:
+		return m.Radix, true
+	case *Found:
+		return m.Region.Radix, true
+	case *JoinAsk:
+		return m.Radix, true
+	case *Offer:
+		return m.Region.Radix, true
+	}
+	return 0, false
 }
 
 func (*Ping) kind() kind     { return kPing }

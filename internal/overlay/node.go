@@ -73,6 +73,7 @@ func New(cfg Config, self Peer, seed uint64) *Node {
 		cfg: cfg, self: self, peers: map[HostID]*peer{}, pending: map[uint64]*request{},
 		in: map[uint64]*xfer{}, counts: map[string]uint64{},
 	}
+	n.region.Radix = uint8(cfg.Radix)
 	n.rng.Seed(seed, 0x5a9d57a3a3)
 	// Request numbers of a host that starts anew must not meet its old ones.
 	n.reqs = n.rng.Uint64() >> 16 << 8
@@ -102,7 +103,7 @@ func (n *Node) Create(now Time) {
 	if n.state != Idle {
 		return
 	}
-	n.region = Region{N: n.regionFor(1), Version: 1, Hosts: 1}
+	n.region = Region{N: n.regionFor(1), Version: 1, Hosts: 1, Radix: n.region.Radix}
 	n.start()
 	n.gain(Record{Zone: Zone{}, Counter: 1, Owner: n.self})
 	n.joined()
@@ -132,6 +133,10 @@ func (n *Node) Handle(now Time, from Peer, m Message) {
 	}
 	n.recv[m.kind()]++
 	n.introduced = 0
+	if k, says := radixOf(m); says && k != n.region.Radix {
+		n.otherRadix(from, m)
+		return
+	}
 	if p := n.peers[from.ID]; p != nil {
 		p.heard = now
 		p.Addr = from.Addr
@@ -146,7 +151,7 @@ func (n *Node) Handle(now Time, from Peer, m Message) {
 	case *PingRes:
 		n.onPingRes(from, m)
 	case *Pull:
-		n.send(from, &Announce{Records: n.records()})
+		n.send(from, n.ownings(false))
 	case *Announce:
 		n.onAnnounce(from, m)
 	case *Moved:
@@ -164,7 +169,7 @@ func (n *Node) Handle(now Time, from Peer, m Message) {
 	case *JoinAsk:
 		n.onJoinAsk(from, m)
 	case *JoinNo:
-		n.onJoinNo(m)
+		n.onJoinNo(from, m)
 	case *Offer:
 		n.onOffer(from, m)
 	case *Accept:
@@ -290,6 +295,11 @@ func (n *Node) jitter(d Time) Time {
 
 // records is the list of owned zones as it is sent: never changed afterwards.
 func (n *Node) records() []Record { return slices.Clone(n.zones) }
+
+// ownings is the message that lists them.
+func (n *Node) ownings(reply bool) *Announce {
+	return &Announce{Records: n.records(), Reply: reply, Radix: n.region.Radix}
+}
 
 // covers says whether the id p is ours.
 func (n *Node) covers(p Point) bool { return n.owned(p) != nil }

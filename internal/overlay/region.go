@@ -39,6 +39,9 @@ func (n *Node) regionFor(m int) uint8 {
 // learnRegion takes the newest region. Hosts that differ for a while still
 // understand one another: a zone is a prefix whatever the length of ids.
 func (n *Node) learnRegion(r Region) {
+	if r.Radix != n.region.Radix {
+		return // it speaks of other ids
+	}
 	if n.region.N != 0 && (r.Version > n.region.Version+maxVersionLeap || r.Version > 1<<60) {
 		n.counts["region-leap"]++ // it would use the versions up
 		return
@@ -114,7 +117,7 @@ func (n *Node) conclude() {
 
 func (n *Node) setRegion(digits uint8, hosts int) {
 	n.event("region", Peer{}, regionText(n.region.N, digits))
-	n.region = Region{N: digits, Version: n.region.Version + 1, Hosts: uint32(min(hosts, math.MaxUint32))}
+	n.region = Region{N: digits, Version: n.region.Version + 1, Hosts: uint32(min(hosts, math.MaxUint32)), Radix: n.region.Radix}
 }
 
 // grow is a joining host that found its owner with one id only.

@@ -48,9 +48,9 @@ func (n *Node) request(r *request) bool {
 	r.id = n.rng.Uint64() | 1 // not to be guessed: answers are told by it
 	switch m := r.msg.(type) {
 	case *Lookup:
-		m.Req = r.id
+		m.Req, m.Radix = r.id, n.region.Radix
 	case *JoinAsk:
-		m.Req = r.id
+		m.Req, m.Radix = r.id, n.region.Radix
 	case *SubReq:
 		m.Req = r.id
 	case *SwapFind:

@@ -153,7 +153,7 @@ func (n *Node) onFound(from Peer, m *Found) {
 		n.gapReq = max(0, n.gapReq-1)
 		delete(n.gaps, r.zone)
 		n.learn(m.Record, false, from)
-		n.send(m.Record.Owner, &Announce{Records: n.records(), Reply: true})
+		n.send(m.Record.Owner, n.ownings(true))
 	case reqClaim:
 		n.learn(m.Record, true, from)
 		if n.takenOver(r.zone) {

@@ -83,7 +83,7 @@ func (n *Node) changed(reply bool) {
 
 // announce tells all neighbours what we own.
 func (n *Node) announce(reply bool) {
-	m := &Announce{Records: n.records(), Reply: reply}
+	m := n.ownings(reply)
 	told := map[HostID]bool{}
 	for i := range n.table {
 		if o := n.table[i].Owner; !told[o.ID] {
@@ -210,7 +210,7 @@ func (n *Node) onAnnounce(from Peer, m *Announce) {
 		p.digest = digestOf(m.Records)
 	}
 	if m.Reply && before == n.digest {
-		n.send(from, &Announce{Records: n.records()})
+		n.send(from, n.ownings(false))
 	}
 }
 
@@ -243,7 +243,7 @@ func (n *Node) onMoved(from Peer, m *Moved) {
 func (n *Node) onQuery(from Peer, m *Query) {
 	for i := range n.zones {
 		if n.zones[i].Zone.Overlaps(m.Zone) {
-			n.send(from, &Announce{Records: n.records()})
+			n.send(from, n.ownings(false))
 			return
 		}
 	}
@@ -254,7 +254,7 @@ func (n *Node) onQuery(from Peer, m *Query) {
 		}
 	}
 	n.send(from, &Moved{Records: hint})
-	n.send(from, &Announce{Records: n.records()})
+	n.send(from, n.ownings(false))
 }
 
 // learn takes one record from a host. sure: the former owner says so, or is dead.
@@ -336,7 +336,7 @@ func (n *Node) learn(r Record, sure bool, from Peer) {
 		p.digest = 0 // others' news may be old: ask it at the next probe
 	}
 	if n.newNeighbour(r) {
-		n.send(r.Owner, &Announce{Records: n.records()})
+		n.send(r.Owner, n.ownings(false))
 	}
 }
 
@@ -443,7 +443,7 @@ func (n *Node) yield(r, o Record) {
 			n.send(near[i].Owner, moved)
 		}
 	}
-	n.send(r.Owner, &Announce{Records: n.records(), Reply: true})
+	n.send(r.Owner, n.ownings(true))
 	if len(n.zones) == 0 {
 		n.rejoin(append([]Peer{r.Owner}, owners(near)...))
 		return

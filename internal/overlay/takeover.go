@@ -186,7 +186,7 @@ func (n *Node) claim(z Zone) {
 		return true
 	})
 	n.changed(true)
-	m := &Announce{Records: n.records(), Reply: true}
+	m := n.ownings(true)
 	for _, p := range tell {
 		if !slices.ContainsFunc(n.table, func(r Record) bool { return r.Owner.ID == p.ID }) && !n.buried(p.ID) {
 			n.send(p, m)
@@ -254,7 +254,7 @@ func (n *Node) resurrect(p Peer) {
 		n.returned = slices.Delete(n.returned, 0, 1)
 	}
 	n.returned = append(n.returned, returned{p.ID, n.now})
-	n.send(p, &Announce{Records: n.records(), Reply: true})
+	n.send(p, n.ownings(true))
 	n.dirty = true
 }
 

@@ -79,6 +79,7 @@ type Region struct {
 	N       uint8  `cbor:"1,keyasint"`
 	Version uint64 `cbor:"2,keyasint"`
 	Hosts   uint32 `cbor:"3,keyasint"` // the estimate of m it was chosen for
+	Radix   uint8  `cbor:"4,keyasint"` // of all ids: the same at all hosts, for ever
 }
 
 // Contract is what a subscriber asks of a stream. Zero fields ask nothing.

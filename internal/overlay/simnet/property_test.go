@@ -153,20 +153,20 @@ func TestLiar(t *testing.T) {
 			if h == liar {
 				continue
 			}
-			w.Inject(liar, h, &overlay.Announce{Records: forged, Reply: true})
+			w.Inject(liar, h, &overlay.Announce{Records: forged, Reply: true, Radix: 3})
 			w.Inject(liar, h, &overlay.Moved{Records: forged})
 			w.Inject(liar, h, &overlay.Dead{Records: all[:10]})
 			w.Inject(liar, h, &overlay.Heirloom{Peers: []overlay.Peer{liar.Peer}})
-			w.Inject(liar, h, &overlay.Offer{Xfer: uint64(round), Give: forged[:3]})
+			w.Inject(liar, h, &overlay.Offer{Xfer: uint64(round), Give: forged[:3], Region: overlay.Region{Radix: 3}})
 			w.Inject(liar, h, &overlay.SwapFind{Req: 1, Subscriber: w.hosts[round%100].Peer, Depth: 1})
 			w.Inject(liar, h, &overlay.SwapFind{Req: 1, Subscriber: liar.Peer, Depth: 1})
 			w.Inject(liar, h, &overlay.Accept{Xfer: offers[h.Index], OK: true})
 			w.Inject(liar, h, &overlay.Accept{Xfer: offers[h.Index], OK: true, Give: []overlay.Record{{Zone: all[round%len(all)].Zone, Counter: 1 << 59, Owner: h.Peer}}})
-			w.Inject(liar, h, &overlay.Ping{Seq: 1, Region: overlay.Region{N: 1, Version: 1<<64 - 1}})
-			w.Inject(liar, h, &overlay.Ping{Seq: 1, Region: overlay.Region{N: 1, Version: uint64(round) + 20}})
+			w.Inject(liar, h, &overlay.Ping{Seq: 1, Region: overlay.Region{N: 1, Version: 1<<64 - 1, Radix: 3}})
+			w.Inject(liar, h, &overlay.Ping{Seq: 1, Region: overlay.Region{N: 1, Version: uint64(round) + 20, Radix: 3}})
 			w.Inject(liar, h, &overlay.NoStream{Req: uint64(round)})
 			w.Inject(liar, h, &overlay.Graft{SubReq: overlay.SubReq{Stream: overlay.StreamID{byte(round)}, Subscriber: h.Peer}, Info: overlay.StreamInfo{ID: overlay.StreamID{byte(round)}}, Path: []overlay.Hop{{Host: liar.Peer}}})
-			w.Inject(liar, h, &overlay.Lookup{Kind: overlay.Put, Target: overlay.Point(uint64(round) << 56), Origin: liar.Peer, Info: &overlay.StreamInfo{ID: overlay.StreamID{byte(round), 1}, Publisher: liar.Peer}})
+			w.Inject(liar, h, &overlay.Lookup{Kind: overlay.Put, Target: overlay.Point(uint64(round) << 56), Origin: liar.Peer, Radix: 3, Info: &overlay.StreamInfo{ID: overlay.StreamID{byte(round), 1}, Publisher: liar.Peer}})
 		}
 		w.RunFor(100 * time.Millisecond)
 	}
