@@ -121,3 +121,20 @@ func TestPublishCountsAtInterrupt(t *testing.T) {
 		}
 	}
 }
+
+// A subscriber says what it was too slow for: now and then, and at the end.
+func TestOverrunIsSaid(t *testing.T) {
+	var errs words
+	s := &subscriber{cmd: newRoot()}
+	s.cmd.SetErr(&errs)
+	for _, n := range []uint64{0, 5, 7, 9} {
+		s.overran(n)
+	}
+	s.overAt = time.Time{}
+	s.overran(s.over)
+	s.overAt = time.Time{}
+	s.overran(s.over)
+	if got := errs.String(); strings.Count(got, "\n") != 2 || !strings.HasPrefix(got, "5 payloads") || !strings.Contains(got, "\n9 payloads") {
+		t.Errorf("%q", got)
+	}
+}

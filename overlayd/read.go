@@ -152,6 +152,9 @@ func contractsCommand() *cobra.Command {
 		Use:     "contracts",
 		Aliases: []string{"subscriptions"},
 		Short:   "List the subscriptions of this host: what was asked, predicted and measured",
+		Long: `List the subscriptions of this host: what was asked, predicted and measured.
+LOSS is what did not come over the network; OVERRUN counts payloads that came,
+and that the subscriber did not read in time.`,
 	}, (*overlayapi.Client).Subscriptions, nil, func(cmd *cobra.Command, r *overlayv1.SubscriptionsResponse) error {
 		if len(r.Subscriptions) == 0 {
 			fmt.Fprintln(cmd.ErrOrStderr(), "no subscription on this host")
@@ -166,11 +169,12 @@ func contractsCommand() *cobra.Command {
 			m := s.Measured
 			rows = append(rows, []string{
 				fmt.Sprint(s.Id), cli.Plain(name), asked(s.Contract), s.State, cli.Or(s.Degraded), latency(s.PredictedUs),
-				latency(m.GetP99Us()), rate(m.GetRateBps()), percent(lossOf(m)), cli.Or(cli.Plain(s.Reason)),
+				latency(m.GetP99Us()), rate(m.GetRateBps()), percent(lossOf(m)),
+				fmt.Sprint(s.Delivery.GetOverrun()), cli.Or(cli.Plain(s.Reason)),
 			})
 		}
 		return cli.Table(cmd.OutOrStdout(),
-			[]string{"ID", "STREAM", "ASKED", "STATE", "DEGRADED", "PREDICTED", "P99", "RATE", "LOSS", "REASON"}, rows)
+			[]string{"ID", "STREAM", "ASKED", "STATE", "DEGRADED", "PREDICTED", "P99", "RATE", "LOSS", "OVERRUN", "REASON"}, rows)
 	})
 }
 

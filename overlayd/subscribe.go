@@ -117,7 +117,22 @@ type subscriber struct {
 	left    uint64 // 0: no end
 	timeout time.Duration
 	said    string
+	over    uint64           // payloads that came while the output was full
+	overNow uint64           // of which this was said,
+	overAt  time.Time        // then
 	starter *payload.Starter // nil: deliver from the first packet on
+}
+
+// overEvery is how often it is said that the output is too slow.
+const overEvery = 10 * time.Second
+
+// overran says that payloads were dropped before they were read.
+func (s *subscriber) overran(n uint64) {
+	s.over = max(s.over, n)
+	if s.over > s.overNow && time.Since(s.overAt) >= overEvery {
+		s.overNow, s.overAt = s.over, time.Now()
+		fmt.Fprintf(s.cmd.ErrOrStderr(), "%d payloads were dropped here: they come faster than the output takes them\n", s.over)
+	}
 }
 
 // startWithin is how long a place where a decoder can start is waited for.
@@ -139,6 +154,10 @@ func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1
 		return s.why(ctx, err)
 	}
 	defer st.Close()
+	defer func() {
+		s.overAt = time.Time{} // whatever is not said yet
+		s.overran(s.over)
+	}()
 	for st.Receive() {
 		switch k := st.Msg().Kind.(type) {
 		case *overlayv1.SubscribeResponse_Payloads:
@@ -150,6 +169,7 @@ func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1
 			}
 		case *overlayv1.SubscribeResponse_Changed:
 			s.tell(k.Changed)
+			s.overran(k.Changed.GetDelivery().GetOverrun())
 			switch k.Changed.State {
 			case "refused":
 				return fmt.Errorf("the contract is refused: %s%s", cli.Plain(k.Changed.Reason), wayOut(r.Contract))

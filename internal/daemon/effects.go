@@ -109,6 +109,7 @@ func (d *Daemon) measure() {
 		s.attach(d) // if its parts were waited for long enough
 		if s.sink != nil {
 			d.measured(id, s, r)
+			d.tellOverrun(s)
 		}
 	}
 	for id, f := range d.flows {

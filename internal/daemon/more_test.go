@@ -132,9 +132,26 @@ func TestStalledSubscriber(t *testing.T) {
 	if over == 0 {
 		t.Error("who does not read loses nothing: where is it kept?")
 	}
+	// He hears of it while the stream goes on, and of all of it at the end.
+	told := uint64(0)
+	for told == 0 && stalled.Receive() {
+		told = stalled.Msg().GetChanged().GetDelivery().GetOverrun()
+	}
+	if told == 0 {
+		t.Errorf("who did not read is not told: %v", stalled.Err())
+	}
 	_ = s.CloseRequest()
 	if _, err := s.Receive(); err != nil {
 		t.Error(err)
+	}
+	state := ""
+	for stalled.Receive() {
+		if c := stalled.Msg().GetChanged(); c != nil {
+			told, state = c.Delivery.Overrun, c.State
+		}
+	}
+	if state != "withdrawn" || told < over {
+		t.Errorf("at the end: %s, and %d payloads were not read in time, want %d", state, told, over)
 	}
 }
 

@@ -185,6 +185,7 @@ type subscription struct {
 	// The loop's.
 	status overlay.SubStatus
 	told   overlay.ContractState
+	over   uint64 // payloads that the reader has heard he did not get
 	sink   *transport.Sink
 	sinks  *pipeline                            // SPAs at the sink
 	info   *overlay.StreamInfo                  // nil: no path yet
@@ -295,8 +296,10 @@ func (d *Daemon) stateOf(id overlay.SubID, s *subscription, ended bool) {
 		// Packets may be under way: they come before the word of the end.
 		time.AfterFunc(endGrace, func() {
 			s.order.flush()
-			s.change(m)
-			s.finish(nil)
+			d.loop.post(func() { // the last counts are the loop's to read
+				s.change(d.subOf(&u))
+				s.finish(nil)
+			})
 		})
 		return
 	}
@@ -307,6 +310,18 @@ func (d *Daemon) stateOf(id overlay.SubID, s *subscription, ended bool) {
 		d.dropSub(id)
 	case u.State == overlay.Refused:
 		s.finish(nil)
+	}
+}
+
+// tellOverrun tells the reader of payloads that he was too slow to get.
+func (d *Daemon) tellOverrun(s *subscription) {
+	if s.told == overlay.Withdrawn || s.told == overlay.Refused {
+		return // the word of the end is under way
+	}
+	u := s.whole(s.status)
+	if m := d.subOf(&u); m.Delivery.Overrun > s.over {
+		s.over = m.Delivery.Overrun
+		s.change(m)
 	}
 }
 
