@@ -6,11 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
+	"strings"
+	"syscall"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/protobuf/proto"
 
 	"sandstream/internal/cli"
@@ -77,6 +82,9 @@ func socketPath(cmd *cobra.Command) string {
 
 // withClient gives f a client of the daemon and makes f's error one for people.
 func withClient(cmd *cobra.Command, f func(ctx context.Context, c *overlayapi.Client) error) error {
+	if err := checkText(cmd); err != nil {
+		return err
+	}
 	socket := socketPath(cmd)
 	c := overlayapi.Dial(socket)
 	defer c.Close()
@@ -85,6 +93,22 @@ func withClient(cmd *cobra.Command, f func(ctx context.Context, c *overlayapi.Cl
 		return errors.New("interrupted")
 	}
 	return explain(err, socket)
+}
+
+// checkText refuses names that no message of the API can hold.
+func checkText(cmd *cobra.Command) error {
+	texts := cmd.Flags().Args()
+	for _, name := range []string{"spa", "degrade"} {
+		if f := cmd.Flags().Lookup(name); f != nil {
+			texts = append(texts, f.Value.(pflag.SliceValue).GetSlice()...)
+		}
+	}
+	for _, t := range texts {
+		if !utf8.ValidString(t) {
+			return cli.Usagef("%s: %q is not UTF-8 text", cmd.CommandPath(), t)
+		}
+	}
+	return nil
 }
 
 // explain maps an error of the API to the project's kinds, with the way out.
@@ -101,7 +125,7 @@ func explain(err error, socket string) error {
 		return cli.Errorf(cli.ErrPermission, "talk to overlayd at %s: permission denied (the socket is for its user and group: run as that user, or join the group)", socket)
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return fmt.Errorf("no overlayd answers at %s (start one: 'overlayd run'; or name its socket: --socket or $%s)", socket, overlayapi.SocketEnv)
-	case !connect.IsWireError(err) && e.Code() != connect.CodeDeadlineExceeded:
+	case !connect.IsWireError(err) && lost(err):
 		return fmt.Errorf("the overlayd at %s is gone: it was stopped or has died (its log says why)", socket)
 	}
 	words := cli.Plain(e.Message()) // a name in it may be somebody else's
@@ -116,6 +140,13 @@ func explain(err error, socket string) error {
 		return cli.Errorf(cli.ErrTimeout, "%s", words)
 	}
 	return errors.New(words)
+}
+
+// lost says whether a call's connection broke.
+func lost(err error) bool {
+	return connect.CodeOf(err) == connect.CodeUnavailable || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		strings.Contains(err.Error(), "http2: ") // the server's goodbye; its type is the library's own
 }
 
 // printMessage prints a message of the API as indented JSON.
