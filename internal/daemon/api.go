@@ -199,35 +199,24 @@ func (a api) Publish(ctx context.Context, s *connect.BidiStream[overlayv1.Publis
 	}
 	last := &overlayv1.PublishResponse{Stream: p.id.String()}
 	received := make(chan error, 1)
-	counts := make(chan [2]uint64, 1)
 	// Receive cannot wait for the withdrawal too; it ends with the call.
-	go func() {
-		var n [2]uint64
-		received <- a.payloads(s, p, &n)
-		counts <- n
-	}()
+	go func() { received <- a.payloads(s, p) }()
 	select {
 	case err := <-received:
-		n := <-counts
-		last.Packets, last.Bytes = n[0], n[1]
 		if err != nil {
 			return err
 		}
 	case <-p.withdrawn:
 		last.Withdrawn = true
-		for _, st := range a.d.tr.Streams() {
-			if st.ID == p.id {
-				last.Packets, last.Bytes = st.In, st.BytesIn
-			}
-		}
 	case <-a.d.stop:
 		return failed(errStopping)
 	}
+	last.Packets, last.Bytes = p.packets.Load(), p.bytes.Load()
 	return s.Send(last)
 }
 
-// payloads publishes what the client sends, until its end. n counts.
-func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.PublishResponse], p *publication, n *[2]uint64) error {
+// payloads publishes what the client sends, until its end.
+func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.PublishResponse], p *publication) error {
 	for {
 		m, err := s.Receive()
 		if errors.Is(err, io.EOF) {
@@ -242,8 +231,7 @@ func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.
 				return invalid(fmt.Errorf("payload of %d bytes: at most %d", len(q.Data), payload.Max))
 			}
 		}
-		bytes, err := p.send(ps)
-		if err != nil {
+		if err := p.send(ps); err != nil {
 			select {
 			case <-p.withdrawn:
 				return nil
@@ -251,8 +239,6 @@ func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.
 				return failed(err)
 			}
 		}
-		n[0] += uint64(len(ps))
-		n[1] += uint64(bytes)
 	}
 }
 

@@ -155,6 +155,34 @@ func TestStalledSubscriber(t *testing.T) {
 	}
 }
 
+// What a publisher is told at the end is what he gave, whoever ended the stream.
+func TestCountsOfWithdrawn(t *testing.T) {
+	d := host(t, nil, nil)
+	<-d.Joined()
+	s := client(t, d).Publish(t.Context())
+	send := func(m *overlayv1.PublishRequest) {
+		if err := s.Send(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Announce{Announce: &overlayv1.Announce{Name: "x", Public: true}}})
+	if _, err := s.Receive(); err != nil {
+		t.Fatal(err)
+	}
+	r := readNumbers(t, d, &overlayv1.SubscribeRequest{Stream: "x"})
+	r.wait(t, "admission", 20*time.Second, func() bool { return len(r.states) > 0 && r.states[len(r.states)-1] == "admitted" })
+	p := &overlayv1.Payloads{Payloads: []*overlayv1.Payload{{Data: []byte("12345678")}, {Data: []byte("123456789")}}}
+	send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Payloads{Payloads: p}})
+	r.wait(t, "the payloads", 20*time.Second, func() bool { return r.count == 2 })
+	if _, err := client(t, d).Withdraw(t.Context(), connect.NewRequest(&overlayv1.WithdrawRequest{Stream: "x"})); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.Receive(); err != nil || !m.Withdrawn || m.Packets != 2 || m.Bytes != 17 {
+		t.Errorf("%v, %v", m, err)
+	}
+	_ = s.CloseRequest()
+}
+
 // A service manager is told how the host does, and SIGTERM hands the ids over.
 func TestNotify(t *testing.T) {
 	first := host(t, nil, nil)

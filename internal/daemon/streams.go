@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sandstream/internal/frame"
@@ -97,6 +98,8 @@ type publication struct {
 	d         *Daemon
 	once      sync.Once
 	withdrawn chan struct{}
+
+	packets, bytes atomic.Uint64 // of payload, that the user gave
 }
 
 func (p *publication) end() { p.once.Do(func() { close(p.withdrawn) }) }
@@ -135,7 +138,8 @@ func (d *Daemon) publish(ctx context.Context, a *overlayv1.Announce) (*publicati
 }
 
 // send publishes payloads. It does not wait.
-func (p *publication) send(ps []*overlayv1.Payload) (bytes int, err error) {
+func (p *publication) send(ps []*overlayv1.Payload) error {
+	bytes := 0
 	out := make([]transport.Payload, len(ps))
 	for i, m := range ps {
 		out[i].Data = m.Data
@@ -147,8 +151,12 @@ func (p *publication) send(ps []*overlayv1.Payload) (bytes int, err error) {
 		}
 		bytes += len(m.Data)
 	}
-	_, err = p.d.tr.Publish(p.id, out)
-	return bytes, err
+	if _, err := p.d.tr.Publish(p.id, out); err != nil {
+		return err
+	}
+	p.packets.Add(uint64(len(ps)))
+	p.bytes.Add(uint64(bytes))
+	return nil
 }
 
 // withdraw ends the stream: a last packet says so to those who get it, the core

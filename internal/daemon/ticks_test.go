@@ -67,7 +67,7 @@ func TestTickWithoutPackets(t *testing.T) {
 			}
 			begin := time.Now()
 			for _, b := range []string{"1", "2", "3", "4"} {
-				if _, err := p.send([]*overlayv1.Payload{{Data: []byte(b)}}); err != nil {
+				if err := p.send([]*overlayv1.Payload{{Data: []byte(b)}}); err != nil {
 					t.Fatal(err)
 				}
 			}
