@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"time"
 
@@ -55,8 +54,11 @@ SPA that degrades the stream is accepted or --best-effort is given.
 			Degrade: degrade, BestEffort: bestEffort, NoSwap: noSwap,
 		}}
 		var err error
-		if bound < 0 || bound.Microseconds() > math.MaxUint32 {
-			return cli.Usagef("--latency %v is no bound: more than 0, less than an hour", bound)
+		if cmd.Flags().Changed("latency") && (bound < time.Microsecond || bound > time.Hour) {
+			return cli.Usagef("--latency %v is no bound: from 1µs to 1h", bound)
+		}
+		if timeout < 0 {
+			return cli.Usagef("--timeout %v: it is more than 0, or 0 for none", timeout)
 		}
 		r.Contract.LatencyUs = uint32(bound.Microseconds())
 		if r.Contract.MinRateBps, err = parseRate(minRate); err != nil {
