@@ -131,7 +131,7 @@ func check(m Message) error {
 	case *Heirloom:
 		return errors.Join(most("peers", len(m.Peers), MaxRecords), infos(m.Infos))
 	case *Lookup:
-		if m.Kind > GrowAsk {
+		if m.Kind > Drop {
 			return fmt.Errorf("lookup kind %d", m.Kind)
 		}
 		err := most("hosts to avoid", len(m.Avoid), maxAvoid)

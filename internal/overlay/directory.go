@@ -29,6 +29,15 @@ func (n *Node) pointOfStream(id StreamID) Point { return n.hashPoint('i', id[:])
 
 func (n *Node) pointOfName(name string) Point { return n.hashPoint('n', []byte(name)) }
 
+// pointsOf are the ids that an entry is kept under.
+func (n *Node) pointsOf(i *StreamInfo) []Point {
+	points := []Point{n.pointOfStream(i.ID)}
+	if i.Public && i.Name != "" {
+		points = append(points, n.pointOfName(i.Name))
+	}
+	return points
+}
+
 func (n *Node) hashPoint(tag byte, b []byte) Point {
 	h := fnv.New64a()
 	h.Write([]byte{tag})
@@ -41,17 +50,16 @@ func (n *Node) hashPoint(tag byte, b []byte) Point {
 	return PointOf(x, n.cfg.Radix)
 }
 
-// keep stores a directory entry, if there is room, under the ids of ours that
-// it belongs to.
-func (n *Node) keep(i *StreamInfo) {
+// keep stores a directory entry under the ids of ours that it belongs to, and
+// says whether there was room. A publisher finds room in place of his oldest
+// entry, if it was he who sent us the new one; what others sent could be
+// anybody's word.
+func (n *Node) keep(i *StreamInfo, from HostID) (room bool) {
 	if i.check() != nil {
-		return
+		return true
 	}
-	points := []Point{n.pointOfStream(i.ID)}
-	if i.Public && i.Name != "" {
-		points = append(points, n.pointOfName(i.Name))
-	}
-	for _, p := range points {
+	room = true
+	for _, p := range n.pointsOf(i) {
 		if !n.covers(p) {
 			continue
 		}
@@ -71,9 +79,31 @@ func (n *Node) keep(i *StreamInfo) {
 				*e = stored{*i, n.now + putLife}
 			}
 		}
-		if !found && len(list) < maxPerPoint && len(n.store) < MaxStreams {
-			n.store[p] = append(list, stored{*i, n.now + putLife})
+		if found {
+			continue
 		}
+		if len(list) >= maxPerPoint && i.Publisher.ID == from {
+			if j := slices.IndexFunc(list, func(e stored) bool { return e.Publisher.ID == from }); j >= 0 {
+				list = slices.Delete(list, j, j+1)
+				n.store[p] = list
+			}
+		}
+		if len(list) >= maxPerPoint || len(n.store) >= MaxStreams {
+			room = false
+			continue
+		}
+		n.store[p] = append(list, stored{*i, n.now + putLife}) // in order of arrival
+	}
+	return room
+}
+
+// unkeep forgets a publisher's entry of a stream.
+func (n *Node) unkeep(p Point, id StreamID, publisher HostID) {
+	list := slices.DeleteFunc(n.store[p], func(e stored) bool { return e.ID == id && e.Publisher.ID == publisher })
+	if len(list) > 0 {
+		n.store[p] = list
+	} else {
+		delete(n.store, p)
 	}
 }
 
@@ -106,7 +136,7 @@ func (n *Node) storedIn(zones []Zone) []StreamInfo {
 
 func (n *Node) keepAll(infos []StreamInfo) {
 	for i := range infos {
-		n.keep(&infos[i])
+		n.keep(&infos[i], HostID{})
 	}
 }
 
@@ -161,14 +191,35 @@ func (n *Node) Announce(now Time, info StreamInfo) error {
 func (n *Node) put(s *stream) {
 	s.info.Version++
 	info := s.info
-	points := []Point{n.pointOfStream(info.ID)}
-	if info.Public && info.Name != "" {
-		points = append(points, n.pointOfName(info.Name))
-	}
-	for _, p := range points {
+	for _, p := range n.pointsOf(&info) {
 		m := &Lookup{Kind: Put, Target: p, Origin: n.self, Info: &info}
 		n.request(&request{what: reqPut, msg: m, tries: 4, wait: 2 * n.cfg.RetryInterval})
 	}
+}
+
+// unput takes the directory entry away, so that nobody looks for a stream that
+// has ended. Its keepers take our word for it, nobody else's: they are looked up,
+// and told by us.
+func (n *Node) unput(s *stream) {
+	for id, r := range n.pending {
+		if l, ok := r.msg.(*Lookup); ok && l.Kind == Put && l.Info.ID == s.info.ID {
+			delete(n.pending, id)
+		}
+	}
+	for _, p := range n.pointsOf(&s.info) {
+		m := &Lookup{Kind: Find, Target: p, Origin: n.self}
+		n.request(&request{what: reqHome, msg: m, tries: 3, wait: 2 * n.cfg.RetryInterval, strm: s.info.ID})
+	}
+}
+
+// dropAt has a host forget our entry of a stream.
+func (n *Node) dropAt(keeper Peer, p Point, id StreamID) {
+	if keeper.ID == n.self.ID {
+		n.unkeep(p, id, n.self.ID)
+		return
+	}
+	m := &Lookup{Kind: Drop, Target: p, Origin: n.self, Info: &StreamInfo{ID: id}}
+	n.request(&request{what: reqPut, to: keeper, msg: m, tries: 3, wait: 2 * n.cfg.RetryInterval})
 }
 
 func (n *Node) putDue(t timer) {
@@ -185,6 +236,7 @@ func (n *Node) Withdraw(now Time, id StreamID) error {
 	if s == nil || !s.publisher {
 		return fmt.Errorf("withdraw %s: not published here", id)
 	}
+	n.unput(s)
 	n.endStream(s, "the publisher has withdrawn the stream")
 	return nil
 }

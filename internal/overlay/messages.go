@@ -132,6 +132,7 @@ const (
 	Put                       // store Info at the owner
 	Get                       // directory entries stored under Target
 	GrowAsk                   // the region is full: the owner of id 0 decides
+	Drop                      // forget the entry of Info's stream: heard from its publisher only
 )
 
 // Lookup is routed to the owner of Target, who answers Origin with Found.
@@ -155,6 +156,7 @@ type Found struct {
 	Largest Record       `cbor:"5,keyasint"` // the largest zone the answering host knows
 	Infos   []StreamInfo `cbor:"6,keyasint,omitempty"`
 	Region  Region       `cbor:"7,keyasint"`
+	Full    bool         `cbor:"8,keyasint,omitempty"` // no room for what was to be Put
 }
 
 // JoinAsk asks an owner for some of its ids.

@@ -16,6 +16,7 @@ const (
 	reqSwap                  // SwapFind
 	reqVerify                // a lookup whether a giver owns what it gives
 	reqLook                  // who owns an id of ours, asked elsewhere
+	reqHome                  // who keeps a directory entry that is to go
 )
 
 // request is a message that is sent again until it is answered or given up.
@@ -107,6 +108,6 @@ func (n *Node) retry(id uint64) {
 		n.subReqFailed(r, "")
 	case reqSwap:
 		n.swapFailed(r.strm, "no answer")
-	case reqPut, reqCount, reqVerify, reqLook:
+	case reqPut, reqCount, reqVerify, reqLook, reqHome:
 	}
 }

@@ -67,7 +67,7 @@ func (n *Node) nextHop(to Point, avoid func(HostID) bool) (next *peer, detour bo
 // route sends a lookup on, or answers it.
 func (n *Node) route(from Peer, m *Lookup) {
 	if n.covers(m.Target) {
-		n.answer(m)
+		n.answer(from, m)
 		return
 	}
 	if m.Hops >= n.cfg.MaxLookupHops {
@@ -101,13 +101,17 @@ func (n *Node) onLookup(from Peer, m *Lookup) {
 }
 
 // answer does what a lookup asks of the owner of its target.
-func (n *Node) answer(m *Lookup) {
+func (n *Node) answer(from Peer, m *Lookup) {
 	f := &Found{Req: m.Req, Record: *n.owned(m.Target), Volume: n.volume(), Hops: m.Hops, Region: n.region}
 	f.Largest = n.largest()
 	switch m.Kind {
 	case Put:
 		if m.Info != nil {
-			n.keep(m.Info)
+			f.Full = !n.keep(m.Info, from.ID)
+		}
+	case Drop:
+		if m.Info != nil {
+			n.unkeep(m.Target, m.Info.ID, from.ID)
 		}
 	case Get:
 		f.Infos = n.storedAt(m.Target)
@@ -161,6 +165,13 @@ func (n *Node) onFound(from Peer, m *Found) {
 		}
 	case reqGet:
 		n.getFound(r, m)
+	case reqPut:
+		if l := *r.msg.(*Lookup); m.Full && l.Kind == Put && r.to.ID.IsZero() {
+			// It does not know that it is we who ask: see keep.
+			n.request(&request{what: reqPut, to: from, msg: &l, tries: 2, wait: 2 * n.cfg.RetryInterval})
+		}
+	case reqHome:
+		n.dropAt(from, r.msg.(*Lookup).Target, r.strm)
 	case reqLook:
 		if m.Record.Owner.ID != n.self.ID {
 			n.learn(m.Record, false, from)

@@ -461,7 +461,7 @@ func (n *Node) onNoStream(from Peer, m *NoStream) {
 	}
 	if r := n.pending[m.Req]; m.Req != 0 && r != nil && r.what == reqSub && r.to.ID == from.ID {
 		delete(n.pending, m.Req)
-		n.subReqFailed(r, "")
+		n.subReqFailed(r, noSuchStream)
 		return
 	}
 	if s != nil && s.detour.next.ID == from.ID {
@@ -487,6 +487,7 @@ func (n *Node) streamPeerDead(h HostID) {
 func (n *Node) leaveStreams() {
 	for _, s := range n.sortedStreams() {
 		if s.publisher {
+			n.unput(s)
 			n.endStream(s, "the publisher has left")
 			continue
 		}

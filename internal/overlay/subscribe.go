@@ -24,7 +24,6 @@ type sub struct {
 	recent                    [4]Report // the last two seconds, as they are reported
 	reports                   int
 	req                       uint64
-	tries                     int
 	swaps, repairs            int
 	since                     Time // of the state
 	swapping                  bool
@@ -35,6 +34,10 @@ type sub struct {
 	none  Time // since when the directory says that there is none; 0 if it does not
 	next  Time // of a waiting one: when it is looked for again
 	from  Peer // the publisher, once a path from it was known
+
+	entries []StreamInfo // of the directory, still to be tried
+	low     string       // one of them was of too low a rate, and
+	hope    bool         // one may have a path another time
 
 	avoid []HostID // that the first path is to stay clear of
 	asked uint64   // MinRateBps of the whole stream, if this is a part, see Part
@@ -152,7 +155,7 @@ func (n *Node) setSub(u *sub, st ContractState, reason string) {
 	}
 	u.state, u.reason = st, reason
 	if u.wants() && st != Interrupted {
-		u.met, u.tries, u.none = true, 0, 0
+		u.met, u.none, u.entries = true, 0, nil
 	}
 	n.emit(SubChanged{Sub: n.subStatus(u)})
 	if wanted != u.wants() {
@@ -168,7 +171,6 @@ func (n *Node) setSub(u *sub, st ContractState, reason string) {
 
 // resolve reads the directory, then asks for a path.
 func (n *Node) resolve(u *sub) {
-	u.tries++
 	if n.joinTree(u) {
 		return
 	}
@@ -225,26 +227,68 @@ func (n *Node) getAnswer(r *request, infos []StreamInfo, why string) {
 		n.notFound(u, why)
 		return
 	}
-	info := infos[(u.tries-1)%len(infos)]
-	u.stream, u.found, u.none = info.ID, true, 0
-	u.scale(&info)
-	if c := u.contract; !u.met && info.RateBps > 0 && c.MinRateBps > info.RateBps {
-		if u.tries < len(infos) {
-			n.soon(u)
-			return
-		}
-		n.setSub(u, Refused, fmt.Sprintf("the publisher sends %d bit/s, %d asked", info.RateBps, c.MinRateBps))
-		return
-	}
-	if n.joinTree(u) {
-		return
-	}
-	n.askPath(u, info.Publisher, u.avoid)
+	u.found, u.none = true, 0
+	u.entries, u.low, u.hope = inTurn(infos), "", false
+	n.nextEntry(u, "")
 }
+
+// inTurn orders entries as they are tried; they come in order of arrival. Of a
+// publisher's the newest is first: what it left behind when it ended without a
+// word is older. Of the publishers the oldest is first, and each has one try
+// before any has two: who puts entries of his own beside another's, however many
+// and how often, does not come before it, and delays it by a try.
+func inTurn(infos []StreamInfo) []StreamInfo {
+	var pubs []HostID
+	of := map[HostID][]StreamInfo{}
+	for _, i := range infos {
+		p := i.Publisher.ID
+		if !slices.Contains(pubs, p) {
+			pubs = append(pubs, p)
+		}
+		of[p] = append(of[p], i)
+	}
+	v := make([]StreamInfo, 0, len(infos))
+	for back := 1; len(v) < len(infos); back++ {
+		for _, p := range pubs {
+			if l := of[p]; back <= len(l) {
+				v = append(v, l[len(l)-back])
+			}
+		}
+	}
+	return v
+}
+
+// nextEntry tries the next entry of the directory; why says what became of the
+// one before.
+func (n *Node) nextEntry(u *sub, why string) {
+	for len(u.entries) > 0 {
+		info := u.entries[0]
+		u.entries = u.entries[1:]
+		u.stream = info.ID
+		u.scale(&info)
+		if c := &u.contract; !u.met && info.RateBps > 0 && c.MinRateBps > info.RateBps {
+			u.low = fmt.Sprintf("the publisher sends %d bit/s, %d asked", info.RateBps, c.MinRateBps)
+			continue
+		}
+		if !n.joinTree(u) {
+			n.askPath(u, info.Publisher, u.avoid)
+		}
+		return
+	}
+	if u.low != "" && !u.hope {
+		n.setSub(u, Refused, u.low)
+		return
+	}
+	n.wait(u, cmp.Or(why, "the publisher finds no path"))
+}
+
+// noSuchStream is why an entry was of no use.
+const noSuchStream = "the publisher has no such stream"
 
 // notFound follows a look into the directory that brought nothing; why is "" if the
 // owner answered that it has no entry.
 func (n *Node) notFound(u *sub, why string) {
+	u.entries, u.low = nil, ""
 	switch {
 	case !u.from.ID.IsZero():
 		// The directory is soft state, and may have lost the entry; the publisher knows.
@@ -276,6 +320,9 @@ func (n *Node) calm() bool {
 func (n *Node) askPath(u *sub, to Peer, exclude []HostID) {
 	m := &SubReq{Stream: u.stream, Subscriber: n.self, Point: n.ownPoint(to.ID), Contract: u.contract, Exclude: exclude}
 	r := &request{what: reqSub, to: to, msg: m, tries: 3, wait: 2 * n.cfg.RepairTimeout, strm: u.stream, sub: u.id}
+	if len(u.entries) > 0 {
+		r.tries-- // others wait for their turn
+	}
 	if n.request(r) {
 		u.req = r.id
 	} else {
@@ -290,7 +337,8 @@ func (n *Node) subReqFailed(r *request, why string) {
 			n.evaluate(u, s) // there is no other path than the one we have
 		}
 		if u.state == Resolving && !u.swapping {
-			n.wait(u, cmp.Or(why, "the publisher finds no path"))
+			u.hope = u.hope || why != noSuchStream
+			n.nextEntry(u, why)
 		}
 		return
 	}
