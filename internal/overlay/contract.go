@@ -3,6 +3,7 @@
 package overlay
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -54,7 +55,12 @@ func (n *Node) breach(u *sub, s *stream) string {
 	if s.degraded != "" && !slices.Contains(c.Degrade, s.degraded) {
 		return fmt.Sprintf("the path is thinned out by %s, which the contract does not accept", s.degraded)
 	}
-	rate := float64(s.info.RateBps) * n.share(s, s.degraded)
+	return n.lowRate(u, s)
+}
+
+// lowRate says how the rate that was announced falls short of the contract.
+func (n *Node) lowRate(u *sub, s *stream) string {
+	c, rate := &u.contract, float64(s.info.RateBps)*n.share(s, s.degraded)
 	if c.MinRateBps > 0 && s.info.RateBps > 0 && rate < float64(c.MinRateBps) {
 		return fmt.Sprintf("the path brings %.0f bit/s, %d asked", rate, c.MinRateBps)
 	}
@@ -130,6 +136,8 @@ func (n *Node) judge(u *sub) {
 		} else if have < 1.1*want {
 			risk = fmt.Sprintf("rate %.0f of %.0f bit/s", have, want)
 		}
+	} else if s := n.streams[u.stream]; s != nil && c.BestEffort {
+		broken = cmp.Or(n.lowRate(u, s), broken) // let in all the same: not measured yet
 	}
 	switch {
 	case broken != "":

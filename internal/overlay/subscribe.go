@@ -266,7 +266,7 @@ func (n *Node) nextEntry(u *sub, why string) {
 		u.entries = u.entries[1:]
 		u.stream = info.ID
 		u.scale(&info)
-		if c := &u.contract; !u.met && info.RateBps > 0 && c.MinRateBps > info.RateBps {
+		if c := &u.contract; !u.met && !c.BestEffort && info.RateBps > 0 && c.MinRateBps > info.RateBps {
 			u.low = fmt.Sprintf("the publisher sends %d bit/s, %d asked", info.RateBps, c.MinRateBps)
 			continue
 		}

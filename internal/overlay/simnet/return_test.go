@@ -130,3 +130,29 @@ func TestLiarUnderAName(t *testing.T) {
 		})
 	}
 }
+
+// Best effort takes any rate, a contract does not; nor does an entry of too low a
+// rate stand before one that will do.
+func TestRateOfTheEntry(t *testing.T) {
+	w := grown(t, config(33), 10)
+	id := w.publish(t, w.hosts[3], "slow", 1, 1e6)
+	w.publish(t, w.hosts[4], "two", 2, 1e6)
+	w.RunFor(time.Second)
+	fast := w.publish(t, w.hosts[5], "two", 3, 3e6)
+	w.RunFor(time.Second)
+	asks := overlay.Contract{MinRateBps: 2e6}
+	firm := w.byName(t, w.hosts[7], "slow", asks)
+	of2 := w.byName(t, w.hosts[7], "two", asks)
+	asks.BestEffort = true
+	soft := w.byName(t, w.hosts[7], "slow", asks)
+	w.RunFor(time.Second)
+	if st := w.sub(w.hosts[7], firm); st.State != overlay.Refused || st.Reason != "the publisher sends 1000000 bit/s, 2000000 asked" {
+		t.Errorf("contract: %s (%s)", st.State, st.Reason)
+	}
+	if st := w.sub(w.hosts[7], soft); st.State != overlay.Violated || st.Stream != id || st.Reason != "the path brings 1000000 bit/s, 2000000 asked" {
+		t.Errorf("best effort: %s (%s)", st.State, st.Reason)
+	}
+	if st := w.sub(w.hosts[7], of2); st.State != overlay.Admitted || st.Stream != fast {
+		t.Errorf("with two entries: %s (%s), stream %s", st.State, st.Reason, st.Stream)
+	}
+}
