@@ -18,7 +18,8 @@ func caCommand() *cobra.Command {
 		Use:   "sign FOLDER HOST.CRT",
 		Short: "Let a host in by a certificate in place of the token",
 		Long: `Sign a host's certificate with the CA in FOLDER, which is made if it is not
-there, and print the signed one. It lets the host into an overlay that runs with
+there, and print the signed one. A certificate that this CA signed before is
+renewed. It lets the host into an overlay that runs with
 --ca FOLDER/ca.crt, without a token to be kept secret.
 
   overlayd identity --state /var/lib/sandstream       # on the host
@@ -30,13 +31,16 @@ there, and print the signed one. It lets the host into an overlay that runs with
 			if err != nil {
 				return fmt.Errorf("sign: %w", err)
 			}
-			ca, err := transport.LoadOrCreateCA(args[0])
+			signed, made, err := transport.SignHost(args[0], request)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", args[1], err)
 			}
-			signed, err := ca.Sign(request)
-			if err != nil {
-				return err
+			switch made {
+			case "":
+			case args[0]:
+				fmt.Fprintf(cmd.ErrOrStderr(), "made a new CA in %s\n", cli.Plain(made))
+			default:
+				fmt.Fprintf(cmd.ErrOrStderr(), "made %s, which was missing\n", cli.Plain(made))
 			}
 			_, err = cmd.OutOrStdout().Write(signed)
 			return err

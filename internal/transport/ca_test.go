@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -35,8 +36,8 @@ func member(t *testing.T, ca *CA) *Identity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ca.Sign(cert); err == nil {
-		t.Error("signed a certificate that is not self-signed")
+	if _, err := ca.Sign(cert); err != nil {
+		t.Errorf("the CA does not renew what it signed: %v", err)
 	}
 	do(t, os.WriteFile(path, cert, 0o644))
 	signed, err := LoadOrCreateIdentity(dir)
@@ -135,5 +136,55 @@ func TestExpired(t *testing.T) {
 	fresh := newHost(t, func(c *Config) { c.Identity, c.Token, c.CA = member(t, ca), nil, ca.Pool() })
 	if _, err := fresh.Connect(t.Context(), stale.Self().Addr); !errors.Is(err, ErrCA) || !strings.Contains(err.Error(), over) {
 		t.Errorf("to a host whose certificate is over: %v", err)
+	}
+}
+
+// A CA is made whole or not at all, and only for a request that it can sign.
+func TestSignHost(t *testing.T) {
+	request := func(id *Identity) []byte {
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.Cert.Certificate[0]})
+	}
+	other, err := LoadOrCreateCA(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "ca")
+	for what, r := range map[string][]byte{"no certificate": []byte("x"), "another CA's": request(member(t, other))} {
+		if _, _, err := SignHost(dir, r); err == nil {
+			t.Errorf("%s: signed", what)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: a CA was made: %v", what, err)
+		}
+	}
+	sign := func(wantMade string) []byte {
+		t.Helper()
+		signed, made, err := SignHost(dir, request(member(t, nil)))
+		if err != nil || made != wantMade {
+			t.Fatalf("made %q, %v; want %q", made, err, wantMade)
+		}
+		return signed
+	}
+	first := sign(dir)
+	again := sign("")
+	// A full disk left the key alone: what it signed stays good.
+	do(t, os.Remove(filepath.Join(dir, CACertFile)))
+	sign(filepath.Join(dir, CACertFile))
+	pool, err := LoadPool(filepath.Join(dir, CACertFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range [][]byte{first, again} {
+		c, err := parseRequest(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := verifyLeaf(c, pool); err != nil {
+			t.Error(err)
+		}
+	}
+	do(t, os.Remove(filepath.Join(dir, CAKeyFile)))
+	if _, _, err := SignHost(dir, request(member(t, nil))); err == nil || !strings.Contains(err.Error(), CAKeyFile) {
+		t.Errorf("a CA whose key is gone: %v", err)
 	}
 }

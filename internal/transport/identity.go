@@ -63,15 +63,15 @@ func NewIdentity() (*Identity, error) {
 // refused. A certificate that a CA signed replaces host.crt.
 func LoadOrCreateIdentity(dir string) (*Identity, error) {
 	keyPath, certPath := filepath.Join(dir, KeyFile), filepath.Join(dir, CertFile)
-	key, err := loadKey(keyPath)
+	key, err := loadKey("host key", keyPath, "to become a new host")
 	if errors.Is(err, fs.ErrNotExist) {
-		if key, err = createKey(dir, keyPath); err != nil {
+		if key, err = createKey("host key", dir, keyPath); err != nil {
 			return nil, err
 		}
 	} else if err != nil {
 		return nil, err
 	}
-	der, err := loadCert(certPath)
+	der, err := loadCert("host certificate", certPath, "to have a self-signed one made")
 	if errors.Is(err, fs.ErrNotExist) {
 		if der, err = selfSign(key); err != nil {
 			return nil, err
@@ -104,56 +104,57 @@ func newIdentity(key ed25519.PrivateKey, der []byte) (*Identity, error) {
 	return &Identity{ID: id, Cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}}, nil
 }
 
-func loadKey(path string) (ed25519.PrivateKey, error) {
+// loadKey reads a private key; renew is what its removal is good for.
+func loadKey(what, path, renew string) (ed25519.PrivateKey, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("host key: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("host key %s can be read by others (mode %#o): chmod 600 it, or remove it to become a new host", path, info.Mode().Perm())
+		return nil, fmt.Errorf("%s %s can be read by others (mode %#o): chmod 600 it, or remove it %s", what, path, info.Mode().Perm(), renew)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("host key: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, fmt.Errorf("host key %s is no PEM private key: remove it to become a new host", path)
+		return nil, fmt.Errorf("%s %s is no PEM private key: remove it %s", what, path, renew)
 	}
 	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("host key %s: %w", path, err)
+		return nil, fmt.Errorf("%s %s: %w", what, path, err)
 	}
 	key, ok := k.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("host key %s is a %T, not an Ed25519 key: remove it to become a new host", path, k)
+		return nil, fmt.Errorf("%s %s is a %T, not an Ed25519 key: remove it %s", what, path, k, renew)
 	}
 	return key, nil
 }
 
-func createKey(dir, path string) (ed25519.PrivateKey, error) {
+func createKey(what, dir, path string) (ed25519.PrivateKey, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("host key: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("host key: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("host key: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	return key, writeFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
-func loadCert(path string) ([]byte, error) {
+func loadCert(what, path, renew string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("host certificate: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("host certificate %s is no PEM certificate: remove it to have a self-signed one made", path)
+		return nil, fmt.Errorf("%s %s is no PEM certificate: remove it %s", what, path, renew)
 	}
 	return block.Bytes, nil
 }
