@@ -18,7 +18,7 @@ type regionState struct {
 
 const (
 	regionSamples  = 12
-	maxVersionLeap = 1 << 10
+	maxVersionLeap = 1 << 20 // months of estimates that a host cut off has missed
 )
 
 // regionFor is the number of digits for m hosts: the paper's M-region for m,
@@ -108,10 +108,23 @@ func (n *Node) conclude() {
 		if e.small >= 3 {
 			e.small = 0
 			n.setRegion(n.region.N-1, m)
+			return
 		}
+		n.recount(m)
 	default:
 		e.small = 0
-		n.region.Hosts = uint32(m)
+		n.recount(m)
+	}
+}
+
+// recount takes a new number of hosts for a region that stays. The others learn it
+// with the next probes, as a new version, if it differs by a quarter or more: an
+// estimate is not better than that.
+func (n *Node) recount(hosts int) {
+	old := int(n.region.Hosts)
+	if hosts = min(hosts, math.MaxUint32); 4*max(hosts-old, old-hosts) >= old {
+		n.region.Version++
+		n.region.Hosts = uint32(hosts)
 	}
 }
 
