@@ -14,6 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"sandstream/internal/cli"
 	"sandstream/internal/overlay"
 	"sandstream/internal/payload"
 	"sandstream/overlayapi/overlayv1"
@@ -31,6 +32,8 @@ func failed(err error) error {
 		return nil
 	case errors.Is(err, errStopping):
 		return connect.NewError(connect.CodeUnavailable, err)
+	case errors.Is(err, cli.ErrUsage):
+		return invalid(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
@@ -180,17 +183,14 @@ func (a api) Publish(ctx context.Context, s *connect.BidiStream[overlayv1.Publis
 	if ann == nil {
 		return invalid(errors.New("the first message of a Publish call must be the announcement"))
 	}
-	if _, err := infoOf(ann); err != nil {
-		return invalid(err)
-	}
-	select {
-	case <-a.d.joined:
-	case <-time.After(joinWithin): // publish says what is wrong
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	p, err := a.d.publish(ctx, ann)
+	p, err := a.d.plan(ann)
 	if err != nil {
+		return failed(err)
+	}
+	if err := a.d.member(ctx); err != nil {
+		return failed(err)
+	}
+	if err := a.d.announce(ctx, p); err != nil {
 		return failed(err)
 	}
 	defer p.withdraw()
@@ -242,8 +242,23 @@ func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.
 	}
 }
 
-// joinWithin is how long a publisher waits for a host that is still joining.
-const joinWithin = 10 * time.Second
+// joinWithin is how long a user waits for a host that is still joining; tests have
+// less patience.
+var joinWithin = 10 * time.Second
+
+// member waits for the host to be one. When it does not become one the core says
+// what it is instead.
+func (d *Daemon) member(ctx context.Context) error {
+	select {
+	case <-d.joined:
+	case <-time.After(joinWithin):
+	case <-d.stop:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
 
 const payloadsAtOnce = 128 // in a message of Subscribe
 
@@ -254,6 +269,14 @@ func (a api) Subscribe(ctx context.Context, r *connect.Request[overlayv1.Subscri
 	c, err := contract(r.Msg.Contract)
 	if err != nil {
 		return invalid(err)
+	}
+	if id, err := overlay.ParseStreamID(r.Msg.Stream); err == nil && id == (overlay.StreamID{}) {
+		return invalid(errors.New("no stream has an id of zeroes"))
+	} else if err != nil && len(r.Msg.Stream) > overlay.MaxName {
+		return invalid(fmt.Errorf("name of %d bytes: at most %d", len(r.Msg.Stream), overlay.MaxName))
+	}
+	if err := a.d.member(ctx); err != nil {
+		return failed(err)
 	}
 	s, id, err := a.d.subscribe(ctx, r.Msg.Stream, c)
 	if err != nil {

@@ -313,6 +313,8 @@ func TestRefusals(t *testing.T) {
 	}
 	for what, r := range map[string]*overlayv1.SubscribeRequest{
 		"no stream":   {},
+		"zeroes":      {Stream: strings.Repeat("0", 32)},
+		"a long name": {Stream: strings.Repeat("x", 65)},
 		"unknown SPA": {Stream: "n", Contract: &overlayv1.Contract{Degrade: []string{"magic"}}},
 	} {
 		if _, _, err := subscribe(r); connect.CodeOf(err) != connect.CodeInvalidArgument {
@@ -329,11 +331,12 @@ func TestRefusals(t *testing.T) {
 		"no weight":    {Name: "x", Split: []uint32{1, 0}},
 		"a wrong word": {Name: "x", Pipeline: []*overlayv1.Stage{{Spa: "filter", Place: "moon"}}},
 		"a wrong knob": {Name: "x", Pipeline: []*overlayv1.Stage{{Spa: "filter", Params: map[string]uint64{"magic": 1}}}},
+		"a wide knob":  {Name: "x", Pipeline: []*overlayv1.Stage{{Spa: "filter", Params: map[string]uint64{"keyframes": 99999999999}}}},
 	} {
 		s := c.Publish(t.Context())
 		_ = s.Send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Announce{Announce: a}})
-		if _, err := s.Receive(); err == nil || errors.Is(err, io.EOF) {
-			t.Errorf("%s: published", what)
+		if _, err := s.Receive(); connect.CodeOf(err) != connect.CodeInvalidArgument || strings.Contains(err.Error(), "-34") {
+			t.Errorf("%s: %v", what, err)
 		}
 		_ = s.CloseRequest()
 		_ = s.CloseResponse()
@@ -347,6 +350,27 @@ func TestRefusals(t *testing.T) {
 	if _, err := client(t, ds[0]).Withdraw(t.Context(), connect.NewRequest(&overlayv1.WithdrawRequest{Stream: "n"})); err != nil {
 		t.Error(err)
 	}
+}
+
+// A host that is not a member yet lets its users wait for it, publishers and
+// subscribers alike; in vain, it says where to look.
+func TestUsersWaitForMembership(t *testing.T) {
+	defer func(d time.Duration) { joinWithin = d }(joinWithin)
+	joinWithin = 200 * time.Millisecond
+	alone := host(t, nil, func(c *Config) { c.Create, c.Join = false, []string{"127.0.0.1:1"} })
+	const want = "not a member of the overlay (its log says why; 'overlayd status')"
+	begin := time.Now()
+	r := readNumbers(t, alone, &overlayv1.SubscribeRequest{Stream: "x"})
+	if err := <-r.done; err == nil || !strings.Contains(err.Error(), want) || time.Since(begin) < joinWithin {
+		t.Errorf("subscribe: %v after %v", err, time.Since(begin))
+	}
+	s := client(t, alone).Publish(t.Context())
+	_ = s.Send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Announce{Announce: &overlayv1.Announce{Name: "x"}}})
+	if _, err := s.Receive(); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("publish: %v", err)
+	}
+	_ = s.CloseRequest()
+	_ = s.CloseResponse()
 }
 
 func TestWrongToken(t *testing.T) {

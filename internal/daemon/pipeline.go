@@ -4,15 +4,18 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"sandstream/internal/cli"
 	"sandstream/internal/engine"
 	"sandstream/internal/overlay"
 	"sandstream/internal/transport"
@@ -111,7 +114,8 @@ const spasAtOnce = 128
 // open starts an SPA, which counts as running until end.
 func (s *spas) open(st overlay.Stage) (engine.Agent, error) {
 	if !slices.Contains(s.available(), st.SPA) {
-		return nil, fmt.Errorf("SPA %q: a stream can have %v", st.SPA, s.available())
+		byName := slices.DeleteFunc(s.available(), func(n string) bool { return n == splitSPA }) // which infoOf refuses
+		return nil, cli.Usagef("SPA %q: a stream can have %s", st.SPA, strings.Join(byName, ", "))
 	}
 	if s.running.Add(1) > spasAtOnce {
 		s.running.Add(-1)
@@ -126,6 +130,12 @@ func (s *spas) open(st overlay.Stage) (engine.Agent, error) {
 	for _, k := range slices.Sorted(maps.Keys(st.Params)) {
 		if err := a.Set(k, st.Params[k]); err != nil {
 			s.end(a)
+			switch {
+			case errors.Is(err, engine.ErrUnknownParam):
+				return nil, cli.Usagef("%w", err)
+			case strings.Contains(err.Error(), "ERANGE") || strings.Contains(err.Error(), "EINVAL"):
+				return nil, cli.Usagef("SPA %s: %d is out of the range of %s", st.SPA, st.Params[k], k)
+			}
 			return nil, err
 		}
 	}

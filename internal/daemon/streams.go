@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sandstream/internal/cli"
 	"sandstream/internal/frame"
 	"sandstream/internal/overlay"
 	"sandstream/internal/transport"
@@ -95,6 +96,7 @@ func (f *flow) revive() {
 type publication struct {
 	id        overlay.StreamID
 	parts     []overlay.StreamID // of a split stream, the first is id; else id alone
+	infos     []overlay.StreamInfo
 	d         *Daemon
 	once      sync.Once
 	withdrawn chan struct{}
@@ -104,11 +106,12 @@ type publication struct {
 
 func (p *publication) end() { p.once.Do(func() { close(p.withdrawn) }) }
 
-// publish announces a stream under a new id.
-func (d *Daemon) publish(ctx context.Context, a *overlayv1.Announce) (*publication, error) {
+// plan checks an announcement and gives its stream new ids. What is wrong with it is a
+// usage error.
+func (d *Daemon) plan(a *overlayv1.Announce) (*publication, error) {
 	info, err := infoOf(a)
 	if err != nil {
-		return nil, err
+		return nil, cli.Usagef("%w", err)
 	}
 	p := &publication{d: d, parts: make([]overlay.StreamID, max(1, len(a.Split))), withdrawn: make(chan struct{})}
 	for i := range p.parts {
@@ -117,24 +120,36 @@ func (d *Daemon) publish(ctx context.Context, a *overlayv1.Announce) (*publicati
 		}
 	}
 	p.id, info.ID = p.parts[0], p.parts[0]
-	infos := []overlay.StreamInfo{info}
+	p.infos = []overlay.StreamInfo{info}
 	if len(a.Split) > 0 {
-		infos = split(info, a.Split, p.parts)
+		p.infos = split(info, a.Split, p.parts)
 	}
-	if err := d.spas.check(infos[0].Pipeline); err != nil {
-		return nil, err
-	}
+	return p, d.spas.check(p.infos[0].Pipeline)
+}
+
+// announce tells the core of a stream.
+func (d *Daemon) announce(ctx context.Context, p *publication) (err error) {
 	doErr := d.do(ctx, func() {
-		for i := range infos {
-			if err = d.node.Announce(d.now(), infos[i]); err != nil {
+		for _, i := range p.infos {
+			if err = d.node.Announce(d.now(), i); err != nil {
+				err = d.outside(err)
 				p.forget()
 				return
 			}
-			d.pubs[infos[i].ID] = p
+			d.pubs[i.ID] = p
 		}
 		d.carryOut() // the forwarding entry, before the first packet
 	})
-	return p, errors.Join(doErr, err)
+	return errors.Join(doErr, err)
+}
+
+// outside says where to look if the core refuses something since this host is not
+// a member.
+func (d *Daemon) outside(err error) error {
+	if d.node.State() == overlay.Member {
+		return err
+	}
+	return fmt.Errorf("%w (its log says why; 'overlayd status')", err)
 }
 
 // send publishes payloads. It does not wait.
@@ -224,6 +239,8 @@ func (d *Daemon) subscribe(ctx context.Context, what string, c overlay.Contract)
 	doErr := d.do(ctx, func() {
 		if sub, err = d.node.Subscribe(d.now(), id, name, c); err == nil {
 			d.subs[sub] = s
+		} else {
+			err = d.outside(err)
 		}
 	})
 	return s, sub, errors.Join(doErr, err)

@@ -96,3 +96,11 @@ func TestTickWithoutPackets(t *testing.T) {
 		t.Errorf("ticks go on every %v without SPAs (%v)", every, err)
 	}
 }
+
+func (d *Daemon) publish(ctx context.Context, a *overlayv1.Announce) (*publication, error) {
+	p, err := d.plan(a)
+	if err == nil {
+		err = d.announce(ctx, p)
+	}
+	return p, err
+}
