@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -90,6 +91,15 @@ func newLab(t *testing.T, hosts int, seed uint64, limit time.Duration) *lab {
 			t.Error(err)
 		}
 	})
+	stood := watchClock(t, n.Start())
+	t.Cleanup(func() { // also where the test ends early
+		late, self := flows.Stalls(), stood()
+		t.Logf("stalls of this machine: packets were late at %v, this program stood still at %v", late, self)
+		if len(late) >= oftenLate || len(self) > 0 {
+			// 'make test-overlay' looks for this: if the try fails, it does not count.
+			t.Logf("STALLED: by these stalls bounds may be missed")
+		}
+	})
 	l := &lab{
 		Cluster: c, t: t, ctx: ctx, flows: flows, owners: NewOwnership(), figures: &Figures{},
 		killed: map[int]bool{}, index: map[string]int{},
@@ -113,6 +123,41 @@ func newLab(t *testing.T, hosts int, seed uint64, limit time.Duration) *lab {
 		}
 	})
 	return l
+}
+
+// stoodStill is how long this program, which goes behind daemons and emulator, may be kept
+// from running before that spoils a try.
+const stoodStill = 250 * time.Millisecond
+
+// oftenLate is how many tenths of a second with late packets spoil a try.
+const oftenLate = 5
+
+// watchClock notes when, since start, this program stood still, until the test ends.
+func watchClock(t *testing.T, start time.Time) func() []time.Duration {
+	var mu sync.Mutex
+	var at []time.Duration
+	done := make(chan struct{})
+	go func() {
+		const every = 50 * time.Millisecond
+		for last := time.Now(); ; last = time.Now() {
+			select {
+			case <-done:
+				return
+			case <-time.After(every):
+			}
+			if time.Since(last) > every+stoodStill {
+				mu.Lock()
+				at = append(at, last.Sub(start).Round(every))
+				mu.Unlock()
+			}
+		}
+	}()
+	t.Cleanup(func() { close(done) })
+	return func() []time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(at)
+	}
 }
 
 // check notes a figure and fails the test if it is out of bounds.

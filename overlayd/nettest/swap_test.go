@@ -27,13 +27,13 @@ const (
 // compares how many contracts are met.
 func TestExchangeOfIDs(t *testing.T) {
 	l, m := transitStub(t, swapHosts)
+	defer l.close(t) // also where it ends early
 	if !t.Run("join", l.join) {
 		return
 	}
 	time.Sleep(swapSettle)
 	l.costs(t, m, "after "+swapSettle.String())
 	l.swap(t, m)
-	l.close(t)
 }
 
 // swap is the experiment itself, on an overlay whose links are measured.
