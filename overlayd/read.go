@@ -70,8 +70,7 @@ func statusCommand() *cobra.Command {
 			{"up", microseconds(s.UptimeUs / 1e6 * 1e6)},
 			{"version", s.Version},
 		}...)
-		cli.Pairs(cmd.OutOrStdout(), rows)
-		return nil
+		return cli.Pairs(cmd.OutOrStdout(), rows)
 	})
 }
 

@@ -62,6 +62,31 @@ func Status(err error) int {
 	return 1
 }
 
+// Execute runs root, which has failed too if its output did not get out.
+func Execute(ctx context.Context, root *cobra.Command) error {
+	w := &firstError{w: root.OutOrStdout()}
+	root.SetOut(w)
+	err := root.ExecuteContext(ctx)
+	if err == nil && w.err != nil {
+		return fmt.Errorf("write the output: %w", w.err)
+	}
+	return err
+}
+
+// firstError remembers the first error of a writer.
+type firstError struct {
+	w   io.Writer
+	err error
+}
+
+func (f *firstError) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if f.err == nil {
+		f.err = err
+	}
+	return n, err
+}
+
 // Report writes err, if there is one, as one line to w and returns its status.
 func Report(w io.Writer, err error) int {
 	if err != nil {

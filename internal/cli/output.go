@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,10 +29,11 @@ func JSON(w io.Writer, v any) error {
 }
 
 // Table prints rows in columns, without lines: easy on eyes and on cut and awk.
-// Cells are of one line, and plain.
+// Cells are of one line, and plain. The renderer does not tell of failing writes.
 func Table(w io.Writer, header []string, rows [][]string) error {
 	none := tw.Border{Left: tw.Off, Right: tw.Off, Top: tw.Off, Bottom: tw.Off}
-	t := tablewriter.NewTable(w,
+	var b bytes.Buffer
+	t := tablewriter.NewTable(&b,
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
 			Borders: none,
 			Settings: tw.Settings{
@@ -50,24 +52,31 @@ func Table(w io.Writer, header []string, rows [][]string) error {
 	clean := make([][]string, len(rows))
 	for i, r := range rows {
 		for _, s := range r {
-			clean[i] = append(clean[i], line(s))
+			clean[i] = append(clean[i], Line(s))
 		}
 	}
 	if err := t.Bulk(clean); err != nil {
 		return err
 	}
-	return t.Render()
+	if err := t.Render(); err != nil {
+		return err
+	}
+	_, err := b.WriteTo(w)
+	return err
 }
 
 // Pairs prints "name  value" lines, aligned. Values are of one line, and plain.
-func Pairs(w io.Writer, rows [][2]string) {
+func Pairs(w io.Writer, rows [][2]string) error {
 	width := 0
 	for _, r := range rows {
 		width = max(width, len(r[0]))
 	}
 	for _, r := range rows {
-		fmt.Fprintf(w, "%-*s  %s\n", width, r[0], line(r[1]))
+		if _, err := fmt.Fprintf(w, "%-*s  %s\n", width, r[0], Line(r[1])); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // Or returns s, or a dash if it is empty: columns stay columns.
@@ -86,9 +95,9 @@ func Yes(b bool) string {
 	return "no"
 }
 
-// line is s in one line and without what could move a terminal's cursor, so that
+// Line is s in one line and without what could move a terminal's cursor, so that
 // nobody's words make a row of their own.
-func line(s string) string {
+func Line(s string) string {
 	return strings.NewReplacer("\n", " ", "\t", " ").Replace(Plain(s))
 }
 
