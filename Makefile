@@ -75,7 +75,7 @@ test-go: ffmpeg ## Go tests, with the race detector: 3 min / 1 min
 	@echo 'test-go: what an idle host takes and a flood of datagrams, without the race detector, which changes both' >&2
 	@go test -count=1 -p 1 -run '^(TestIdleHosts|TestIdleFootprint|TestRandomDatagrams)$$' ./internal/daemon ./internal/transport
 
-test-overlay: ffmpeg ## 16 and 48 overlayd on an emulated network: video, contracts, crashes, a partition: 5 min, at most 3 tries each
+test-overlay: ffmpeg ## 16 and 48 overlayd on an emulated network: video, contracts, crashes, a partition: 5 min, more if it must try again
 	@overlayd/nettest/run.sh TestSixteenHosts TestExchangeOfIDs
 
 test-c: deps ## tests of the C library, on this machine: 1 min
