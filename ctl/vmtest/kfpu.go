@@ -34,11 +34,11 @@ func testKernelFPU(t *tap) {
 	t.need(err, "temporary folder")
 	defer os.RemoveAll(dir)
 	c := t.client()
-	const ms, every = 200, 100 // ms, µs between ticks
+	const ms, every = 200, 100 // µs between ticks
 	for _, v := range []struct {
 		name  string
 		fpu   bool
-		ticks bool // it is called meanwhile
+		ticks bool // it must be called meanwhile
 	}{{"general-regs", false, true}, {"sse", true, false}, {"x87", true, false}} {
 		changes := []change{setManifest(func(m *manifest) { m.TickUS = every }), setWhen(2)}
 		if v.fpu {
@@ -64,8 +64,9 @@ func testKernelFPU(t *tap) {
 		over := calls() - before
 		bad, rounds = t.kfpuNumber("bad")-bad, t.kfpuNumber("rounds")-rounds
 		t.check(bad == 0 && rounds > 100, fmt.Sprintf("%s: kernel code finds its FPU registers as it left them", v.name), "%d of %d looks found others", bad, rounds)
-		// Of the ticks ksoftirqd makes more than a few, between the stretches with the FPU.
-		t.check(v.ticks && over > 20 || !v.ticks && over < 5, fmt.Sprintf("%s: called on top of it: %v", v.name, v.ticks), "%d ticks in %d ms", over, ms)
+		if v.ticks {
+			t.check(over > 20, v.name+": called on top of it", "%d ticks in %d ms", over, ms)
+		}
 		t.note("%s: %d ticks on top of kernel code that uses the FPU, %d looks at its registers", v.name, over, rounds)
 		ticks := func() uint64 {
 			st, err := c.Stats(s)
