@@ -44,6 +44,18 @@ func tempFolder() string {
 	return filepath.Join(os.TempDir(), fmt.Sprintf("sandstream-%d", os.Geteuid()))
 }
 
+// maxSocket is what sockaddr_un has room for.
+const maxSocket = 107
+
+// CheckSocket says what is wrong with the path of a unix socket, where the system
+// says "invalid argument".
+func CheckSocket(path string) error {
+	if len(path) > maxSocket {
+		return fmt.Errorf("socket %s: %d bytes; a unix socket's path has at most %d", path, len(path), maxSocket)
+	}
+	return nil
+}
+
 // Client calls one daemon. It is safe for concurrent use.
 type Client struct {
 	overlayv1connect.OverlayClient
@@ -64,6 +76,9 @@ func Dial(socket string) *Client {
 				if err := ownfolder.Check(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return nil, err
 				}
+			}
+			if err := CheckSocket(socket); err != nil {
+				return nil, err
 			}
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)

@@ -56,6 +56,9 @@ folder stays.
 			return fmt.Errorf("demo: %w", err)
 		}
 		d := &demo{cmd: cmd, dir: abs, hosts: hosts}
+		if err := overlayapi.CheckSocket(d.socket(hosts)); err != nil {
+			return cli.Usagef("demo: %w (choose another folder with --dir)", err)
+		}
 		if !stop {
 			if err := os.MkdirAll(d.dir, 0o700); err != nil {
 				return fmt.Errorf("demo: %w", err)
@@ -91,6 +94,9 @@ func (d *demo) start(ctx context.Context) (err error) {
 	}
 	defer func() {
 		if err != nil {
+			if ctx.Err() != nil {
+				err = errors.New("interrupted")
+			}
 			err = errors.Join(err, d.stop())
 		}
 	}()

@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for name, secret := range map[string]string{"token": "0123456789abcdef0123456789abcdef", "short": "abc"} {
+			for name, secret := range map[string]string{"token": "0123456789abcdef0123456789abcdef", "short": "abc", "empty": ""} {
 				if err := os.WriteFile(e.WorkDir+"/"+name, []byte(secret), 0o600); err != nil {
 					return err
 				}

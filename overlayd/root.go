@@ -86,6 +86,9 @@ func withClient(cmd *cobra.Command, f func(ctx context.Context, c *overlayapi.Cl
 		return err
 	}
 	socket := socketPath(cmd)
+	if err := overlayapi.CheckSocket(socket); err != nil {
+		return cli.Usagef("%w (name a shorter one: --socket or $%s)", err, overlayapi.SocketEnv)
+	}
 	c := overlayapi.Dial(socket)
 	defer c.Close()
 	err := f(cmd.Context(), c)

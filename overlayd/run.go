@@ -19,6 +19,7 @@ import (
 
 	"sandstream/internal/cli"
 	"sandstream/internal/daemon"
+	"sandstream/internal/transport"
 )
 
 func runCommand() *cobra.Command {
@@ -203,7 +204,7 @@ func configure(cmd *cobra.Command, k *koanf.Koanf) (daemon.Config, error) {
 func readSecret(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("token: %w (make one: overlayd token > %s)", err, path)
+		return "", fmt.Errorf("token file: %w (make one: overlayd token > %s)", err, path)
 	}
 	// Where systemd puts credentials only the service can read, whatever the mode says.
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
@@ -212,7 +213,10 @@ func readSecret(path string) (string, error) {
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("token: %w", err)
+		return "", fmt.Errorf("token file: %w", err)
+	}
+	if _, err := transport.ParseToken(string(b)); err != nil {
+		return "", cli.Usagef("token file %s: %w", path, err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }

@@ -58,7 +58,7 @@ func (c *Config) transport() (transport.Config, error) {
 	if c.Token != "" {
 		tok, err := transport.ParseToken(c.Token)
 		if err != nil {
-			return t, err
+			return t, cli.Usagef("%w", err)
 		}
 		t.Token = tok
 	}

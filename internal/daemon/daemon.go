@@ -13,6 +13,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"sandstream/internal/cli"
@@ -84,6 +85,9 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	tr, err := transport.New(tc)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return nil, fmt.Errorf("listen on %s: this is no address of this machine: name one that is by --listen", cfg.Listen)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +168,8 @@ func (d *Daemon) Joined() <-chan struct{} { return d.joined }
 // Self is the host's id and the address by which others reach it.
 func (d *Daemon) Self() overlay.Peer { return d.node.Self() }
 
-// Leave hands the host's ids over. It gives up after some seconds: the heirs
-// claim the ids then, as after a crash.
+// Leave hands the host's ids over, if any host is left to take them. It gives up
+// after some seconds: the heirs claim the ids then, as after a crash.
 func (d *Daemon) Leave(ctx context.Context) error {
 	if !d.leaving.Swap(true) {
 		d.log.Info("leaving")
@@ -173,6 +177,7 @@ func (d *Daemon) Leave(ctx context.Context) error {
 	}
 	select {
 	case <-d.left:
+		d.linger()
 		return nil
 	case <-d.loop.ended:
 		return nil

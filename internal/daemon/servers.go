@@ -48,23 +48,38 @@ func (s *servers) open(d *Daemon) (err error) {
 		return err
 	}
 	s.socket = d.cfg.Socket
-	for _, l := range []struct {
-		what, addr string
-		to         *net.Listener
-	}{{"metrics", d.cfg.Metrics, &s.metrics}, {"web page", d.cfg.Web, &s.web}} {
-		if l.addr == "" {
-			continue
-		}
-		if *l.to, err = net.Listen("tcp", l.addr); err != nil {
-			return fmt.Errorf("%s: %w", l.what, err)
-		}
+	if s.metrics, err = listenTCP("metrics", d.cfg.Metrics); err != nil {
+		return err
 	}
-	return nil
+	s.web, err = listenTCP("web", d.cfg.Web)
+	return err
+}
+
+// listenTCP listens where the flag of that name says, if it does.
+func listenTCP(flag, addr string) (net.Listener, error) {
+	if addr == "" {
+		return nil, nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return nil, cli.Usagef("--%s %q is no ADDRESS:PORT, e.g. 127.0.0.1:7080", flag, addr)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("--%s %s: %w", flag, addr, err)
+	}
+	return l, nil
 }
 
 // listenUnix makes the socket for the daemon's user and group. One that a dead
 // daemon left is replaced, one that a living one serves is not.
 func listenUnix(path string) (net.Listener, error) {
+	if err := overlayapi.CheckSocket(path); err != nil {
+		return nil, cli.Usagef("control %w (choose another: --socket)", err)
+	}
 	dir, mode := filepath.Dir(path), fs.FileMode(0o750)
 	if filepath.Dir(dir) == filepath.Clean(os.TempDir()) {
 		mode = 0o700

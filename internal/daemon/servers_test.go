@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sandstream/internal/cli"
@@ -33,5 +34,22 @@ func TestSocketInAnothersFolder(t *testing.T) {
 	}
 	if i.Mode().Perm() != 0o700 {
 		t.Errorf("others may look into %v", i.Mode())
+	}
+}
+
+// Addresses that cannot be are wrong usage, and say so.
+func TestWrongAddresses(t *testing.T) {
+	for _, addr := range []string{"foo", "7080", "127.0.0.1:nothing", "127.0.0.1:70000"} {
+		if l, err := listenTCP("web", addr); cli.Status(err) != 2 || !strings.Contains(err.Error(), "--web") {
+			t.Errorf("%s: %v, %v", addr, l, err)
+		}
+	}
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 108))
+	if l, err := listenUnix(long); cli.Status(err) != 2 || !strings.Contains(err.Error(), "at most 107") {
+		t.Errorf("%v, %v", l, err)
+	}
+	cfg := Config{Create: true, Listen: "192.0.2.1:7000", Token: testToken, StateDir: t.TempDir(), Socket: filepath.Join(t.TempDir(), "s")}
+	if _, err := New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "no address of this machine") {
+		t.Errorf("another machine's address: %v", err)
 	}
 }
