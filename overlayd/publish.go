@@ -146,7 +146,7 @@ func (p *publisher) run(ctx context.Context, c *overlayapi.Client, a *overlayv1.
 		late := context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, cancel) })
 		defer late()
 	}
-	fmt.Fprintf(p.cmd.ErrOrStderr(), "publishing %s as %s\n", p.name, first.Stream)
+	fmt.Fprintf(p.cmd.ErrOrStderr(), "publishing %s as %s\n", cli.Line(p.name), first.Stream)
 	if err := p.say(first); err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func TestPublishCountsAtInterrupt(t *testing.T) {
 	}
 	addr := free.LocalAddr().String()
 	free.Close()
-	out, errs, end := start(t, "publish", "camera", "--udp", addr, "--json", "--socket", socket)
+	out, errs, end := start(t, "publish", "cam\x1b[2J\nera", "--udp", addr, "--json", "--socket", socket)
 	until(t, "the stream is announced", func() bool { return strings.Contains(out.String(), "\n") })
 	conn, err := net.Dial("udp4", addr)
 	if err != nil {
@@ -115,7 +115,7 @@ func TestPublishCountsAtInterrupt(t *testing.T) {
 	if len(lines) != 2 || last.Packets < 4 || last.Bytes != 100*last.Packets {
 		t.Errorf("%d lines, the last of %+v:\n%s", len(lines), last, out)
 	}
-	for _, want := range []string{"end of the stream: ", "datagrams were dropped: longer than 1316 bytes"} {
+	for _, want := range []string{"publishing cam?[2J era as ", "end of the stream: ", "datagrams were dropped: longer than 1316 bytes"} {
 		if !strings.Contains(errs.String(), want) {
 			t.Errorf("%q is not in %q", want, errs)
 		}

@@ -144,7 +144,7 @@ func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	late := func() {
-		cancel(cli.Errorf(cli.ErrTimeout, "no payload of %s came for %v", r.Stream, s.timeout))
+		cancel(cli.Errorf(cli.ErrTimeout, "no payload of %s came for %v", cli.Line(r.Stream), s.timeout))
 	}
 	var timer *time.Timer
 	if s.timeout > 0 {

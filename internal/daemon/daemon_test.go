@@ -432,6 +432,18 @@ func TestLeave(t *testing.T) {
 	}
 }
 
+// Who waits for a stream when the host leaves is told that it does.
+func TestLeaveUnderSubscriber(t *testing.T) {
+	d := host(t, nil, nil)
+	<-d.Joined()
+	r := readNumbers(t, d, &overlayv1.SubscribeRequest{Stream: "later"})
+	r.wait(t, "a word of the contract", 20*time.Second, func() bool { return len(r.states) > 0 })
+	go func() { _ = d.Leave(context.WithoutCancel(t.Context())) }()
+	if err := <-r.done; connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), errStopping.Error()) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestHTTP(t *testing.T) {
 	d := host(t, nil, func(c *Config) { c.Metrics, c.Web = "127.0.0.1:0", "127.0.0.1:0" })
 	<-d.Joined()

@@ -330,6 +330,9 @@ func (d *Daemon) stateOf(id overlay.SubID, s *subscription, ended bool) {
 	}
 	s.change(m)
 	switch {
+	case ended && d.leaving.Load():
+		s.finish(errStopping)
+		d.dropSub(id)
 	case ended:
 		s.finish(errors.New("the subscription has ended"))
 		d.dropSub(id)
