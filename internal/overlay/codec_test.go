@@ -29,13 +29,13 @@ func someMessages() []Message {
 	reg := Region{N: 5, Version: 6, Hosts: 200, Radix: 3}
 	return []Message{
 		&Ping{1, 2, reg}, &Ack{1, 2, reg}, &PingReq{3, somePeer}, &PingRes{3, HostID{4}}, &Pull{},
-		&Announce{[]Record{rec}, true, 3}, &Moved{[]Record{rec, rec}, true}, &Query{rec.Zone}, &Dead{[]Record{rec}},
+		&Announce{[]Record{rec}, true, 3, true}, &Moved{[]Record{rec, rec}, true}, &Query{rec.Zone}, &Dead{[]Record{rec}},
 		&Heirloom{[]Peer{somePeer}, []StreamInfo{info}},
 		&Lookup{8, Put, 1 << 62, somePeer, 3, []HostID{{4}}, &info, 3},
 		&Found{8, rec, 0.125, 3, rec, []StreamInfo{info}, reg, true},
 		&JoinAsk{9, 3}, &JoinNo{9, "busy", somePeer, 3},
 		&Offer{10, []Record{rec}, []Record{rec}, []StreamInfo{info}, true, StreamID{5}, reg},
-		&Accept{10, true, "why", []Record{rec}, []Record{rec}, []StreamInfo{info}}, &Commit{10}, &Done{10, true}, &Cancel{10},
+		&Accept{10, true, "why", []Record{rec}, []Record{rec}, []StreamInfo{info}, true}, &Commit{10}, &Done{10, true}, &Cancel{10},
 		&req, &Graft{req, info, []Hop{hop}, 3, "filter", 2, 5, 6, true},
 		&Attach{StreamID{5}, "filter", true}, &Detach{StreamID{5}}, &NoStream{StreamID{5}, 4},
 		&Beat{StreamID{5}, 11, []Hop{hop}, info, info.Pipeline, "filter", true, true, 12, 400_000},

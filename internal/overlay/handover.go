@@ -80,7 +80,9 @@ func (n *Node) onOffer(from Peer, m *Offer) {
 		n.send(from, x.msg)
 		return
 	}
-	no := func(why string) { n.send(from, &Accept{Xfer: m.Xfer, Reason: why}) }
+	no := func(why string) {
+		n.send(from, &Accept{Xfer: m.Xfer, Reason: why, Leaving: n.state == Leaving})
+	}
 	asked := false
 	for id, r := range n.pending {
 		if r.what == reqAsk && r.to.ID == from.ID {
@@ -206,6 +208,9 @@ func (n *Node) onAccept(from Peer, m *Accept) {
 	}
 	if !m.OK {
 		n.endOut(false, m.Reason)
+		if n.state == Leaving {
+			n.refused[from.ID] = m.Leaving
+		}
 		return
 	}
 	for i := range x.give {
@@ -410,13 +415,15 @@ func (n *Node) endOut(ok bool, why string) {
 	x := n.out
 	n.out = nil
 	if ok {
-		clear(n.refused)
+		n.askAgain()
 	}
 	if !ok && n.state == Leaving {
 		if n.refused == nil {
 			n.refused = map[HostID]bool{}
 		}
-		n.refused[x.peer.ID] = true
+		if !n.refused[x.peer.ID] {
+			n.refused[x.peer.ID] = false
+		}
 	}
 	if x.swap && !ok {
 		n.swapFailed(x.stream, why)

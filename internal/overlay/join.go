@@ -4,6 +4,7 @@ package overlay
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -328,13 +329,18 @@ func (n *Node) Leave(now Time) {
 	n.leaveStep()
 }
 
-// leaveStep offers the first zone to an heir of it, or else to another neighbour:
-// who is next to it knows that it is ours to give.
+// leaveStep offers a zone to an heir of it, or else to another neighbour: who is
+// next to it knows that it is ours to give. Who finds that all neighbours leave as
+// well ends without.
 func (n *Node) leaveStep() {
 	if n.state != Leaving || n.out != nil {
 		return
 	}
-	if len(n.zones) > 0 && len(n.table) == 0 && n.volume() < 1 && n.now-n.leftAt < 8*n.cfg.RetryInterval {
+	wait := 8 * n.cfg.RetryInterval
+	if len(n.graves) > 0 {
+		wait = n.aloneTime() // there were some, and they have gone
+	}
+	if len(n.zones) > 0 && len(n.table) == 0 && n.volume() < 1 && n.now-n.leftAt < wait {
 		// Somebody owns the rest: we have not heard of them yet.
 		n.dirty = true
 		n.fillGaps()
@@ -345,28 +351,67 @@ func (n *Node) leaveStep() {
 		n.gone()
 		return
 	}
-	var to Peer
-	z := n.zones[0]
-	for _, h := range z.Heirs {
-		if p := n.peers[h.ID]; p != nil && !n.refused[h.ID] {
-			to = h
-			break
-		}
+	to, z := n.successor()
+	switch {
+	case !to.ID.IsZero():
+		n.aloneAt = 0
+		n.offer(to, []Zone{z}, false, StreamID{})
+		return
+	case slices.ContainsFunc(n.table, func(r Record) bool { return !n.refused[r.Owner.ID] }):
+		n.aloneAt = 0
+	case n.aloneAt == 0:
+		n.aloneAt = max(n.now, 1)
 	}
-	for i := 0; to.ID.IsZero() && i < len(n.table); i++ {
-		if o := n.table[i].Owner; n.peers[o.ID] != nil && !n.refused[o.ID] && n.table[i].Zone.Adjacent(z.Zone) {
-			to = o
-		}
-	}
-	if to.ID.IsZero() {
-		clear(n.refused)
-		n.after(n.cfg.RetryInterval, timer{what: tXfer})
+	if n.aloneAt > 0 && (n.now-n.aloneAt >= n.aloneTime() || n.volume()+n.volumeOf(n.table) > 1-1e-9) {
+		n.gone() // nobody is left, as far as we see
 		return
 	}
-	n.offer(to, []Zone{z.Zone}, false, StreamID{})
+	n.askAgain()
+	n.after(n.cfg.RetryInterval, timer{what: tXfer})
+}
+
+// aloneTime is how long all our neighbours have to be leaving before we leave our
+// zones behind: they hand theirs over to others meanwhile, who are then next to us.
+// Where there are few hosts, none is far.
+func (n *Node) aloneTime() Time {
+	hosts := max(int(n.region.Hosts), len(n.peers))
+	return Time(min(12, 1+hosts/2)) * n.cfg.RetryInterval
+}
+
+// askAgain forgets who did not take our zones, but for those who never will.
+func (n *Node) askAgain() {
+	maps.DeleteFunc(n.refused, func(_ HostID, leaves bool) bool { return !leaves })
+}
+
+// successor is a zone of ours and a host to offer it to that has not refused yet.
+func (n *Node) successor() (Peer, Zone) {
+	may := func(h HostID) bool {
+		_, no := n.refused[h]
+		return !no && n.peers[h] != nil
+	}
+	for i := range n.zones {
+		z := &n.zones[i]
+		for _, h := range z.Heirs {
+			if may(h.ID) && n.recordsOf(h.ID) > 0 { // else it has left
+				return h, z.Zone
+			}
+		}
+		for j := range n.table {
+			if r := &n.table[j]; may(r.Owner.ID) && r.Zone.Adjacent(z.Zone) {
+				return r.Owner, z.Zone
+			}
+		}
+	}
+	return Peer{}, Zone{}
 }
 
 func (n *Node) gone() {
+	if len(n.zones) > 0 {
+		m := &Announce{Radix: n.region.Radix, Gone: true}
+		for _, p := range owners(n.table) {
+			n.send(p, m)
+		}
+	}
 	for len(n.zones) > 0 {
 		n.lose(n.zones[0].Zone)
 	}

@@ -98,6 +98,7 @@ type Announce struct {
 	Records []Record `cbor:"1,keyasint"`
 	Reply   bool     `cbor:"2,keyasint,omitempty"` // wants the receiver's Announce
 	Radix   uint8    `cbor:"3,keyasint"`
+	Gone    bool     `cbor:"4,keyasint,omitempty"` // the sender ends, and found nobody to hand its zones over to
 }
 
 // Moved tells who owns zones that the sender gave away or knows more of.
@@ -195,6 +196,8 @@ type Accept struct {
 	Table  []Record `cbor:"5,keyasint,omitempty"`
 
 	Infos []StreamInfo `cbor:"6,keyasint,omitempty"` // directory entries of Give
+
+	Leaving bool `cbor:"7,keyasint,omitempty"` // the sender hands over what it has, and takes nothing
 }
 
 // Commit is phase two: the giver owns the zones no more.

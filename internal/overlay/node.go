@@ -50,8 +50,9 @@ type Node struct {
 	gapReq   int    // lookups for gaps in flight
 	gaps     map[Zone]int
 	legacy   []legacy
-	refused  map[HostID]bool // who did not take our zones, while leaving
+	refused  map[HostID]bool // who did not take our zones, while leaving: true if it leaves as well
 	leftAt   Time            // when we began to leave
+	aloneAt  Time            // since when all neighbours do; 0 if one stays
 
 	estimate regionState
 	store    map[Point][]stored // directory entries of our ids

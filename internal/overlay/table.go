@@ -188,6 +188,15 @@ func (n *Node) mergeZones() {
 }
 
 func (n *Node) onAnnounce(from Peer, m *Announce) {
+	if m.Gone {
+		if p := n.peers[from.ID]; p != nil {
+			n.die(p) // by its own word
+		}
+		return
+	}
+	if x := n.out; n.state == Leaving && len(m.Records) == 0 && x != nil && x.peer.ID == from.ID {
+		n.abortOut("it has left") // our offer will not be answered
+	}
 	before := n.digest
 	for i := range m.Records {
 		if m.Records[i].Owner.ID == from.ID {
