@@ -133,7 +133,7 @@ func (s *subscriber) overran(n uint64) {
 	s.over = max(s.over, n)
 	if s.over > s.overNow && time.Since(s.overAt) >= overEvery {
 		s.overNow, s.overAt = s.over, time.Now()
-		fmt.Fprintf(s.cmd.ErrOrStderr(), "%d payloads were dropped here: they come faster than the output takes them\n", s.over)
+		fmt.Fprintf(s.cmd.ErrOrStderr(), "%d payloads so far were dropped here: they come faster than the output takes them\n", s.over)
 	}
 }
 
