@@ -136,7 +136,9 @@ struct uls_counters {
 /*
  * Frames that are in no ring: a stack of UMEM offsets.  Kept in pages of the
  * port, not of the image, so that an SPA can be replaced under traffic.  The
- * runtime sets it up in INIT unless ULS_INFO_TAKEOVER.
+ * runtime sets it up in INIT unless ULS_INFO_TAKEOVER.  An upcall can be cut
+ * off anywhere and another SPA go on with the port: a frame must be out of one
+ * place before it is in the next.
  */
 struct uls_pool {
 	__u32 magic;		/* ULS_INFO_MAGIC once set up */

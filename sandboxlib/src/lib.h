@@ -22,7 +22,7 @@ s64 spa_upcall(u64 reason, u64 arg, const struct uls_info *info);
 /* port.c: rings, pool and frames. */
 int spa_port_init(const struct uls_info *info);
 void spa_port_begin(void);	/* reads every shared index, once */
-void spa_port_end(void);	/* publishes ours */
+void spa_port_end(void);	/* publishes what is to be sent, fills the fill ring */
 void spa_port_rx(void);
 
 /* heap.c, log.c, timer.c */

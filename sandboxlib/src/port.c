@@ -10,10 +10,16 @@
  *
  * Indices run freely through 32 bits; an entry stands at index & mask. Of each
  * ring we own one index and the kernel the other. All are read once, when an
- * upcall begins, into the copies in struct ring; ours are written when it
- * ends. So no value can change between its check and its use, nothing is
- * carried from one upcall to the next, and an SPA that takes over a port finds
- * the rings exactly where its predecessor left them.
+ * upcall begins, into the copies in struct ring. So no value can change between
+ * its check and its use, nothing is carried from one upcall to the next, and an
+ * SPA that takes over a port finds the rings exactly where its predecessor left
+ * them.
+ *
+ * An upcall may be cut off at any instruction, and another SPA go on with rings
+ * and pool: an INIT that fails leaves the old one, a FINI that fails the new
+ * one. So a place lets go of a frame in shared memory before the next one has
+ * it, and releases keep the compiler from exchanging the two: what is cut off
+ * may lose frames and never has one in two places.
  */
 #include "lib.h"
 
@@ -74,6 +80,12 @@ static inline void ring_load(struct ring *r)
 static inline u32 ring_used(const struct ring *r) { return r->prod - r->cons; }
 static inline u32 ring_room(const struct ring *r) { return r->size - ring_used(r); }
 
+/* The entries below top are there before it says so. */
+static inline void pool_set_top(u32 top)
+{
+	__atomic_store_n(&port.pool->top, top, __ATOMIC_RELEASE);
+}
+
 /* A frame's chunk by any address inside it. */
 static inline void pool_push(u64 addr)
 {
@@ -83,7 +95,7 @@ static inline void pool_push(u64 addr)
 	if (spa_unlikely(addr >= port.umem_len || top >= port.pool_max))
 		spa_abort(SPA_ABORT_POOL);
 	p->frame[top] = addr & ~(port.chunk - 1);
-	p->top = top + 1;
+	pool_set_top(top + 1);
 }
 
 /* Sent frames back to the pool. What the card never had (a hostile index or entry) is counted and left out. */
@@ -104,8 +116,8 @@ static void reclaim(void)
 		}
 		p->frame[top++] = addr & chunk_mask;
 	}
-	port.comp.cons = cons;
-	p->top = top;
+	__atomic_store_n(port.comp.consumer, end, __ATOMIC_RELEASE);
+	pool_set_top(top);
 }
 
 /* Free frames to the card. */
@@ -124,7 +136,7 @@ static void refill(void)
 	p->top = top - (end - prod);
 	for (from = &p->frame[top]; prod != end; prod++)
 		d[prod & mask] = *--from;
-	port.fill.prod = end;
+	__atomic_store_n(port.fill.producer, end, __ATOMIC_RELEASE);
 }
 
 static SPA_COLD int pool_init(bool takeover)
@@ -201,16 +213,13 @@ void spa_port_end(void)
 {
 	if (spa_unlikely(!port.attached))
 		return;
-	refill();
-	__atomic_store_n(port.rx.consumer, port.rx.cons, __ATOMIC_RELEASE);
 	__atomic_store_n(port.tx.producer, port.tx.prod, __ATOMIC_RELEASE);
-	__atomic_store_n(port.fill.producer, port.fill.prod, __ATOMIC_RELEASE);
-	__atomic_store_n(port.comp.consumer, port.comp.cons, __ATOMIC_RELEASE);
+	refill();
 }
 
 /*
- * Up to SPA_BATCH descriptors into the batch; *left counts the ring down.
- * Headers are fetched ahead here, while the ring is still in the cache and
+ * Up to SPA_BATCH descriptors into the batch, and out of the ring; *left counts
+ * it down. Headers are fetched ahead here, while the ring is still in the cache and
  * long before the SPA reads them.
  */
 static inline void gather(struct spa_batch *b, u32 *left)
@@ -242,6 +251,7 @@ static inline void gather(struct spa_batch *b, u32 *left)
 	}
 	*left -= n;
 	port.rx.cons += n;
+	__atomic_store_n(port.rx.consumer, port.rx.cons, __ATOMIC_RELEASE);
 	b->n = (u32)(f - b->f);
 	spa_counters->v[SPA_LIB_rx_frames] += b->n;
 	spa_counters->v[SPA_LIB_rx_bytes] += bytes;

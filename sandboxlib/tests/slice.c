@@ -267,11 +267,12 @@ static void audit_ring(struct audit *a, struct uls_ring_info *r, int is_desc, co
 	}
 }
 
-unsigned int slice_audit(struct slice *s, unsigned int held)
+/* The number of frames in a wrong place; *missing: in none. */
+static unsigned int audit(struct slice *s, unsigned int *missing)
 {
 	struct audit a = { .s = s, .seen = calloc(s->c.frames, 1) };
 	struct uls_pool *p = (void *)s->info->pool_addr;
-	unsigned int i, missing = 0;
+	unsigned int i;
 
 	for (i = 0; i < p->top; i++) {
 		saw(&a, p->frame[i], "the pool");
@@ -286,10 +287,24 @@ unsigned int slice_audit(struct slice *s, unsigned int held)
 		saw(&a, s->nic[i], "the card");
 	for (i = 0; i < s->flying_n; i++)
 		saw(&a, s->flying[i], "the card's transmit queue");
-	for (i = 0; i < s->c.frames; i++)
-		missing += !a.seen[i];
+	for (i = 0, *missing = 0; i < s->c.frames; i++)
+		*missing += !a.seen[i];
 	free(a.seen);
+	return a.bad;
+}
+
+unsigned int slice_audit(struct slice *s, unsigned int held)
+{
+	unsigned int missing, bad = audit(s, &missing);
+
 	if (missing != held)
 		printf("#   %u frames in no place, %u expected\n", missing, held);
-	return a.bad + (missing > held ? missing - held : held - missing);
+	return bad + (missing > held ? missing - held : held - missing);
+}
+
+unsigned int slice_doubled(struct slice *s)
+{
+	unsigned int missing;
+
+	return audit(s, &missing);
 }

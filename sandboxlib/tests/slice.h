@@ -74,6 +74,9 @@ void slice_complete(struct slice *s);
  */
 unsigned int slice_audit(struct slice *s, unsigned int held);
 
+/* The same where any number may be missing: an upcall was cut off. */
+unsigned int slice_doubled(struct slice *s);
+
 /* Ring words, for tests that spoil them. */
 uint32_t *slice_prod(struct slice *s, const struct uls_ring_info *r);
 uint32_t *slice_cons(struct slice *s, const struct uls_ring_info *r);

@@ -38,6 +38,7 @@
 
 uint64_t fake_now = 1000000;
 bool elf_count_steps;
+uint64_t elf_cut_after;
 struct uls_manifest elf_manifest;
 
 static uint64_t entry, steps;
@@ -195,8 +196,9 @@ static void on_fault(int sig, siginfo_t *si, void *uc)
 	greg_t *r = ((ucontext_t *)uc)->uc_mcontext.gregs;
 
 	if (sig == SIGTRAP && elf_count_steps && (r[REG_EFL] & TRAP_FLAG)) {
-		steps++;
-		return;
+		/* The way in is one step. */
+		if (steps++ != elf_cut_after || !elf_cut_after)
+			return;
 	}
 	result.aborted = true;
 	result.signal = sig;

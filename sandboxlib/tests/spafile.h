@@ -14,6 +14,9 @@ void elf_load(struct slice *s, const char *path);
 /* Counts instructions in the next upcalls (single-stepped). */
 extern bool elf_count_steps;
 
+/* While counting: cuts the upcall off after so many instructions; 0: never. */
+extern uint64_t elf_cut_after;
+
 /* The manifest of the file loaded last. */
 extern struct uls_manifest elf_manifest;
 

@@ -268,6 +268,64 @@ static void test_replace(void)
 	slice_close(&s);
 }
 
+/*
+ * An upcall that is cut off at any one of its instructions: whoever goes on with
+ * the port finds no frame in two places. Of the frames one is echoed, two are
+ * dropped; completions wait to be taken back.
+ */
+static struct outcome cut_upcall(uint64_t reason, uint64_t at, unsigned int *doubled)
+{
+	static uint8_t frame[100];
+	struct slice_config c = slice_default;
+	struct xdp_desc d;
+	struct outcome o;
+	unsigned int i;
+
+	c.frames = 64;
+	c.rx = c.tx = c.comp = 16;
+	c.fill = 32;
+	slice_open(&s, &c);
+	load("echo");
+	upcall(&s, ULS_UP_INIT, 0);
+	model_build(frame, 80, ip_a, ip_b, 4000, 5000, 64, true);
+	for (i = 0; i < 5; i++)
+		slice_rx(&s, frame, 80);
+	upcall(&s, ULS_UP_RX, 5);
+	while (slice_tx(&s, &d))
+		;
+	slice_complete(&s);
+	slice_rx(&s, frame, 80);
+	frame[12] = 0x86;
+	for (i = 0; i < 2; i++)
+		slice_rx(&s, frame, 80);
+	slice_nic_take(&s);
+	s.info->flags = ULS_INFO_TAKEOVER;
+	elf_count_steps = true;
+	elf_cut_after = at;
+	o = upcall(&s, reason, 1);
+	elf_count_steps = false;
+	elf_cut_after = 0;
+	*doubled += slice_doubled(&s);
+	/* The one that goes on. */
+	if (upcall(&s, ULS_UP_INIT, 0).result)
+		++*doubled;
+	*doubled += slice_doubled(&s);
+	slice_close(&s);
+	return o;
+}
+
+static void test_cut(uint64_t reason, const char *name)
+{
+	unsigned int doubled = 0;
+	uint64_t at = 0, cut = 0;
+
+	do
+		cut += cut_upcall(reason, ++at, &doubled).aborted;
+	while (cut == at);
+	ok(cut > 50, "cut off: %s, at each of %llu instructions", name, (unsigned long long)cut);
+	ok(!doubled, "cut off: %s: no frame is ever in two places (%u)", name, doubled);
+}
+
 /* ---- Fault cases ------------------------------------------------------------ */
 
 static struct outcome run_case(const char *name)
@@ -402,6 +460,9 @@ int main(int argc, char **argv)
 	test_cost("tests/idle", 75, 160);
 	test_cost_init();
 	test_replace();
+	test_cut(ULS_UP_INIT, "INIT of a replacement");
+	test_cut(ULS_UP_FINI, "FINI");
+	test_cut(ULS_UP_RX, "RX");
 	test_idle();
 	test_relocs();
 	test_faults();
