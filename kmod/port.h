@@ -30,6 +30,7 @@ struct uls_port {
 	struct file *file;	/* lock: NULL without a socket */
 	bool kick;		/* lock: the driver should look at its rings */
 	u32 rx_seen, tx_seen;	/* lock: ring producers at the last look */
+	u64 rest_ns;		/* lock: see uls_upcall_rest() */
 
 	unsigned int pending;	/* RX upcall wanted; set by anyone */
 	bool gone;		/* set under RTNL: the device went away */

@@ -16,6 +16,9 @@
 #include "stats.h"
 #include "uls_shm.h"
 
+/* Upcalls made by a timer have no more than this part of a CPU. */
+#define ULS_TIMER_SHARE	10
+
 struct net;
 struct netlink_ext_ack;
 struct nlmsghdr;

@@ -14,18 +14,23 @@ static ktime_t period(const struct uls_spa *spa)
 	return ns_to_ktime((u64)spa->config.tick_us * NSEC_PER_USEC);
 }
 
-/* Returns false once the SPA is not live. */
-static bool call(struct uls_spa *spa)
+/*
+ * Returns false once the SPA is not live; sets *rest to the ns for which there
+ * are to be no ticks.
+ */
+static bool call(struct uls_spa *spa, u64 *rest)
 {
 	struct uls_port *port = spa->port;
 	bool live;
 
+	*rest = 0;
 	/* An upcall on another CPU: miss this one rather than wait. */
 	if (!uls_port_trylock(port))
 		return true;
-	if (port->spa == spa)
-		uls_upcall_run(spa, ULS_UP_TICK, ktime_get_ns(),
-			       uls_context_now(), NULL);
+	if (port->spa == spa &&
+	    !uls_upcall_run(spa, ULS_UP_TICK, ktime_get_ns(),
+			    uls_context_now(), NULL))
+		*rest = port->rest_ns;
 	live = port->spa == spa;
 	uls_port_unlock_softirq(port);
 	return live;
@@ -34,10 +39,13 @@ static bool call(struct uls_spa *spa)
 static enum hrtimer_restart tick(struct hrtimer *timer)
 {
 	struct uls_spa *spa = container_of(timer, struct uls_spa, tick);
+	u64 rest;
 
-	if (!call(spa))
+	if (!call(spa, &rest))
 		return HRTIMER_NORESTART;
-	hrtimer_forward_now(timer, period(spa));
+	/* The ticks of an SPA that is slow for its period are left out. */
+	hrtimer_forward(timer, ktime_add_ns(hrtimer_cb_get_time(timer), rest),
+			period(spa));
 	return HRTIMER_RESTART;
 }
 

@@ -2,6 +2,7 @@
 /*
  * Dispatch: one upcall, its services, its account, and what it may end in.
  */
+#include <linux/minmax.h>
 #include <linux/netlink.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
@@ -180,6 +181,20 @@ static void account(struct uls_spa *spa, enum uls_reason reason,
 	uls_stats_duration(s, rep->end_ns - rep->start_ns, 1);
 }
 
+/*
+ * How long the SPA is to rest before the next upcall that a timer makes, so
+ * that such upcalls take no more than a tenth of a CPU, however short their
+ * period and large the budget.  None has more than one and a half budgets; the
+ * rest of one that seems longer went to interrupts or a hypervisor.
+ */
+static u64 uls_upcall_rest(const struct uls_spa *spa,
+			   const struct uls_report *rep)
+{
+	u64 most = READ_ONCE(spa->budget_ns) * 3 / 2;
+
+	return (ULS_TIMER_SHARE - 1) * min(rep->end_ns - rep->start_ns, most);
+}
+
 /**
  * uls_upcall_run() - call into an SPA
  * @spa: has a port, whose lock the caller holds
@@ -218,6 +233,7 @@ int uls_upcall_run(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 		return err;
 
 	port->kick = true;
+	WRITE_ONCE(port->rest_ns, uls_upcall_rest(spa, &rep));
 	tx = uls_port_tx_frames(port);
 	account(spa, reason, context, &rep, rx, tx);
 	if (unlikely(task->nvcsw + task->nivcsw != switches))

@@ -9,6 +9,7 @@
 	.section .rodata
 
 #define INIT	0
+#define TICK	2
 #define CONTROL	3
 #define FINI	4
 #define NOP	5
@@ -125,6 +126,26 @@ code_\name\()_fault:
 	mov	%rax, 0x10010(%r15)
 	return
 	end	writer
+
+	/* Takes its time, by the clock, for the upcalls of one reason. */
+	.macro slow name, reason, ns
+	begin	\name
+	cmp	$\reason, %edi
+	jne	2f
+	mov	$1, %eax
+	syscall
+	lea	\ns(%rax), %rbx
+1:	mov	$1, %eax
+	syscall
+	cmp	%rbx, %rax
+	jb	1b
+2:	return
+	end	\name
+	.endm
+
+	slow	slowtick, TICK, 400000
+	slow	slowcontrol, CONTROL, 3000000
+	slow	slownop, NOP, 1000000
 
 	/* As many services as the argument of NOP says. */
 	nop_begin caller

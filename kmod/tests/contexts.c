@@ -10,11 +10,14 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tap.h"
 #include "tests.h"
 #include "uls_shm.h"
+
+DECLARE_CODE(slowtick);
 
 enum load { SLEEP, SPIN, CALL };
 
@@ -69,6 +72,38 @@ static void one(struct nl *nl, enum load load, enum uls_context context,
 	ok(!raw_delete(nl, spa.id), "delete");
 }
 
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/* However short the period: a tenth of the CPU, and the ticks go on. */
+static void share(struct nl *nl)
+{
+	const struct raw slow = { CODE(slowtick), .tick_us = 450 };
+	struct raw_spa spa;
+	const uint64_t *v;
+	uint64_t ns, busy;
+
+	ok(!raw_start(nl, &slow, &spa), "ticks of 400 us, each 450 us");
+	raw_stats(nl, spa.id);
+	busy = nl_u64(nl_attr(nl, ULS_A_STATS_UPCALL_NS));
+	ns = clock_ns();
+	usleep(500000);
+	raw_stats(nl, spa.id);
+	ns = clock_ns() - ns;
+	busy = nl_u64(nl_attr(nl, ULS_A_STATS_UPCALL_NS)) - busy;
+	v = nl_data(nl_attr(nl, ULS_A_STATS_UPCALLS));
+	ok(v[ULS_UP_TICK] > 20, "%llu of them are made",
+	   (unsigned long long)v[ULS_UP_TICK]);
+	ok(busy < ns / 9, "and take %llu us of %llu",
+	   (unsigned long long)busy / 1000, (unsigned long long)ns / 1000);
+	ok(!raw_delete(nl, spa.id), "delete");
+}
+
 void test_contexts(struct nl *nl)
 {
 	cpu_set_t all, first;
@@ -80,5 +115,6 @@ void test_contexts(struct nl *nl)
 	one(nl, SLEEP, ULS_CONTEXT_IDLE, "the idle task");
 	one(nl, SPIN, ULS_CONTEXT_USER, "a process in user mode");
 	one(nl, CALL, ULS_CONTEXT_KERNEL, "a process in a system call");
+	share(nl);
 	sched_setaffinity(0, sizeof(all), &all);
 }

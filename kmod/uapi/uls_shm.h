@@ -69,7 +69,7 @@
 enum uls_reason {
 	ULS_UP_INIT	= 0,	/* once, before any other; argument 0. Returns 0 or -errno */
 	ULS_UP_RX	= 1,	/* once per NAPI batch; argument: new frames in rx (a hint) */
-	ULS_UP_TICK	= 2,	/* every manifest.tick_us; argument: monotonic ns */
+	ULS_UP_TICK	= 2,	/* every tick_us, within a tenth of a CPU; argument: monotonic ns */
 	ULS_UP_CONTROL	= 3,	/* a uls_msg is in the mailbox; argument: its length. 0 or -errno */
 	ULS_UP_FINI	= 4,	/* before unmap or replace: give frames back to the pool */
 	ULS_UP_NOP	= 5,	/* returns at once: the cost of a crossing */

@@ -206,7 +206,7 @@ const (
 	AttrSpaFlags       uint16 = 5  // u32: ULS_MANIFEST_* of uls_shm.h
 	AttrSpaStackSize   uint16 = 6  // u32: bytes; a multiple of 4096
 	AttrSpaHeapSize    uint16 = 7  // u64: bytes; a multiple of 4096
-	AttrSpaTickUs      uint16 = 8  // u32: 0 for none
+	AttrSpaTickUs      uint16 = 8  // u32: period of the TICK upcalls, 0 for none; those are left out with which they would take more than a tenth of a CPU
 	AttrSpaEntry       uint16 = 9  // u64: entry point, from the base of the slice
 	AttrSpaImageSize   uint16 = 10 // u64: bytes from ULS_OFF_IMAGE to the end of the last segment; a multiple of 4096
 	AttrSpaSegment     uint16 = 11 // nest of segment, repeated
