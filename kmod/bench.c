@@ -112,8 +112,8 @@ static int run(struct uls_spa *spa, struct bench *b,
 		uls_port_lock(port);
 		if (port->spa == spa) {
 			err = sample(spa, b, i);
-			if (err && spa->abort.cause)
-				uls_upcall_explain(&spa->abort, extack);
+			if (err)
+				uls_upcall_explain(spa, err, extack);
 		} else {
 			NL_SET_ERR_MSG(extack, "the SPA is not live");
 			err = -ENODEV;

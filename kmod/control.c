@@ -80,8 +80,8 @@ static int call(struct uls_spa *spa, const void *data, size_t len, s64 *result,
 		memcpy(uls_area_address(&spa->mbox, 0), data, len);
 		err = uls_upcall_run(spa, ULS_UP_CONTROL, len,
 				     ULS_CONTEXT_NETLINK, result);
-		if (err && spa->abort.cause)
-			uls_upcall_explain(&spa->abort, extack);
+		if (err)
+			uls_upcall_explain(spa, err, extack);
 	} else {
 		NL_SET_ERR_MSG_FMT(extack, "SPA %u is not live", spa->id);
 	}
@@ -164,7 +164,7 @@ static int first_message(struct uls_spa *spa, const struct nlattr *attr,
 	err = uls_upcall_run(spa, ULS_UP_CONTROL, nla_len(attr),
 			     ULS_CONTEXT_NETLINK, &result);
 	if (err) {
-		uls_upcall_explain(&spa->abort, extack);
+		uls_upcall_explain(spa, err, extack);
 		return err;
 	}
 	if (result < 0) {

@@ -7,13 +7,18 @@
  * finds nobody.
  */
 #include <linux/bottom_half.h>
+#include <linux/hrtimer.h>
 #include <linux/if_xdp.h>
+#include <linux/ktime.h>
 #include <linux/log2.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/string.h>
+#include <linux/time64.h>
+#include <linux/workqueue.h>
 #include <net/xsk_upcall.h>
 
 #include "memory.h"
@@ -23,6 +28,16 @@
 
 static_assert(XSK_UPCALL_RX == 0 && XSK_UPCALL_TX == 1 &&
 	      XSK_UPCALL_FILL == 2 && XSK_UPCALL_COMPLETION == 3);
+
+/* Until an RX upcall that could not be made is tried again. */
+#define RETRY_NS	NSEC_PER_MSEC
+
+/* What came of the RX upcalls that were wanted. */
+enum drained {
+	DRAINED,	/* made, or left to who has the lock */
+	NOBODY,		/* no SPA to call, or not any more */
+	REFUSED		/* this CPU cannot now; a later one will be tried */
+};
 
 /* Frames new since the last look; a wild producer of an SPA counts as none. */
 static u32 producer_delta(const u32 *producer, u32 *seen, u32 entries)
@@ -50,26 +65,57 @@ u32 uls_port_tx_frames(struct uls_port *port)
 }
 
 /*
+ * Have the RX upcall that is pending made in a while.  Any context.  One that
+ * is on its way already is not put off.
+ */
+static void uls_port_later(struct uls_port *port)
+{
+	u64 ns = max_t(u64, RETRY_NS, READ_ONCE(port->rest_ns));
+
+	/* pending is set before this look; pairs with the barrier in retry. */
+	smp_mb();
+	if (!hrtimer_is_queued(&port->retry))
+		hrtimer_start(&port->retry, ns_to_ktime(ns),
+			      HRTIMER_MODE_REL_SOFT);
+}
+
+/*
+ * The RX upcall of a live SPA; the caller has the lock.  One that this CPU
+ * cannot make stays pending: once the ring is full nothing would ask for it
+ * again.
+ */
+static enum drained rx_upcall(struct uls_port *port, enum uls_context context)
+{
+	struct uls_spa *spa = port->spa;
+
+	if (!spa)
+		return NOBODY;
+	if (!uls_upcall_run(spa, ULS_UP_RX, 0, context, NULL))
+		return DRAINED;
+	if (!port->spa)
+		return NOBODY;
+	xchg(&port->pending, 1);
+	return REFUSED;
+}
+
+/*
  * Make the RX upcalls that are wanted, unless somebody has the lock: then he
  * makes them when he lets go.  So receiving never waits for an upcall on
  * another CPU, and no batch is forgotten.  Bottom halves are off.
- *
- * Returns false if there was no SPA to call.
  */
-static bool uls_port_drain(struct uls_port *port, bool kick,
-			   enum uls_context context)
+static enum drained uls_port_drain(struct uls_port *port, bool kick,
+				   enum uls_context context)
 {
-	bool live = true;
+	enum drained how = DRAINED;
 
 	/* Pairs with the barrier in uls_port_release(). */
 	smp_mb__after_atomic();
-	while (READ_ONCE(port->pending) && raw_spin_trylock(&port->lock)) {
+	while (how != REFUSED && READ_ONCE(port->pending) &&
+	       raw_spin_trylock(&port->lock)) {
 		struct file *file = NULL;
 
 		if (xchg(&port->pending, 0)) {
-			live = port->spa &&
-			       !uls_upcall_run(port->spa, ULS_UP_RX, 0,
-					       context, NULL);
+			how = rx_upcall(port, context);
 			if (kick && port->kick)
 				file = port->file;
 			port->kick = false;
@@ -80,7 +126,9 @@ static bool uls_port_drain(struct uls_port *port, bool kick,
 		if (file)
 			xsk_upcall_kick(file);
 	}
-	return live;
+	if (how == REFUSED)
+		uls_port_later(port);
+	return how;
 }
 
 /*
@@ -92,7 +140,40 @@ static bool port_rx(struct xsk_upcall *up, u32 frames)
 	struct uls_port *port = container_of(up, struct uls_port, up);
 
 	xchg(&port->pending, 1);
-	return uls_port_drain(port, false, uls_context_now());
+	return uls_port_drain(port, false, uls_context_now()) == DRAINED;
+}
+
+/* Any context, interrupts off included. */
+static void port_missed(struct xsk_upcall *up)
+{
+	struct uls_port *port = container_of(up, struct uls_port, up);
+
+	xchg(&port->pending, 1);
+	uls_port_later(port);
+}
+
+/*
+ * A CPU that runs a virtual machine refuses until that machine's thread goes
+ * back to user mode, which may be never; the scheduler knows another one.
+ */
+static enum hrtimer_restart port_retry(struct hrtimer *timer)
+{
+	struct uls_port *port = container_of(timer, struct uls_port, retry);
+
+	/* Off the queue before the look at pending; see uls_port_later(). */
+	smp_mb();
+	if (uls_port_drain(port, true, uls_context_now()) == REFUSED)
+		queue_work(system_unbound_wq, &port->elsewhere);
+	return HRTIMER_NORESTART;
+}
+
+static void port_elsewhere(struct work_struct *work)
+{
+	struct uls_port *port = container_of(work, struct uls_port, elsewhere);
+
+	local_bh_disable();
+	uls_port_drain(port, true, uls_context_now());
+	local_bh_enable();
 }
 
 static void port_unbound(struct xsk_upcall *up)
@@ -148,9 +229,11 @@ void uls_port_unlock_softirq(struct uls_port *port) __releases(&port->lock)
 /* Make RX upcalls that are due; process context, no lock held. */
 void uls_port_poll(struct uls_port *port)
 {
-	while (READ_ONCE(port->pending)) {
+	enum drained how = DRAINED;
+
+	while (how != REFUSED && READ_ONCE(port->pending)) {
 		local_bh_disable();
-		uls_port_drain(port, true, ULS_CONTEXT_NETLINK);
+		how = uls_port_drain(port, true, ULS_CONTEXT_NETLINK);
 		local_bh_enable();
 		cond_resched();
 	}
@@ -165,7 +248,11 @@ struct uls_port *uls_port_create(void)
 	raw_spin_lock_init(&port->lock);
 	refcount_set(&port->refs, 1);
 	port->up.rx = port_rx;
+	port->up.missed = port_missed;
 	port->up.unbound = port_unbound;
+	hrtimer_init(&port->retry, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+	port->retry.function = port_retry;
+	INIT_WORK(&port->elsewhere, port_elsewhere);
 	return port;
 }
 
@@ -355,8 +442,14 @@ void uls_port_detach(struct uls_port *port)
 		return;
 
 	xsk_upcall_detach(file, &port->up);
-	/* Somebody may be about to kick. */
+	/* Somebody may be about to kick, or to start the timer. */
 	synchronize_rcu();
+	/*
+	 * Nothing is received any more, and without an SPA nothing is refused:
+	 * neither starts again.  The timer queues the work.
+	 */
+	hrtimer_cancel(&port->retry);
+	cancel_work_sync(&port->elsewhere);
 	uls_socket_put(file);
 }
 

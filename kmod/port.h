@@ -7,9 +7,11 @@
 #define _ULS_PORT_H
 
 #include <linux/etherdevice.h>
+#include <linux/hrtimer.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 #include <net/xsk_upcall.h>
 
 #include "region.h"
@@ -33,6 +35,8 @@ struct uls_port {
 	u64 rest_ns;		/* lock: see uls_upcall_rest() */
 
 	unsigned int pending;	/* RX upcall wanted; set by anyone */
+	struct hrtimer retry;	/* makes up for RX upcalls that were not made */
+	struct work_struct elsewhere; /* the same, on any CPU */
 	bool gone;		/* set under RTNL: the device went away */
 	refcount_t refs;	/* SPAs that refer to it */
 

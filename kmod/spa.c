@@ -412,13 +412,8 @@ static int get_port(struct uls_spa *spa, struct uls_spa *old,
 static int init_error(const struct uls_spa *spa, int err, s64 result,
 		      struct netlink_ext_ack *extack)
 {
-	if (spa->abort.cause) {
-		uls_upcall_explain(&spa->abort, extack);
-		return err;
-	}
 	if (err) {
-		NL_SET_ERR_MSG_FMT(extack, "no upcall could be made: error %d",
-				   -err);
+		uls_upcall_explain(spa, err, extack);
 		return err;
 	}
 	NL_SET_ERR_MSG_FMT(extack, "INIT returned %lld", result);
@@ -461,7 +456,10 @@ static int go_live(struct uls_spa *spa, struct uls_spa *old,
 		return err;
 	}
 	if (old) {
-		/* If this aborts it, its event says so, and it goes anyway. */
+		/*
+		 * If this aborts it, its event says so, and it goes anyway.
+		 * It is not refused on a CPU that has just made an INIT.
+		 */
 		uls_upcall_run(old, ULS_UP_FINI, 0, ULS_CONTEXT_NETLINK, NULL);
 		old->owns_port = false;
 		spa->owns_port = true;
@@ -551,7 +549,11 @@ void uls_spa_discard(struct uls_spa *spa)
 	forget(spa);
 }
 
-/* Its last words, if it is live; then no upcalls any more. */
+/*
+ * Its last words, if it is live; then no upcalls any more.  A CPU that holds
+ * state of a virtual machine refuses FINI, which the trace tells: all that it
+ * could tidy up, frames it kept among it, goes with the SPA and its port.
+ */
 static void finish(struct uls_spa *spa)
 {
 	struct uls_port *port = spa->port;

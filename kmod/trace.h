@@ -56,6 +56,24 @@ TRACE_EVENT(uls_upcall,
 		  __entry->cs, __entry->rx, __entry->tx)
 );
 
+/* An upcall that was due and could not be made here. */
+TRACE_EVENT(uls_refused,
+	TP_PROTO(u32 id, u32 reason, int err),
+	TP_ARGS(id, reason, err),
+	TP_STRUCT__entry(
+		__field(u32, id)
+		__field(u32, reason)
+		__field(int, err)
+	),
+	TP_fast_assign(
+		__entry->id = id;
+		__entry->reason = reason;
+		__entry->err = err;
+	),
+	TP_printk("id=%u reason=%u error=%d", __entry->id, __entry->reason,
+		  -__entry->err)
+);
+
 TRACE_EVENT(uls_abort,
 	TP_PROTO(u32 id, const struct uls_abort *why),
 	TP_ARGS(id, why),

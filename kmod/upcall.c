@@ -219,18 +219,23 @@ int uls_upcall_run(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 	struct uls_abort why;
 	struct uls_report rep;
 	struct uls_call call;
-	u32 rx, tx;
+	u32 rx, tx, seen;
 	int err;
 
 	lockdep_assert_held(&port->lock);
 
+	seen = port->rx_seen;
 	rx = uls_port_rx_frames(port);
 	if (reason == ULS_UP_RX)
 		arg = rx;
 	uls_upcall_prepare(spa, reason, arg, &state, &call);
 	err = uls_upcall(spa->sandbox, &call, &rep);
-	if (unlikely(err))
+	if (unlikely(err)) {
+		/* The next one counts and announces these frames. */
+		port->rx_seen = seen;
+		trace_uls_refused(spa->id, reason, err);
 		return err;
+	}
 
 	port->kick = true;
 	WRITE_ONCE(port->rest_ns, uls_upcall_rest(spa, &rep));
@@ -253,10 +258,17 @@ int uls_upcall_run(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 	return 0;
 }
 
-/* One line for a person; the numbers are in the abort event as well. */
-void uls_upcall_explain(const struct uls_abort *why,
+/**
+ * uls_upcall_explain() - why uls_upcall_run() failed
+ * @spa: it was called for
+ * @err: what it returned
+ * @extack: one line for a person; an abort's event has the numbers as well
+ */
+void uls_upcall_explain(const struct uls_spa *spa, int err,
 			struct netlink_ext_ack *extack)
 {
+	const struct uls_abort *why = &spa->abort;
+
 	switch (why->cause) {
 	case ULS_CAUSE_FAULT:
 		NL_SET_ERR_MSG_FMT(extack,
@@ -277,6 +289,13 @@ void uls_upcall_explain(const struct uls_abort *why,
 				   why->address);
 		break;
 	default:
-		NL_SET_ERR_MSG(extack, "SPA is not live");
+		/* With the caller's own FPU state nothing else says so. */
+		if (err == -EAGAIN)
+			NL_SET_ERR_MSG(extack,
+				       "this CPU holds state of a virtual machine: try again from another CPU");
+		else
+			NL_SET_ERR_MSG_FMT(extack,
+					   "no upcall could be made: error %d",
+					   -err);
 	}
 }

@@ -20,11 +20,11 @@ type Bucket struct {
 }
 
 // Deferred counts batches that were announced by AF_XDP's stock wake-up instead
-// of an upcall, by cause.
+// of an upcall, by cause. A live SPA gets one a little later.
 type Deferred struct {
 	BusyPoll uint64 `json:"busy_poll"` // busy polling, or another task's NAPI
 	IRQsOff  uint64 `json:"irqs_off"`
-	Other    uint64 `json:"other"` // the SPA was busy on another CPU, or not live
+	Other    uint64 `json:"other"` // the CPU could make no upcall then, or the SPA was not live
 }
 
 // Counter is one that an SPA keeps.

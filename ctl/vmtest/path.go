@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ func testPath(t *tap) {
 	t.note("forward: %s", w.forwardFlow())
 	w.mapOn("/spa/forward.spa", "forward", w.forwardFlow())
 	w.forwardFrames()
+	w.missed()
 	w.headers()
 	w.aside()
 	w.readers()
@@ -56,6 +58,24 @@ func (w *world) forwardFrames() {
 	t.check(s.Upcalls["rx"] > 0 && s.Upcalls["rx"] <= n, "upcalls are made once per batch", "%v", s.Upcalls)
 	t.check(s.ContextSwitches == 0 && s.Migrations == 0, "no context switch and no migration in any upcall", "%+v", s)
 	t.check(s.Aborts == 0, "no abort", "%d", s.Aborts)
+}
+
+// missed has eth0 polled by a kernel thread, in which no upcall is made: they are
+// made up for. Without that the traffic would end when the ring is full.
+func (w *world) missed() {
+	t := w.t
+	threaded := func(v string) error { return os.WriteFile("/sys/class/net/eth0/threaded", []byte(v), 0) }
+	before := t.stats("forward")
+	t.need(threaded("1"), "poll eth0 in a thread")
+	t.later(func() { _ = threaded("0") })
+	const n = 5000
+	f := w.newFlood(outPort)
+	err := f.run(n)
+	f.close()
+	t.need(threaded("0"), "poll eth0 as ever")
+	after := t.stats("forward")
+	t.check(err == nil, fmt.Sprintf("polled by a thread: %d frames arrive in order, unchanged", n), "%v; %+v", err, after)
+	t.check(after.Deferred.BusyPoll > before.Deferred.BusyPoll && after.RXFrames-before.RXFrames == n, "upcalls are made for what was missed", "before %+v, after %+v", before, after)
 }
 
 // headers captures forwarded frames on the wire and verifies them byte by byte.

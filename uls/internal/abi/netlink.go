@@ -244,7 +244,7 @@ const (
 	AttrStatsUpcallNsMax     uint16 = 8  // u64
 	AttrStatsHistogram       uint16 = 9  // array of u64: upcalls by duration; element i counts [2^i, 2^(i+1)) ns, element 0 also 0 ns, the last one everything above
 	AttrStatsInterrupts      uint16 = 10 // u64: device interrupts taken inside upcalls
-	AttrStatsDeferred        uint16 = 11 // array of u64: batches of the port announced by the stock wake-up instead of an upcall: busy polling or another task's NAPI; interrupts off; no live SPA
+	AttrStatsDeferred        uint16 = 11 // array of u64: batches of the port announced by the stock wake-up instead of an upcall: busy polling or another task's NAPI; interrupts off; no live SPA, or a CPU that can make no upcall now. If there is a live SPA, an upcall follows about a millisecond later
 	AttrStatsContexts        uint16 = 12 // array of u64: one u64 for each enum context
 	AttrStatsContextSwitches uint16 = 13 // u64: switches of the interrupted task between entry and end of an upcall; must be 0
 	AttrStatsMigrations      uint16 = 14 // u64: upcalls that ended on another CPU or task than they began on; must be 0
