@@ -7,6 +7,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/time64.h>
 #include <net/genetlink.h>
 #include <uapi/linux/uls_netlink.h>
 #include <asm/tsc.h>
@@ -18,6 +19,9 @@
 
 /* Upcalls of one request, so that it ends some time. */
 #define BENCH_UPCALLS_MAX	4000000U
+
+/* After so long in one piece others may have the port and the CPU. */
+#define STRETCH_NS		(20 * NSEC_PER_MSEC)
 
 struct bench {
 	u32 count, batch;
@@ -52,29 +56,31 @@ static struct summary summarise(u64 *v, u32 count)
 }
 
 /*
- * One sample; the port's lock is held. Nothing but uls_upcall() itself stands
- * between the stamps, so the module's own book-keeping is not in the figure.
+ * Sample i, or as much of it as may be done in one piece, of which *left counts
+ * the upcalls down; the port's lock is held. Nothing but uls_upcall() itself
+ * stands between the stamps, so the module's own book-keeping is not in the
+ * figure.
  */
-static int sample(struct uls_spa *spa, struct bench *b, u32 i)
+static int stretch(struct uls_spa *spa, struct bench *b, u32 i, u32 *left)
 {
 	struct uls_services state = {};
 	struct uls_report rep;
 	struct uls_call call;
 	struct uls_abort why;
+	u32 todo = *left;
 	u64 tsc, ns;
-	u32 n;
-	int err = 0;
+	int err;
 
 	uls_upcall_prepare(spa, ULS_UP_NOP, b->arg, &state, &call);
 	ns = local_clock();
 	tsc = rdtsc_ordered();
-	for (n = 0; n < b->batch; n++) {
+	do {
 		err = uls_upcall(spa->sandbox, &call, &rep);
 		if (unlikely(err || rep.status != ULS_RETURNED))
 			break;
-	}
-	b->tsc[i] = rdtsc_ordered() - tsc;
-	b->ns[i] = local_clock() - ns;
+	} while (--*left && rep.end_ns - ns < STRETCH_NS);
+	b->tsc[i] += rdtsc_ordered() - tsc;
+	b->ns[i] += local_clock() - ns;
 	if (err)
 		return err;
 
@@ -82,7 +88,7 @@ static int sample(struct uls_spa *spa, struct bench *b, u32 i)
 	if (err)
 		uls_spa_abort(spa, &why);
 	else
-		uls_stats_bench(spa, &rep, b->batch);
+		uls_stats_bench(spa, &rep, todo - *left);
 	return err;
 }
 
@@ -104,14 +110,14 @@ static int run(struct uls_spa *spa, struct bench *b,
 	       struct netlink_ext_ack *extack)
 {
 	struct uls_port *port = spa->port;
+	u32 i = 0, left = b->batch;
 	int err = 0;
-	u32 i;
 
 	b->overhead = stamp_overhead();
-	for (i = 0; i < b->count && !err; i++) {
+	while (i < b->count && !err) {
 		uls_port_lock(port);
 		if (port->spa == spa) {
-			err = sample(spa, b, i);
+			err = stretch(spa, b, i, &left);
 			if (err)
 				uls_upcall_explain(spa, err, extack);
 		} else {
@@ -119,6 +125,10 @@ static int run(struct uls_spa *spa, struct bench *b,
 			err = -ENODEV;
 		}
 		uls_port_unlock(port);
+		if (!left) {
+			left = b->batch;
+			i++;
+		}
 		if (signal_pending(current))
 			return -EINTR;
 		cond_resched();

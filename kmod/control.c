@@ -4,12 +4,17 @@
  * context of whoever sent it, and its answer is the answer to the sender.
  */
 #include <linux/netlink.h>
+#include <linux/sched/clock.h>
 #include <linux/string.h>
+#include <linux/time64.h>
 #include <net/genetlink.h>
 
 #include "control.h"
 #include "spa.h"
 #include "upcall.h"
+
+/* Time for all messages of a spa-commit: bottom halves are off meanwhile. */
+#define FIRST_MS	20
 
 static int check_message(const void *data, size_t len,
 			 struct netlink_ext_ack *extack)
@@ -184,19 +189,31 @@ static int first_message(struct uls_spa *spa, const struct nlattr *attr,
  *
  * So a replacement knows its flows before it sees a frame.
  *
- * Return: 0, or the error of the first message that was refused.
+ * Return: 0, the error of the first message that was refused, or -ETIMEDOUT if
+ * they take too long in sum.
  */
 int uls_control_first(struct uls_spa *spa, const struct nlmsghdr *request,
 		      struct netlink_ext_ack *extack)
 {
+	u64 end = local_clock() + FIRST_MS * NSEC_PER_MSEC;
 	const struct nlattr *attr;
+	unsigned int done = 0;
 	int rem, err;
 
 	lockdep_assert_held(&spa->port->lock);
 	nlmsg_for_each_attr(attr, request, GENL_HDRLEN, rem) {
-		err = is_message(attr) ? first_message(spa, attr, extack) : 0;
+		if (!is_message(attr))
+			continue;
+		if (local_clock() >= end) {
+			NL_SET_ERR_MSG_FMT(extack,
+					   "%u messages took %d ms: the others must come by spa-control",
+					   done, FIRST_MS);
+			return -ETIMEDOUT;
+		}
+		err = first_message(spa, attr, extack);
 		if (err)
 			return err;
+		done++;
 	}
 	return 0;
 }

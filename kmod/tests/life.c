@@ -15,6 +15,8 @@
 
 DECLARE_CODE(writer);
 DECLARE_CODE(caller);
+DECLARE_CODE(slowcontrol);
+DECLARE_CODE(slownop);
 
 /* With the default budget. */
 static const struct raw good = {
@@ -280,6 +282,68 @@ static void first_messages(struct nl *nl)
 	ok(!raw_delete(nl, spa.id), "delete");
 }
 
+/* Messages of 3 ms each. */
+static int commit_slow(struct nl *nl, const struct raw *raw,
+		       struct raw_spa *spa, unsigned int messages)
+{
+	struct uls_msg_param p = {
+		.hdr = { .type = ULS_MSG_PARAM, .len = sizeof(p) },
+		.value = 9,
+	};
+	struct msg m;
+
+	if (raw_load(nl, raw, spa))
+		bail("load: %s", nl->text);
+	raw_commit(&m, spa->id, raw);
+	while (messages--)
+		msg_put(&m, ULS_A_SPA_CONTROL, &p, sizeof(p));
+	return nl_call(nl, &m);
+}
+
+/* All messages of a commit share one deadline. */
+static void too_many_messages(struct nl *nl)
+{
+	struct raw slow = { CODE(slowcontrol) };
+	struct raw_spa spa, other;
+
+	ok(!commit_slow(nl, &slow, &spa, 2), "two slow messages: %s", nl->text);
+	slow.replace_id = spa.id;
+	ok(commit_slow(nl, &slow, &other, 100) == ETIMEDOUT &&
+	   strstr(nl->text, "messages took 20 ms"), "a hundred: \"%s\"",
+	   nl->text);
+	ok(raw_get(nl, other.id) == ENOENT, "and it is gone");
+	ok(!raw_control(nl, spa.id, 1), "the old one goes on");
+	ok(!raw_delete(nl, spa.id), "delete");
+}
+
+static uint64_t ticks(struct nl *nl, uint32_t id)
+{
+	const uint64_t *v;
+
+	if (raw_stats(nl, id))
+		bail("stats: %s", nl->text);
+	v = nl_data(nl_attr(nl, ULS_A_STATS_UPCALLS));
+	return v[ULS_UP_TICK];
+}
+
+/* One sample of 200 ms: the CPU's timers get their turn meanwhile. */
+static void long_sample(struct nl *nl)
+{
+	const struct raw slow = { CODE(slownop), .tick_us = 1000 };
+	struct raw_spa spa;
+	uint64_t before, ns, n;
+
+	ok(!raw_start(nl, &slow, &spa), "SPA of slow NOPs");
+	before = ticks(nl, spa.id);
+	ok(!raw_bench(nl, spa.id, 1, 200), "bench: %s", nl->text);
+	ns = nl_u64(nl_attr(nl, ULS_A_BENCH_NS_MIN));
+	ok(ns >= 200000000, "a sample of 200 takes %llu us",
+	   (unsigned long long)ns / 1000);
+	n = ticks(nl, spa.id) - before;
+	ok(n >= 6, "%llu ticks meanwhile", (unsigned long long)n);
+	ok(!raw_delete(nl, spa.id), "delete");
+}
+
 static void replaces(struct nl *nl, struct nl *events)
 {
 	struct raw next = { CODE(answer) }, refuse = { CODE(refuse) };
@@ -352,6 +416,8 @@ void test_life(struct nl *nl)
 	crossings(nl);
 	answers(nl);
 	first_messages(nl);
+	too_many_messages(nl);
+	long_sample(nl);
 	replaces(nl, &events);
 	outsiders(nl);
 	nl_close(&events);

@@ -120,7 +120,7 @@ const (
 	CmdInfo           uint8 = 1  // What the module and the machine can do.
 	CmdSpaBegin       uint8 = 2  // Begin to load an SPA: a slice is set aside and memory for the image is allocated. It belongs to the netlink socket until spa-commit; closing the socket undoes it.
 	CmdSpaWrite       uint8 = 3  // Fill a part of a segment of an SPA that is being loaded.
-	CmdSpaCommit      uint8 = 4  // Map everything, attach the port, run INIT, hand over the messages, go live; on any error the half-made SPA is gone. Without xsk-fd and replace-id an SPA without a port: only spa-control, ticks and bench reach it.
+	CmdSpaCommit      uint8 = 4  // Map everything, attach the port, run INIT, hand over the messages, go live; on any error the half-made SPA is gone. The messages must not take more than 20 ms in sum. Without xsk-fd and replace-id an SPA without a port: only spa-control, ticks and bench reach it.
 	CmdSpaDiscard     uint8 = 5  // Give up an SPA that is being loaded.
 	CmdSpaDel         uint8 = 6  // Run FINI, detach the port, unmap; or drop the record of an aborted SPA.
 	CmdSpaGet         uint8 = 7  // Describe one SPA, by id or by name (the newest of that name), or all. The dump and the events leave out segments, parameters and names of counters.
