@@ -444,8 +444,7 @@ static int put_full(struct sk_buff *skb, const struct kforward *kf)
 	return err;
 }
 
-static int reply(struct genl_info *info, const struct kforward *kf,
-		 int (*put)(struct sk_buff *skb, const struct kforward *kf))
+static int reply(struct genl_info *info, const struct kforward *kf)
 {
 	struct sk_buff *skb;
 	void *head;
@@ -454,7 +453,7 @@ static int reply(struct genl_info *info, const struct kforward *kf,
 			   nla_total_size(sizeof(kf->flow[0])), &head);
 	if (!skb)
 		return -ENOMEM;
-	return uls_nl_answer(info, skb, head, put(skb, kf));
+	return uls_nl_answer(info, skb, head, put_full(skb, kf));
 }
 
 static int start(struct genl_info *info)
@@ -462,7 +461,9 @@ static int start(struct genl_info *info)
 	struct nlattr **attrs = info->attrs;
 	struct net_device *in, *out;
 	struct kforward *kf;
+	struct sk_buff *skb;
 	int nr, err;
+	void *head;
 
 	in = find_device(info, ULS_A_KFORWARD_IFINDEX);
 	if (IS_ERR(in))
@@ -481,15 +482,24 @@ static int start(struct genl_info *info)
 	nr = check_flows(info);
 	if (nr < 0)
 		return nr;
-	kf = kforward_alloc(info, nr, in, out);
-	if (!kf)
+	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
+	if (!skb)
 		return -ENOMEM;
+	kf = kforward_alloc(info, nr, in, out);
+	if (!kf) {
+		nlmsg_free(skb);
+		return -ENOMEM;
+	}
 	err = kforward_run(kf, info->extack);
 	if (err) {
 		kforward_free(kf);
+		nlmsg_free(skb);
 		return err;
 	}
-	return reply(info, kf, put_brief);
+	/* There is room for it. */
+	put_brief(skb, kf);
+	uls_nl_done(info, skb, head);
+	return 0;
 }
 
 int uls_nl_kforward_start_doit(struct sk_buff *req, struct genl_info *info)
@@ -549,7 +559,7 @@ int uls_nl_kforward_get_doit(struct sk_buff *req, struct genl_info *info)
 
 	rtnl_lock();
 	kf = requested(info);
-	err = IS_ERR(kf) ? PTR_ERR(kf) : reply(info, kf, put_full);
+	err = IS_ERR(kf) ? PTR_ERR(kf) : reply(info, kf);
 	rtnl_unlock();
 	return err;
 }

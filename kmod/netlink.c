@@ -109,16 +109,18 @@ int uls_nl_answer(struct genl_info *info, struct sk_buff *skb, void *head,
 	return genlmsg_reply(skb, info);
 }
 
-static int reply_id(struct genl_info *info, u32 id)
+/**
+ * uls_nl_done() - send the answer to what has been done and is not undone
+ * @info: the request
+ * @skb: begun before that, so that it could still fail; gone afterwards
+ * @head: as set by uls_nl_reply()
+ *
+ * If it does not fit into the socket's buffer any more, the socket says so.
+ */
+void uls_nl_done(struct genl_info *info, struct sk_buff *skb, void *head)
 {
-	struct sk_buff *skb;
-	void *head;
-
-	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
-	if (!skb)
-		return -ENOMEM;
-	return uls_nl_answer(info, skb, head,
-			     nla_put_u32(skb, ULS_A_SPA_ID, id));
+	genlmsg_end(skb, head);
+	genlmsg_reply(skb, info);
 }
 
 static int put_memory(struct sk_buff *skb)
@@ -295,8 +297,9 @@ static int parse_placing(struct genl_info *info, struct uls_spa_placing *p)
 int uls_nl_spa_commit_doit(struct sk_buff *req, struct genl_info *info)
 {
 	struct uls_spa_placing placing;
+	struct sk_buff *skb = NULL;
 	struct uls_spa *spa;
-	u32 id = 0;
+	void *head;
 	int err;
 
 	mutex_lock(&uls_spa_lock);
@@ -305,15 +308,22 @@ int uls_nl_spa_commit_doit(struct sk_buff *req, struct genl_info *info)
 		err = PTR_ERR(spa);
 		goto out;
 	}
-	id = spa->id;
 	err = parse_placing(info, &placing);
+	if (!err) {
+		skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
+		err = skb ? nla_put_u32(skb, ULS_A_SPA_ID, spa->id) : -ENOMEM;
+	}
 	if (err)
 		uls_spa_discard(spa);
 	else
 		err = uls_spa_commit(spa, &placing, info->extack);
 out:
 	mutex_unlock(&uls_spa_lock);
-	return err ?: reply_id(info, id);
+	if (err)
+		nlmsg_free(skb);
+	else
+		uls_nl_done(info, skb, head);
+	return err;
 }
 
 int uls_nl_spa_discard_doit(struct sk_buff *req, struct genl_info *info)
@@ -404,26 +414,35 @@ int uls_nl_spa_set_doit(struct sk_buff *req, struct genl_info *info)
 	return err;
 }
 
-static int reply_control(struct genl_info *info, u32 id, s64 result)
+static int control(struct genl_info *info, struct uls_spa *spa,
+		   const struct nlattr *data)
 {
 	struct sk_buff *skb;
+	s64 result = 0;
 	void *head;
 	int err;
 
 	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE, &head);
 	if (!skb)
 		return -ENOMEM;
-	err = nla_put_u32(skb, ULS_A_SPA_ID, id) ?:
-	      nla_put_s32(skb, ULS_A_SPA_RESULT,
-			  clamp_t(s64, result, S32_MIN, S32_MAX));
-	return uls_nl_answer(info, skb, head, err);
+	err = uls_control(spa, nla_data(data), nla_len(data), &result,
+			  info->extack);
+	if (err) {
+		nlmsg_free(skb);
+		return err;
+	}
+	/* There is room for both. */
+	nla_put_u32(skb, ULS_A_SPA_ID, spa->id);
+	nla_put_s32(skb, ULS_A_SPA_RESULT,
+		    clamp_t(s64, result, S32_MIN, S32_MAX));
+	uls_nl_done(info, skb, head);
+	return 0;
 }
 
 int uls_nl_spa_control_doit(struct sk_buff *req, struct genl_info *info)
 {
 	struct nlattr *data = info->attrs[ULS_A_SPA_DATA];
 	struct uls_spa *spa;
-	s64 result = 0;
 	int err;
 
 	if (GENL_REQ_ATTR_CHECK(info, ULS_A_SPA_DATA))
@@ -436,10 +455,7 @@ int uls_nl_spa_control_doit(struct sk_buff *req, struct genl_info *info)
 	if (IS_ERR(spa))
 		return PTR_ERR(spa);
 
-	err = uls_control(spa, nla_data(data), nla_len(data), &result,
-			  info->extack);
-	if (!err)
-		err = reply_control(info, spa->id, result);
+	err = control(info, spa, data);
 	uls_spa_put(spa);
 	return err;
 }
