@@ -270,9 +270,11 @@ static void commit_one(struct nl *nl, const char *what, int a, uint64_t va,
 static void commits(struct nl *nl)
 {
 	commit_one(nl, "budget of 1 ns", ULS_A_SPA_BUDGET_NS, 1, 0, 0, EINVAL,
-		   "must be 1000 to 10000000");
+		   "must be 20000 to 10000000");
+	commit_one(nl, "budget of 19999 ns", ULS_A_SPA_BUDGET_NS, 19999, 0, 0,
+		   EINVAL, "must be 20000 to 10000000");
 	commit_one(nl, "budget of 1 s", ULS_A_SPA_BUDGET_NS, 1000000000, 0, 0,
-		   EINVAL, "must be 1000 to 10000000");
+		   EINVAL, "must be 20000 to 10000000");
 	commit_one(nl, "fd that is not open", ULS_A_SPA_XSK_FD, 999, 0, 0,
 		   EBADF, "not an open file");
 	commit_one(nl, "replacing nobody", ULS_A_SPA_REPLACE_ID, 999999, 0, 0,

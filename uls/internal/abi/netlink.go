@@ -21,7 +21,7 @@ const (
 	HelpMax              = 95
 	TextMax              = 31
 	HistogramBuckets     = 40
-	BudgetMinNs          = 1000
+	BudgetMinNs          = 20000
 	BudgetDefaultNs      = 500000
 	BudgetMaxNs          = 10000000
 	TickMinUs            = 50
