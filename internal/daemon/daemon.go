@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -232,7 +233,7 @@ func (h handler) Unreachable(to overlay.Peer, err error) {
 // findSeeds finds out who the members are of which only the address is known,
 // and joins through the first that answers. Members that do not answer are tried
 // again: they may start later. One that refuses us ends the host, before it is a
-// member.
+// member; so do members that can never answer, if there are no others.
 func (d *Daemon) findSeeds(addrs []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -243,9 +244,11 @@ func (d *Daemon) findSeeds(addrs []string) {
 		case <-ctx.Done():
 		}
 	})
-	said := ""
+	said := map[string]string{}
 	for {
 		var found []overlay.Peer
+		var hopeless int
+		var why, twin error
 		for _, a := range addrs {
 			p, err := d.connect(ctx, a)
 			if err == nil {
@@ -255,14 +258,29 @@ func (d *Daemon) findSeeds(addrs []string) {
 			if ctx.Err() != nil {
 				return
 			}
-			if errors.Is(err, transport.ErrToken) || errors.Is(err, transport.ErrCA) || errors.Is(err, cli.ErrUsage) {
+			switch {
+			case errors.Is(err, transport.ErrSelf):
+				twin = err
+			case errors.Is(err, errHopeless):
+				hopeless++
+				why = err
+			case errors.Is(err, transport.ErrToken) || errors.Is(err, transport.ErrCA) || errors.Is(err, cli.ErrUsage):
 				d.failed <- fmt.Errorf("join: %w", err)
 				return
 			}
-			if said != err.Error() {
-				said = err.Error()
+			if said[a] != err.Error() {
+				said[a] = err.Error()
 				d.log.Warn("join", "member", a, "err", err)
 			}
+		}
+		switch {
+		case len(found) > 0:
+		case twin != nil:
+			d.failed <- fmt.Errorf("join: %w", twin)
+			return
+		case hopeless == len(addrs):
+			d.failed <- cli.Usagef("join: %w", why)
+			return
 		}
 		if len(found) > 0 {
 			d.log.Info("joining", "through", found[0].String())
@@ -292,11 +310,40 @@ func (d *Daemon) findSeeds(addrs []string) {
 }
 
 func (d *Daemon) connect(ctx context.Context, addr string) (overlay.Peer, error) {
-	a, err := resolve(ctx, addr)
+	a, err := resolve(ctx, addr, d.tr.Self().Addr)
 	if err != nil {
 		return overlay.Peer{}, err
 	}
-	return d.tr.Connect(ctx, a)
+	p, err := d.tr.Connect(ctx, a)
+	switch {
+	case !errors.Is(err, transport.ErrSelf):
+		return p, err
+	case d.listensOn(a):
+		// All hosts may be given one list of members: the others may start later.
+		return p, cli.Errorf(errHopeless, "member %s is this host itself, or has a copy of its key: name another member, and give each host its own --state", addr)
+	}
+	return p, cli.Errorf(transport.ErrSelf, "member %s: a host with this very key (%s) is there already: give each host its own --state", addr, d.Self().ID.Hex())
+}
+
+// errHopeless is of members that can never be joined through.
+var errHopeless = errors.New("not a member to join through")
+
+// listensOn says whether an address may be this host's own.
+func (d *Daemon) listensOn(a netip.AddrPort) bool {
+	l := d.tr.Self().Addr
+	switch {
+	case a == l || a == d.Self().Addr:
+		return true
+	case a.Port() != l.Port() || !l.Addr().IsUnspecified():
+		return false
+	case a.Addr().IsLoopback():
+		return true
+	}
+	addrs, _ := net.InterfaceAddrs()
+	return slices.ContainsFunc(addrs, func(n net.Addr) bool {
+		p, err := netip.ParsePrefix(n.String())
+		return err == nil && p.Addr().Unmap() == a.Addr()
+	})
 }
 
 // endAll tells local users that the host stops.
@@ -312,10 +359,12 @@ func (d *Daemon) endAll() {
 	}
 }
 
-// resolve finds the address of HOST:PORT.
-func resolve(ctx context.Context, addr string) (netip.AddrPort, error) {
+// resolve finds the address of HOST:PORT, one that can be reached from where we
+// listen.
+func resolve(ctx context.Context, addr string, listen netip.AddrPort) (netip.AddrPort, error) {
 	if a, err := netip.ParseAddrPort(addr); err == nil {
-		return a, nil
+		ip, err := pick(addr, listen, a.Addr())
+		return netip.AddrPortFrom(ip, a.Port()), err
 	}
 	host, service, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -329,5 +378,23 @@ func resolve(ctx context.Context, addr string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("member %s: %w", addr, err)
 	}
-	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
+	ip, err := pick(addr, listen, ips...)
+	return netip.AddrPortFrom(ip, uint16(port)), err
+}
+
+// pick is the first of a member's addresses that a socket bound to listen can
+// send to.
+func pick(member string, listen netip.AddrPort, ips ...netip.Addr) (netip.Addr, error) {
+	for _, ip := range ips {
+		ip = ip.Unmap()
+		// Bound to no address, an IPv6 socket is for both.
+		if ip.Is4() == listen.Addr().Is4() || !listen.Addr().Is4() && listen.Addr().IsUnspecified() {
+			return ip, nil
+		}
+	}
+	have, want := "IPv6", "IPv4"
+	if listen.Addr().Is4() {
+		have, want = want, have
+	}
+	return netip.Addr{}, cli.Errorf(errHopeless, "member %s has only an %s address, and this host listens on %s, which is %s: name an %s address by --listen", member, want, listen, have, want)
 }
