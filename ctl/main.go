@@ -23,5 +23,5 @@ func main() {
 func run(ctx context.Context, args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
-	return cli.Report(os.Stderr, root.ExecuteContext(ctx))
+	return cli.Report(os.Stderr, cli.Execute(ctx, root))
 }

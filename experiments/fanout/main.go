@@ -24,7 +24,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	return cli.Report(os.Stderr, newRoot().ExecuteContext(ctx))
+	return cli.Report(os.Stderr, cli.Execute(ctx, newRoot()))
 }
 
 // options are the flags.

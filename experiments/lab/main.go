@@ -29,7 +29,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := root().ExecuteContext(ctx)
+	err := cli.Execute(ctx, root())
 	stop()
 	if errors.Is(err, vm.ErrTimeout) {
 		err = cli.Errorf(cli.ErrTimeout, "%w", err)
