@@ -34,6 +34,7 @@ const (
 	returnTime  = 2 * time.Minute
 	maxDisputes = 32
 	maxRivals   = 8
+	maxClaims   = 4 // in disputeTime that a host contests which not all believe
 )
 
 // returned is a host that came back after we thought it dead.
@@ -139,8 +140,10 @@ func (n *Node) pollDue() {
 	}
 	// Opinions differ, or there is nobody to ask. Were raising epochs all, two
 	// honest hosts that both believe in their right could go on for ever: of the
-	// two, the one with the lower hash gives in to the second claim.
-	if n.disputed(p.claim, o) > 1 && strength(n.self.ID, p.claim.Owner.ID) < strength(p.claim.Owner.ID, n.self.ID) {
+	// two, the one with the lower hash gives in to the second claim, and the other to
+	// a later one: whoever still claims then has all his neighbours behind him.
+	times, weak := n.disputed(p.claim, o), strength(n.self.ID, p.claim.Owner.ID) < strength(p.claim.Owner.ID, n.self.ID)
+	if weak && times > 1 || times > maxClaims {
 		n.giveIn(p.claim, o)
 		return
 	}
