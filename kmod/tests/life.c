@@ -340,7 +340,8 @@ static void long_sample(struct nl *nl)
 	ok(ns >= 200000000, "a sample of 200 takes %llu us",
 	   (unsigned long long)ns / 1000);
 	n = ticks(nl, spa.id) - before;
-	ok(n >= 6, "%llu ticks meanwhile", (unsigned long long)n);
+	/* One without a pause in between, and a few on a slow kernel. */
+	ok(n >= 3, "%llu ticks meanwhile", (unsigned long long)n);
 	ok(!raw_delete(nl, spa.id), "delete");
 }
 
