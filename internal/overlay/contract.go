@@ -47,7 +47,7 @@ func (n *Node) evaluate(u *sub, s *stream) {
 func (n *Node) breach(u *sub, s *stream) string {
 	c := &u.contract
 	if c.LatencyUs > 0 && u.predictedUs > c.LatencyUs {
-		return fmt.Sprintf("the path takes %.1f ms, %.1f asked", float64(u.predictedUs)/1e3, float64(c.LatencyUs)/1e3)
+		return fmt.Sprintf("the path takes %.4g ms, %.4g asked", float64(u.predictedUs)/1e3, float64(c.LatencyUs)/1e3)
 	}
 	if c.LossPpm > 0 && u.predictedPpm > c.LossPpm {
 		return fmt.Sprintf("the path loses %.2f %%, %.2f asked", float64(u.predictedPpm)/1e4, float64(c.LossPpm)/1e4)
