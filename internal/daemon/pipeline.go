@@ -133,7 +133,7 @@ func (s *spas) open(st overlay.Stage) (engine.Agent, error) {
 			switch {
 			case errors.Is(err, engine.ErrUnknownParam):
 				return nil, cli.Usagef("%w", err)
-			case strings.Contains(err.Error(), "ERANGE") || strings.Contains(err.Error(), "EINVAL"):
+			case errors.Is(err, engine.ErrParamRange):
 				return nil, cli.Usagef("SPA %s: %d is out of the range of %s", st.SPA, st.Params[k], k)
 			}
 			return nil, err

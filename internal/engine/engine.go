@@ -86,6 +86,7 @@ func (l Limits) withDefaults() (Limits, error) {
 var (
 	ErrUnknownSPA   = errors.New("no such SPA")
 	ErrUnknownParam = errors.New("no such parameter")
+	ErrParamRange   = errors.New("out of the parameter's range")
 	ErrAborted      = errors.New("SPA aborted")
 	ErrClosed       = errors.New("SPA closed")
 )

@@ -101,7 +101,7 @@ func TestForward(t *testing.T) {
 		if err := in.Set("nothing", 1); !errors.Is(err, ErrUnknownParam) || !strings.Contains(err.Error(), "ttl_decrement") {
 			t.Errorf("unknown parameter: %v", err)
 		}
-		if err := in.Set("ttl_decrement", 2); err == nil || !strings.Contains(err.Error(), "ERANGE") {
+		if err := in.Set("ttl_decrement", 2); !errors.Is(err, ErrParamRange) || !strings.Contains(err.Error(), "ERANGE") {
 			t.Errorf("a BOOL of 2: %v", err)
 		}
 	})

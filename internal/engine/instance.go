@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -104,6 +105,13 @@ func (in *Instance) init() error {
 	return err
 }
 
+// answer is a result of an SPA other than 0.
+type answer int64
+
+func (a answer) Error() string {
+	return fmt.Sprintf("the SPA answered %d%s", int64(a), errnoText(int64(a)))
+}
+
 // errnoText names the errors of spa/base.h.
 func errnoText(r int64) string {
 	names := map[int64]string{
@@ -166,8 +174,8 @@ func (in *Instance) Tick(emit Emit) error {
 	return in.transmit(emit)
 }
 
-// Set changes a parameter. The error is ErrUnknownParam, or says that the value
-// is out of the type's range.
+// Set changes a parameter. The error is ErrUnknownParam, or ErrParamRange if the
+// value is out of the type's range.
 func (in *Instance) Set(param string, value uint64) error {
 	i, ok := in.about.param(param)
 	if !ok {
@@ -176,6 +184,9 @@ func (in *Instance) Set(param string, value uint64) error {
 	m := shm.MsgParam{Hdr: shm.Msg{Type: shm.MsgTypeParam}, Index: uint32(i), Value: value}
 	m.Hdr.Len = uint16(binary.Size(m))
 	if err := in.Control(encode(m), nil); err != nil {
+		if errors.Is(err, answer(-34)) || errors.Is(err, answer(-22)) { // ERANGE, EINVAL
+			err = fmt.Errorf("%w: %w", ErrParamRange, err)
+		}
 		return fmt.Errorf("set %s of SPA %s to %d: %w", param, in.name, value, err)
 	}
 	return nil
@@ -218,7 +229,7 @@ func (in *Instance) Control(msg []byte, emit Emit) error {
 		return err
 	}
 	if r != 0 {
-		return fmt.Errorf("the SPA answered %d%s", r, errnoText(r))
+		return answer(r)
 	}
 	return nil
 }
