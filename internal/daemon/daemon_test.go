@@ -483,15 +483,10 @@ func TestIdleHosts(t *testing.T) {
 	time.Sleep(4 * time.Second) // QUIC connections close
 	before := footprint.Read()
 	overlayOf(t, n)
-	var each footprint.State
-	for range 10 { // until QUIC connections have closed
-		time.Sleep(6 * time.Second)
-		if each = footprint.Read().Each(before, n); each.Heap+each.Stacks <= 100_000 && each.Goroutines < 10 {
-			break
-		}
-	}
+	small := func(s footprint.State) bool { return s.Heap+s.Stacks <= 100_000 && s.Goroutines < 10 }
+	each := footprint.Rest(before, n, 6*time.Second, small) // QUIC connections close
 	t.Logf("an idle host: %.0f bytes of heap, %.0f of stacks, %.1f goroutines", each.Heap, each.Stacks, each.Goroutines)
-	if each.Heap+each.Stacks > 100_000 || each.Goroutines >= 10 {
+	if !small(each) {
 		t.Errorf("an idle host takes %.0f bytes and %.1f goroutines; the bounds are 100,000 and 10", each.Heap+each.Stacks, each.Goroutines)
 	}
 }

@@ -63,6 +63,19 @@ func Read() State {
 	return s
 }
 
+// Rest is what each of the n things takes that were made since before, once they have
+// come to rest: it reads after a pause, and again after others, ten times at most, until
+// ok says that this is what they should take.
+func Rest(before State, n int, pause time.Duration, ok func(each State) bool) (each State) {
+	for range 10 {
+		time.Sleep(pause)
+		if each = Read().Each(before, n); ok(each) {
+			break
+		}
+	}
+	return each
+}
+
 // Each is what each of the n things takes that were made since before.
 func (s State) Each(before State, n int) State {
 	d := float64(n)

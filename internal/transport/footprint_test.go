@@ -72,13 +72,8 @@ func TestIdleFootprint(t *testing.T) {
 			t.Fatalf("host %d: %+v", i, s)
 		}
 	}
-	var each footprint.State
-	for range 10 { // at most: keys of quiet sessions are no longer expanded after two ticks
-		time.Sleep(2500 * time.Millisecond)
-		if each = footprint.Read().Each(before, hosts); each.Heap+each.Stacks <= 100_000 && each.Goroutines <= 8 {
-			break
-		}
-	}
+	small := func(s footprint.State) bool { return s.Heap+s.Stacks <= 100_000 && s.Goroutines <= 8 }
+	each := footprint.Rest(before, hosts, 2500*time.Millisecond, small) // two ticks: keys of quiet sessions are no longer expanded
 	t.Logf("per idle host with %d sessions: %.0f bytes of heap, %.0f of stacks, %.1f goroutines", degree, each.Heap, each.Stacks, each.Goroutines)
 	if each.Heap+each.Stacks > 100_000 {
 		t.Errorf("an idle host takes %.0f bytes, more than 100 KB", each.Heap+each.Stacks)
