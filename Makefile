@@ -28,10 +28,10 @@ help: ## this list
 		awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 
 deps: ## install what is missing (Debian packages, Go): 2 min / 1 s
-	@experiments/lab/deps.sh
+	@lab/deps.sh
 
 $(LAB): deps FORCE
-	@go build -trimpath -o $@ ./experiments/lab
+	@go build -trimpath -o $@ ./lab/cmd
 
 kernel: $(LAB) ## the patched kernel: 6 min / 1 s
 	@$(LAB) build --kernel
@@ -73,7 +73,7 @@ test-go: ffmpeg ## Go tests, with the race detector: 3 min / 1 min
 	@echo 'test-go: go test -race ./...' >&2
 	@CGO_ENABLED=1 go test -race -timeout 15m ./...
 	@echo 'test-go: what an idle host takes and a flood of datagrams, without the race detector, which changes both' >&2
-	@go test -count=1 -p 1 -run '^(TestIdleHosts|TestIdleFootprint|TestRandomDatagrams)$$' ./internal/daemon ./internal/transport
+	@go test -count=1 -p 1 -run '^(TestIdleHosts|TestIdleFootprint|TestRandomDatagrams)$$' ./internal/live/daemon ./internal/live/transport
 
 test-overlay: ffmpeg ## 16 and 48 overlayd on an emulated network: video, contracts, crashes, a partition: 5 min, more if it must try again
 	@overlayd/nettest/run.sh TestSixteenHosts TestExchangeOfIDs

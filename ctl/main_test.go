@@ -9,7 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"sandstream/internal/spaelf/spatest"
+	"sandstream/internal/host/spaelf/spatest"
 	"sandstream/uls"
 )
 
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 
 // The transcripts of testdata: what a user sees, on any machine. Those that talk
 // to a kernel are for one without the patches; the lab's virtual machine runs the
-// rest (ctl/vmtest).
+// rest (lab/tests/endhost).
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",

@@ -16,7 +16,7 @@ import (
 	"sandstream/experiments/topology"
 	"sandstream/experiments/upcall"
 	"sandstream/internal/cli"
-	"sandstream/internal/results"
+	"sandstream/internal/report/results"
 )
 
 // newRoot wires the subcommands: one line for each experiment, and nothing

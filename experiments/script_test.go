@@ -16,7 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"sandstream/internal/sim"
+	"sandstream/internal/model/scenario"
 )
 
 // asCommand makes the test binary behave as the command.
@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 			if name != "memory-for-2^28-hosts" {
 				return false, fmt.Errorf("unknown condition %q", name)
 			}
-			free, known := sim.Available()
+			free, known := scenario.Available()
 			return !known || free > 40<<30, nil
 		},
 	})

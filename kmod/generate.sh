@@ -46,5 +46,5 @@ ynl kernel --source "$root/kmod/generated/uls_netlink_gen.c"
 
 mkdir -p "$root/uls/internal/abi" "$root/docs"
 cd "$(dirname "$here")"
-go run ./internal/ynlgen -spec kmod/uapi/uls.yaml -shm kmod/uapi/uls_shm.h \
+go run ./internal/host/ynlgen -spec kmod/uapi/uls.yaml -shm kmod/uapi/uls_shm.h \
 	-go "$root/uls/internal/abi" -doc "$root/docs/abi.md"

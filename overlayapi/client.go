@@ -14,7 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	"sandstream/internal/ownfolder"
+	"sandstream/internal/live/ownfolder"
 	"sandstream/overlayapi/overlayv1/overlayv1connect"
 )
 

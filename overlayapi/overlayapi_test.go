@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"pgregory.net/rapid"
 
-	"sandstream/internal/ownfolder"
+	"sandstream/internal/live/ownfolder"
 	"sandstream/overlayapi/overlayv1"
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/transport"
+	"sandstream/internal/live/transport"
 )
 
 func caCommand() *cobra.Command {

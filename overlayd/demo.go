@@ -20,8 +20,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/ownfolder"
-	"sandstream/internal/transport"
+	"sandstream/internal/live/ownfolder"
+	"sandstream/internal/live/transport"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 )

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command overlayd is one host of the Sandstream overlay, and the tool that
-// talks to it. Package internal/daemon does the work of the host, overlayapi
+// talks to it. Package internal/live/daemon does the work of the host, overlayapi
 // that of the tool.
 package main
 

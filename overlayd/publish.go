@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/payload"
+	"sandstream/internal/live/payload"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 )

@@ -16,7 +16,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	"sandstream/internal/payload"
+	"sandstream/internal/live/payload"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 )

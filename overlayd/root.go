@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/ownfolder"
+	"sandstream/internal/live/ownfolder"
 	"sandstream/overlayapi"
 )
 

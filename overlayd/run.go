@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/daemon"
-	"sandstream/internal/transport"
+	"sandstream/internal/live/daemon"
+	"sandstream/internal/live/transport"
 )
 
 func runCommand() *cobra.Command {

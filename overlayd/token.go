@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/transport"
+	"sandstream/internal/live/transport"
 )
 
 func tokenCommand() *cobra.Command {

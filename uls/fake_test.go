@@ -14,7 +14,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
-	"sandstream/internal/shm"
+	"sandstream/internal/host/shm"
 	"sandstream/uls/internal/abi"
 )
 

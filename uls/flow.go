@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"sandstream/internal/shm"
-	"sandstream/internal/steer"
+	"sandstream/internal/host/shm"
+	"sandstream/internal/host/steer"
 )
 
 // Flow says which UDP frames go to an SPA, and what a forwarding SPA makes of

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"sandstream/internal/shm"
-	"sandstream/internal/steer"
+	"sandstream/internal/host/shm"
+	"sandstream/internal/host/steer"
 )
 
 const fullFlow = "udp dst 10.0.1.1:9000 -> 10.0.2.2:9001 src 10.0.1.1:40000 mac 52:54:00:12:34:56 srcmac 52:54:00:00:00:01"

@@ -8,7 +8,7 @@ import (
 
 	"github.com/mdlayher/netlink"
 
-	"sandstream/internal/shm"
+	"sandstream/internal/host/shm"
 	"sandstream/uls/internal/abi"
 )
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 
-	"sandstream/internal/shm"
-	"sandstream/internal/spaelf"
+	"sandstream/internal/host/shm"
+	"sandstream/internal/host/spaelf"
 	"sandstream/uls/internal/abi"
 )
 

@@ -11,10 +11,10 @@ import (
 	"slices"
 	"time"
 
-	"sandstream/internal/shm"
-	"sandstream/internal/spaelf"
-	"sandstream/internal/steer"
-	"sandstream/internal/xsk"
+	"sandstream/internal/host/shm"
+	"sandstream/internal/host/spaelf"
+	"sandstream/internal/host/steer"
+	"sandstream/internal/host/xsk"
 )
 
 // MapOptions says what to map, and where.

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sandstream/internal/shm"
-	"sandstream/internal/spaelf/spatest"
+	"sandstream/internal/host/shm"
+	"sandstream/internal/host/spaelf/spatest"
 	"sandstream/uls/internal/abi"
 )
 

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sandstream/internal/shm"
+	"sandstream/internal/host/shm"
 )
 
 // parseParam reads a value in the notation of its type.

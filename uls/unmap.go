@@ -8,9 +8,9 @@ import (
 	"net"
 	"time"
 
-	"sandstream/internal/shm"
-	"sandstream/internal/spaelf"
-	"sandstream/internal/steer"
+	"sandstream/internal/host/shm"
+	"sandstream/internal/host/spaelf"
+	"sandstream/internal/host/steer"
 )
 
 // Unmap takes an SPA away: its traffic goes back to the kernel's stack, then it

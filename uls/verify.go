@@ -3,8 +3,8 @@
 package uls
 
 import (
-	"sandstream/internal/shm"
-	"sandstream/internal/spaelf"
+	"sandstream/internal/host/shm"
+	"sandstream/internal/host/spaelf"
 	"sandstream/uls/internal/abi"
 )
 

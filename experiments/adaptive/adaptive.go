@@ -14,14 +14,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sandstream/internal/adaptive"
 	"sandstream/internal/cli"
-	"sandstream/internal/cube"
-	"sandstream/internal/placement"
-	"sandstream/internal/plot"
-	"sandstream/internal/results"
-	"sandstream/internal/sim"
-	"sandstream/internal/stats"
+	"sandstream/internal/model/adaptive"
+	"sandstream/internal/model/cube"
+	"sandstream/internal/model/placement"
+	"sandstream/internal/model/scenario"
+	"sandstream/internal/report/plot"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
 )
 
 // Methods, in the order of the tables.
@@ -29,7 +29,7 @@ var methods = []string{"none", "swap (Figure 5)", "bounded, D=1", "exchange", "n
 
 // Command is 'experiments adaptive'.
 func Command() *cobra.Command {
-	var f sim.Flags
+	var f scenario.Flags
 	var spread float64
 	var depth, asks, rounds int
 	var constraint string
@@ -62,7 +62,7 @@ and the same with ids placed by proximity.`,
 			case depth < 0 || asks < 0 || rounds < 0:
 				return cli.Usagef("--depth, --asks and --rounds are %d, %d and %d; the least possible is 0", depth, asks, rounds)
 			}
-			paper, err := sim.PaperCubes(f.Hosts)
+			paper, err := scenario.PaperCubes(f.Hosts)
 			if err != nil {
 				return err
 			}
@@ -110,7 +110,7 @@ func sizes(hosts int) []int {
 }
 
 type experiment struct {
-	sc         *sim.Scenario
+	sc         *scenario.Scenario
 	cube       cube.Cube
 	constraint string
 	spread     float64
@@ -172,9 +172,9 @@ func (e *experiment) seed(ctx context.Context, i int, bar *results.Progress) err
 	if err != nil {
 		return err
 	}
-	publisher := uint32(sim.Rand(seed, sim.StreamPublisher).IntN(e.sc.Hosts))
+	publisher := uint32(scenario.Rand(seed, scenario.StreamPublisher).IntN(e.sc.Hosts))
 	limits := e.limits(n, publisher, seed)
-	joiners := sim.Rand(seed, sim.StreamGroup).Perm(e.sc.Hosts)
+	joiners := scenario.Rand(seed, scenario.StreamGroup).Perm(e.sc.Hosts)
 	random, err := placement.Random(e.cube, e.sc.Hosts, seed)
 	if err != nil {
 		return err
@@ -210,8 +210,8 @@ func (e *experiment) seed(ctx context.Context, i int, bar *results.Progress) err
 }
 
 // limits draws the constraint of every host.
-func (e *experiment) limits(n *sim.Network, publisher uint32, seed uint64) []uint32 {
-	rng := sim.Rand(seed, sim.StreamConstraint)
+func (e *experiment) limits(n *scenario.Network, publisher uint32, seed uint64) []uint32 {
+	rng := scenario.Rand(seed, scenario.StreamConstraint)
 	limits := make([]uint32, e.sc.Hosts)
 	mean := 0.0
 	for h := range limits {
@@ -229,7 +229,7 @@ func (e *experiment) limits(n *sim.Network, publisher uint32, seed uint64) []uin
 }
 
 // method lets the group join by one method and evaluates it.
-func (e *experiment) method(m int, n *sim.Network, ids []uint32, publisher uint32, group, limits []uint32, seed uint64) *outcome {
+func (e *experiment) method(m int, n *scenario.Network, ids []uint32, publisher uint32, group, limits []uint32, seed uint64) *outcome {
 	s := adaptive.New(e.cube, n.Hosts, append([]uint32(nil), ids...))
 	rng := rand.New(rand.NewPCG(seed, uint64(1000+m)))
 	limit := make([]uint32, len(limits))

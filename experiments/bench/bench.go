@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/results"
+	"sandstream/internal/report/results"
 )
 
 // Command is 'experiments bench'.

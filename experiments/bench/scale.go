@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"time"
 
-	"sandstream/internal/results"
-	"sandstream/internal/stats"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
 )
 
 // bound is what a size may take.

@@ -18,9 +18,9 @@ import (
 	"gonum.org/v1/gonum/graph/path"
 	"gonum.org/v1/gonum/graph/simple"
 
-	"sandstream/internal/results"
-	"sandstream/internal/stats"
-	"sandstream/internal/topology"
+	"sandstream/internal/model/topology"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
 )
 
 //go:embed peers

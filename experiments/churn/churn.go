@@ -18,16 +18,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/model/scenario"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/simnet"
-	"sandstream/internal/results"
-	"sandstream/internal/sim"
-	"sandstream/internal/stats"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
 )
 
 // params is one run.
 type params struct {
-	scenario *sim.Scenario
+	scenario *scenario.Scenario
 	overlay  overlay.Config
 	delay    time.Duration
 	loss     float64
@@ -48,7 +48,7 @@ const wholeWithin = 2 * time.Minute
 
 // Command is 'experiments churn'.
 func Command() *cobra.Command {
-	var f sim.Flags
+	var f scenario.Flags
 	var p params
 	var sizes string
 	cmd := &cobra.Command{

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"sandstream/internal/results"
+	"sandstream/internal/report/results"
 )
 
 // naradaDegree and naradaPeriod are Narada's: a mesh of six neighbours, each

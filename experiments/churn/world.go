@@ -10,15 +10,15 @@ import (
 	"slices"
 	"time"
 
+	"sandstream/internal/model/scenario"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/simnet"
-	"sandstream/internal/sim"
 )
 
 // links gives the delays of a drawn physical network. Hosts that join later
 // take the places of the network's hosts in turn.
 type links struct {
-	net   *sim.Network
+	net   *scenario.Network
 	hosts int
 	unit  time.Duration // of one unit of path length
 }
@@ -59,7 +59,7 @@ func newWorld(ctx context.Context, p *params, seed uint64, bar func(int)) (*worl
 		return nil, err
 	}
 	unit := time.Duration(float64(p.delay) / meanLength(network, seed))
-	e := &world{params: p, rng: sim.Rand(seed, sim.StreamGroup)}
+	e := &world{params: p, rng: scenario.Rand(seed, scenario.StreamGroup)}
 	e.w = simnet.New(simnet.Config{
 		Overlay: p.overlay, Links: links{network, p.scenario.Hosts, max(1, unit)}, Loss: p.loss, Jitter: 0.1, Seed: seed,
 	})
@@ -85,8 +85,8 @@ func newWorld(ctx context.Context, p *params, seed uint64, bar func(int)) (*worl
 }
 
 // meanLength samples the mean path length between hosts.
-func meanLength(n *sim.Network, seed uint64) float64 {
-	r := sim.Rand(seed, sim.StreamConstraint)
+func meanLength(n *scenario.Network, seed uint64) float64 {
+	r := scenario.Rand(seed, scenario.StreamConstraint)
 	m := uint32(n.Hosts.Len())
 	var sum float64
 	const samples = 4096

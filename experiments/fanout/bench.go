@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"sandstream/internal/results"
-	"sandstream/internal/stats"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
 )
 
 // bench is one run.

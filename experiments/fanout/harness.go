@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"sandstream/internal/stats"
+	"sandstream/internal/report/stats"
 )
 
 // system is one of the compared. publish is called by one goroutine.

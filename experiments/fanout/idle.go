@@ -13,9 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"sandstream/internal/daemon"
-	"sandstream/internal/footprint"
-	"sandstream/internal/transport"
+	"sandstream/internal/live/daemon"
+	"sandstream/internal/live/footprint"
+	"sandstream/internal/live/transport"
 )
 
 // crowd is many hosts in one process.

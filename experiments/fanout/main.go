@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/results"
+	"sandstream/internal/report/results"
 )
 
 func main() { os.Exit(run()) }

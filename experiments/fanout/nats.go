@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"sandstream/internal/transport"
+	"sandstream/internal/live/transport"
 )
 
 // natsSystem is an embedded nats-server, the hub, with a client for the

@@ -8,8 +8,8 @@ import (
 	"errors"
 	"net/netip"
 
+	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
-	"sandstream/internal/transport"
 )
 
 // sandstream is this project's transport: the data path of overlayd.

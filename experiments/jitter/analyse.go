@@ -9,15 +9,15 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
-	"sandstream/internal/labrun"
-	"sandstream/internal/stats"
+	"sandstream/internal/report/stats"
+	"sandstream/lab/points"
 )
 
 // result is one run: the delays of its frames, warm-up left out. Times are ns.
 type result struct {
-	point   labrun.Point
+	point   points.Point
 	mode    string
-	line    labrun.Line
+	line    points.Line
 	offered int       // frames
 	missed  int       // of these: the receive ring had no room
 	delays  []float64 // of those that came back, sorted
@@ -35,7 +35,7 @@ const tail = 0.999
 // tailFrames is how many frames it takes to speak of that tail at all.
 const tailFrames = 1000
 
-func analyse(p labrun.Point, mode string, l labrun.Line, stamps []labrun.Stamp, seed uint64) *result {
+func analyse(p points.Point, mode string, l points.Line, stamps []points.Stamp, seed uint64) *result {
 	r := &result{point: p, mode: mode, line: l, offered: len(stamps)}
 	var arrivals []float64
 	last, sum := math.NaN(), 0.0

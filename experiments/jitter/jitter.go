@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sandstream/internal/labrun"
+	"sandstream/lab/points"
 )
 
 const (
@@ -40,7 +40,7 @@ var modes = []struct {
 	{"saturated", "800,000 frames per second", overload, overloadFrames, overloadWarm},
 }
 
-var experiment = labrun.Experiment[*result]{
+var experiment = points.Experiment[*result]{
 	Name:  "jitter",
 	Short: "Variation of the forwarding delay against 0 to 128 CPU-bound processes, in the lab",
 	Long: `Measure the delay of every UDP frame through one e1000e port of an emulated
@@ -55,9 +55,9 @@ times are guest virtual time: one instruction is one nanosecond.`,
 func Command() *cobra.Command { return experiment.Command() }
 
 // Points are the experiment's points.
-func Points(f labrun.Flags) ([]labrun.Point, error) { return experiment.Points(f) }
+func Points(f points.Flags) ([]points.Point, error) { return experiment.Points(f) }
 
-func point(p *labrun.Point, f labrun.Flags) {
+func point(p *points.Point, f points.Flags) {
 	p.Seed, p.WarmMS, p.Stamps = f.Seed*1000+500, 50, true
 	p.Cost = 14 + 0.06*float64(p.Hogs)
 	for _, m := range modes {
@@ -66,8 +66,8 @@ func point(p *labrun.Point, f labrun.Flags) {
 }
 
 // read decodes a boot into one result for each mode.
-func read(p labrun.Point, o *labrun.Outcome, seed uint64) ([]*result, error) {
-	lines, err := labrun.Lines[labrun.Line](o, "point")
+func read(p points.Point, o *points.Outcome, seed uint64) ([]*result, error) {
+	lines, err := points.Lines[points.Line](o, "point")
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func read(p labrun.Point, o *labrun.Outcome, seed uint64) ([]*result, error) {
 		if err := l.Valid(); err != nil {
 			return nil, err
 		}
-		stamps, err := labrun.Stamps(o.Files[fmt.Sprintf("stamps.%d", len(list))])
+		stamps, err := points.Stamps(o.Files[fmt.Sprintf("stamps.%d", len(list))])
 		if err != nil {
 			return nil, err
 		}

@@ -8,14 +8,14 @@ import (
 	"slices"
 	"testing"
 
-	"sandstream/internal/labrun"
-	"sandstream/internal/stats"
+	"sandstream/internal/report/stats"
+	"sandstream/lab/points"
 )
 
 // delayed makes stamps 200 us apart with these delays; a negative one is lost on
 // the way, a NaN had no room in the ring.
-func delayed(delays ...float64) []labrun.Stamp {
-	list := make([]labrun.Stamp, len(delays))
+func delayed(delays ...float64) []points.Stamp {
+	list := make([]points.Stamp, len(delays))
 	for i, d := range delays {
 		at := uint64(1_000_000 + 200_000*i)
 		switch {
@@ -23,14 +23,14 @@ func delayed(delays ...float64) []labrun.Stamp {
 		case d < 0:
 			list[i].Sent = at
 		default:
-			list[i] = labrun.Stamp{Sent: at, Returned: at + uint64(d)}
+			list[i] = points.Stamp{Sent: at, Returned: at + uint64(d)}
 		}
 	}
 	return list
 }
 
 func TestAnalyse(t *testing.T) {
-	r := analyse(labrun.Point{}, "steady", labrun.Line{}, delayed(100, 130, -1, math.NaN(), 110, 190), 1)
+	r := analyse(points.Point{}, "steady", points.Line{}, delayed(100, 130, -1, math.NaN(), 110, 190), 1)
 	if !math.IsNaN(r.pdv) {
 		t.Errorf("the tail of four frames is %g", r.pdv)
 	}
@@ -56,14 +56,14 @@ func ramp(n int, step float64) []float64 {
 }
 
 func TestPDV(t *testing.T) {
-	r := analyse(labrun.Point{}, "steady", labrun.Line{}, delayed(ramp(2001, 1)...), 1)
+	r := analyse(points.Point{}, "steady", points.Line{}, delayed(ramp(2001, 1)...), 1)
 	if r.pdv != 1998 || r.pdvLo > r.pdv || r.pdvHi < 1990 {
 		t.Errorf("PDV is %g in %g..%g, want 1998", r.pdv, r.pdvLo, r.pdvHi)
 	}
 }
 
 func TestAnalyseNothing(t *testing.T) {
-	r := analyse(labrun.Point{}, "saturated", labrun.Line{}, delayed(-1, math.NaN()), 1)
+	r := analyse(points.Point{}, "saturated", points.Line{}, delayed(-1, math.NaN()), 1)
 	if len(r.delays) != 0 || !math.IsNaN(r.pdv) {
 		t.Errorf("%d delays, PDV %g", len(r.delays), r.pdv)
 	}
@@ -92,8 +92,8 @@ func TestResampleAgainstNaive(t *testing.T) {
 }
 
 func TestRatio(t *testing.T) {
-	a := analyse(labrun.Point{Hogs: 128}, "steady", labrun.Line{}, delayed(ramp(1500, 2)...), 1)
-	b := analyse(labrun.Point{}, "steady", labrun.Line{}, delayed(ramp(1500, 1)...), 1)
+	a := analyse(points.Point{Hogs: 128}, "steady", points.Line{}, delayed(ramp(1500, 2)...), 1)
+	b := analyse(points.Point{}, "steady", points.Line{}, delayed(ramp(1500, 1)...), 1)
 	v, lo, hi := ratio(a, b, 1)
 	if math.Abs(v-2) > 1e-9 || lo > 2 || hi < 1.99 {
 		t.Errorf("ratio %g in %g..%g", v, lo, hi)
@@ -104,7 +104,7 @@ func TestRatio(t *testing.T) {
 }
 
 func TestGrid(t *testing.T) {
-	f := labrun.Flags{Len: 200, Seed: 1, Levels: labrun.Levels(false)}
+	f := points.Flags{Len: 200, Seed: 1, Levels: points.Levels(false)}
 	points, err := Points(f)
 	if err != nil || len(points) != 25 {
 		t.Errorf("%d points, %v", len(points), err)

@@ -7,14 +7,14 @@ import (
 	"math"
 	"strconv"
 
-	"sandstream/internal/labrun"
-	"sandstream/internal/plot"
-	"sandstream/internal/results"
-	"sandstream/internal/stats"
+	"sandstream/internal/report/plot"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
+	"sandstream/lab/points"
 )
 
-func show(report *labrun.Report, list []*result, seed uint64) error {
-	report.Text("Delay of UDP frames through one port of a one-CPU machine. Clock: " + labrun.Clock + ".")
+func show(report *points.Report, list []*result, seed uint64) error {
+	report.Text("Delay of UDP frames through one port of a one-CPU machine. Clock: " + points.Clock + ".")
 	for _, m := range modes {
 		if err := report.Table(table(list, m.name, m.title)); err != nil {
 			return err
@@ -28,13 +28,13 @@ func show(report *labrun.Report, list []*result, seed uint64) error {
 			return err
 		}
 	}
-	if err := report.Table(labrun.Claims("claims", "What the sandbox must show", "met", "not met", claims(list))); err != nil {
+	if err := report.Table(points.Claims("claims", "What the sandbox must show", "met", "not met", claims(list))); err != nil {
 		return err
 	}
 	if err := report.Table(ratios(list, seed)); err != nil {
 		return err
 	}
-	return report.Table(labrun.Claims("paper", "What the paper says, and what came out here (5,000 frames per second)",
+	return report.Table(points.Claims("paper", "What the paper says, and what came out here (5,000 frames per second)",
 		"agrees", "contradicts the paper", paper(list)))
 }
 
@@ -78,7 +78,7 @@ func histograms(list []*result) *results.Table {
 }
 
 func levels(list []*result) []int {
-	return labrun.LevelsOf(list, func(r *result) int { return r.point.Hogs })
+	return points.LevelsOf(list, func(r *result) int { return r.point.Hogs })
 }
 
 func find(list []*result, contender, mode string, hogs int) *result {
@@ -99,13 +99,13 @@ func charts(list []*result) []*plot.Chart {
 	for _, m := range modes {
 		pdv := &plot.Chart{
 			Name: "pdv-" + m.name, Title: "Delay variation (P99.9 - min) at " + m.title,
-			X: labrun.LevelAxis(all), Y: plot.Axis{Label: "ns of guest virtual time", Scale: plot.Log10}, Legend: plot.TopLeft,
+			X: points.LevelAxis(all), Y: plot.Axis{Label: "ns of guest virtual time", Scale: plot.Log10}, Legend: plot.TopLeft,
 		}
 		sd := &plot.Chart{
 			Name: "arrival-" + m.name, Title: "Arrival-time variation at the subscriber at " + m.title,
-			X: labrun.LevelAxis(all), Y: plot.Axis{Label: "standard deviation of inter-arrival times, ns", Scale: plot.Log10}, Legend: plot.TopLeft,
+			X: points.LevelAxis(all), Y: plot.Axis{Label: "standard deviation of inter-arrival times, ns", Scale: plot.Log10}, Legend: plot.TopLeft,
 		}
-		for _, c := range labrun.Contenders() {
+		for _, c := range points.Contenders() {
 			p, a := plot.Series{Points: true}, plot.Series{Points: true}
 			for _, hogs := range all {
 				r := find(list, c.Name, m.name, hogs)
@@ -113,9 +113,9 @@ func charts(list []*result) []*plot.Chart {
 					continue
 				}
 				p.Name, a.Name = c.Title, c.Title
-				p.X, p.Y = append(p.X, labrun.LevelPlace(all, hogs)), append(p.Y, max(r.pdv, 1))
+				p.X, p.Y = append(p.X, points.LevelPlace(all, hogs)), append(p.Y, max(r.pdv, 1))
 				p.Lo, p.Hi = append(p.Lo, max(r.pdvLo, 1)), append(p.Hi, max(r.pdvHi, 1))
-				a.X, a.Y = append(a.X, labrun.LevelPlace(all, hogs)), append(a.Y, max(r.arrivalSD, 1))
+				a.X, a.Y = append(a.X, points.LevelPlace(all, hogs)), append(a.Y, max(r.arrivalSD, 1))
 			}
 			pdv.Series, sd.Series = append(pdv.Series, p), append(sd.Series, a)
 		}
@@ -128,14 +128,14 @@ func charts(list []*result) []*plot.Chart {
 // lowest and the highest level.
 func distributions(list []*result, all []int) []*plot.Chart {
 	var made []*plot.Chart
-	for _, hogs := range labrun.Ends(all) {
+	for _, hogs := range points.Ends(all) {
 		c := &plot.Chart{
 			Name: "delays-" + strconv.Itoa(hogs), Title: fmt.Sprintf("Share of frames slower than a delay, %d background processes, 5,000 frames per second", hogs),
 			X:      plot.Axis{Label: "forwarding delay, ns of guest virtual time", Scale: plot.Log10},
 			Y:      plot.Axis{Label: "share of frames", Scale: plot.Log10, Min: 2e-5, Max: 40}, // room for the legend
 			Legend: plot.TopRight,
 		}
-		for _, who := range labrun.Contenders() {
+		for _, who := range points.Contenders() {
 			s := plot.Series{}
 			if r := find(list, who.Name, "steady", hogs); r != nil && len(r.delays) > 0 {
 				s = slower(r.delays)
@@ -162,7 +162,7 @@ func slower(delays []float64) plot.Series {
 	return s
 }
 
-func claims(list []*result) []labrun.Claim {
+func claims(list []*result) []points.Claim {
 	a, b := find(list, "sandbox", "steady", 128), find(list, "sandbox", "steady", 0)
 	value, frames, share := math.NaN(), math.NaN(), math.NaN()
 	if a != nil && b != nil {
@@ -174,11 +174,11 @@ func claims(list []*result) []labrun.Claim {
 	if a, b := find(list, "sandbox", "saturated", 128), find(list, "sandbox", "saturated", 0); a != nil && b != nil {
 		saturated = a.pdv / b.pdv
 	}
-	return []labrun.Claim{
-		{Text: "sandbox PDV at 5,000 frames per second, 128 processes against 0", Bar: "≤ 1.10", Value: value, Met: labrun.AtMost(1.10)},
-		{Text: "frames behind it", Bar: "≥ 20,000", Value: frames, Met: labrun.AtLeast(steadyFrames)},
-		{Text: "stamps: resolution against PDV", Bar: "≤ 0.01", Value: share, Met: labrun.AtMost(0.01)},
-		{Text: "sandbox PDV saturated, 128 processes against 0", Bar: "≤ 1.10", Value: saturated, Met: labrun.AtMost(1.10)},
+	return []points.Claim{
+		{Text: "sandbox PDV at 5,000 frames per second, 128 processes against 0", Bar: "≤ 1.10", Value: value, Met: points.AtMost(1.10)},
+		{Text: "frames behind it", Bar: "≥ 20,000", Value: frames, Met: points.AtLeast(steadyFrames)},
+		{Text: "stamps: resolution against PDV", Bar: "≤ 0.01", Value: share, Met: points.AtMost(0.01)},
+		{Text: "sandbox PDV saturated, 128 processes against 0", Bar: "≤ 1.10", Value: saturated, Met: points.AtMost(1.10)},
 	}
 }
 
@@ -195,7 +195,7 @@ func ratios(list []*result, seed uint64) *results.Table {
 	}
 	few, many := all[0], all[len(all)-1]
 	for _, m := range modes {
-		for _, c := range labrun.Contenders() {
+		for _, c := range points.Contenders() {
 			a, b := find(list, c.Name, m.name, many), find(list, c.Name, m.name, few)
 			if a == nil || b == nil {
 				continue
@@ -207,7 +207,7 @@ func ratios(list []*result, seed uint64) *results.Table {
 	return t
 }
 
-func paper(list []*result) []labrun.Claim {
+func paper(list []*result) []points.Claim {
 	quotient := func(contender string) float64 {
 		a, b := find(list, contender, "steady", 128), find(list, contender, "steady", 0)
 		if a == nil || b == nil {
@@ -215,8 +215,8 @@ func paper(list []*result) []labrun.Claim {
 		}
 		return a.pdv / b.pdv
 	}
-	return []labrun.Claim{
-		{Text: "the sandbox's jitter does not grow with the processes, 128 against 0", Bar: "≤ 1.25", Value: quotient("sandbox"), Met: labrun.AtMost(1.25)},
+	return []points.Claim{
+		{Text: "the sandbox's jitter does not grow with the processes, 128 against 0", Bar: "≤ 1.25", Value: quotient("sandbox"), Met: points.AtMost(1.25)},
 		{Text: "the kernel thread's does", Bar: "> 1.25", Value: quotient("kthread"), Met: func(v float64) bool { return v > 1.25 }},
 		{Text: "user sockets' does", Bar: "> 1.25", Value: quotient("user"), Met: func(v float64) bool { return v > 1.25 }},
 	}

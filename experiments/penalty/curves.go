@@ -8,10 +8,10 @@ import (
 	"strings"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/cube"
-	"sandstream/internal/placement"
-	"sandstream/internal/routing"
-	"sandstream/internal/sim"
+	"sandstream/internal/model/cube"
+	"sandstream/internal/model/placement"
+	"sandstream/internal/model/routing"
+	"sandstream/internal/model/scenario"
 )
 
 // Routings by name; lookahead has its depth appended.
@@ -56,8 +56,8 @@ type plan struct {
 
 // makePlan chooses overlays and routings. which is "paper" (the six curves of
 // Figure 4) or "all".
-func makePlan(f sim.Flags, which string) (*plan, error) {
-	paper, err := sim.PaperCubes(f.Hosts)
+func makePlan(f scenario.Flags, which string) (*plan, error) {
+	paper, err := scenario.PaperCubes(f.Hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (p *plan) bytes(hosts int) uint64 {
 }
 
 // build makes the overlay of one seed, with what placing the ids took.
-func (o *overlaySpec) build(n *sim.Network, seed uint64) (*routing.Overlay, placement.Effort, error) {
+func (o *overlaySpec) build(n *scenario.Network, seed uint64) (*routing.Overlay, placement.Effort, error) {
 	var owner []uint32
 	var effort placement.Effort
 	var err error

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/results"
-	"sandstream/internal/sim"
+	"sandstream/internal/model/scenario"
+	"sandstream/internal/report/results"
 )
 
 // allUpTo is the largest number of hosts for which all curves are the default.
@@ -17,7 +17,7 @@ const allUpTo = 1 << 17
 
 // Command is 'experiments penalty'.
 func Command() *cobra.Command {
-	var f sim.Flags
+	var f scenario.Flags
 	var curves string
 	cmd := &cobra.Command{
 		Use:   "penalty",

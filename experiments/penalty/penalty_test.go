@@ -9,14 +9,14 @@ import (
 	"runtime"
 	"testing"
 
-	"sandstream/internal/sim"
-	"sandstream/internal/stats"
+	"sandstream/internal/model/scenario"
+	"sandstream/internal/report/stats"
 )
 
-func resolve(t *testing.T, f sim.Flags, curves string) (*sim.Scenario, *plan) {
+func resolve(t *testing.T, f scenario.Flags, curves string) (*scenario.Scenario, *plan) {
 	t.Helper()
 	if f.Placement == "" {
-		f.Placement = string(sim.OnRouters)
+		f.Placement = string(scenario.OnRouters)
 	}
 	sc, err := f.Resolve()
 	if err != nil {
@@ -32,7 +32,7 @@ func resolve(t *testing.T, f sim.Flags, curves string) (*sim.Scenario, *plan) {
 // The same seed gives the same bytes, whatever the number of threads: all
 // curves, the parallel ones included.
 func TestSameBytesOnAnyNumberOfThreads(t *testing.T) {
-	sc, p := resolve(t, sim.Flags{Hosts: 2000, Seed: 5, Seeds: 3}, "all")
+	sc, p := resolve(t, scenario.Flags{Hosts: 2000, Seed: 5, Seeds: 3}, "all")
 	csv := func(threads int) []byte {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(threads))
 		g, err := run(context.Background(), sc, p, nil)
@@ -60,13 +60,13 @@ func TestSameBytesOnAnyNumberOfThreads(t *testing.T) {
 // the 2-ary 16-cube and 29 % on the 16-ary 4-cube; ordered and random coincide.
 func TestGreedySaves(t *testing.T) {
 	for _, c := range []struct {
-		placement sim.Placement
+		placement scenario.Placement
 		low, high [2]float64
 	}{
-		{sim.OnRouters, [2]float64{34, 25}, [2]float64{44, 34}},
-		{sim.AreNodes, [2]float64{38, 26}, [2]float64{48, 37}},
+		{scenario.OnRouters, [2]float64{34, 25}, [2]float64{44, 34}},
+		{scenario.AreNodes, [2]float64{38, 26}, [2]float64{48, 37}},
 	} {
-		sc, p := resolve(t, sim.Flags{Hosts: 65536, Seed: 1, Seeds: 12, Placement: string(c.placement)}, "paper")
+		sc, p := resolve(t, scenario.Flags{Hosts: 65536, Seed: 1, Seeds: 12, Placement: string(c.placement)}, "paper")
 		g, err := run(context.Background(), sc, p, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -90,7 +90,7 @@ func TestGreedySaves(t *testing.T) {
 // The further curves at the paper's size: lookahead closes half of the gap,
 // and landmarks bring the penalty down to what is a third of chance.
 func TestBetterThanThePaper(t *testing.T) {
-	sc, p := resolve(t, sim.Flags{Hosts: 65536, Seed: 1, Seeds: 1}, "all")
+	sc, p := resolve(t, scenario.Flags{Hosts: 65536, Seed: 1, Seeds: 1}, "all")
 	g, err := run(context.Background(), sc, p, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -8,11 +8,11 @@ import (
 	"strconv"
 	"strings"
 
-	"sandstream/internal/plot"
-	"sandstream/internal/results"
-	"sandstream/internal/routing"
-	"sandstream/internal/sim"
-	"sandstream/internal/stats"
+	"sandstream/internal/model/routing"
+	"sandstream/internal/model/scenario"
+	"sandstream/internal/report/plot"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
 )
 
 // gridStep: the figure's points lie at 2^(i/gridStep).
@@ -22,7 +22,7 @@ const (
 )
 
 // report prints and writes all that is finished.
-func report(r *results.Run, sc *sim.Scenario, p *plan, g *gathered) error {
+func report(r *results.Run, sc *scenario.Scenario, p *plan, g *gathered) error {
 	if err := r.Table(summary(sc, p, g)); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func byCube(p *plan, series []plot.Series) []plot.Series {
 	return list
 }
 
-func figure(sc *sim.Scenario, name string, series []plot.Series) *plot.Chart {
+func figure(sc *scenario.Scenario, name string, series []plot.Series) *plot.Chart {
 	title := fmt.Sprintf("%d hosts, %s, %d seeds (bands: 5 to 95 %% of seeds)", sc.Hosts, sc.Placement, sc.Seeds)
 	return &plot.Chart{
 		Name: name, Title: title,
@@ -141,7 +141,7 @@ func column(list []*outcome, f func(*outcome) float64) []float64 {
 	return x
 }
 
-func summary(sc *sim.Scenario, p *plan, g *gathered) *results.Table {
+func summary(sc *scenario.Scenario, p *plan, g *gathered) *results.Table {
 	t := &results.Table{
 		Name:  "penalty",
 		Title: fmt.Sprintf("Delay penalty: %d hosts, %s, seeds %d..%d", sc.Hosts, sc.Describe(), sc.Seed, sc.Seed+uint64(sc.Seeds)-1),
@@ -211,7 +211,7 @@ func (g *gathered) gap(p *plan, c int) float64 {
 }
 
 // needs says what each overlay and routing costs a host.
-func needs(sc *sim.Scenario, p *plan, g *gathered) *results.Table {
+func needs(sc *scenario.Scenario, p *plan, g *gathered) *results.Table {
 	t := &results.Table{
 		Name:  "needs",
 		Title: "What it costs each host (mean)",
@@ -286,7 +286,7 @@ func paired(p *plan, g *gathered) *results.Table {
 	return t
 }
 
-func perSeed(sc *sim.Scenario, p *plan, g *gathered) *results.Table {
+func perSeed(sc *scenario.Scenario, p *plan, g *gathered) *results.Table {
 	t := &results.Table{Name: "seeds", Columns: []string{"curve", "seed", "median", "p05", "p95", "mean latency", "mean unicast", "tree"}}
 	for i, c := range p.curves {
 		for s, o := range g.done[i] {

@@ -11,13 +11,13 @@ import (
 	"strings"
 	"sync"
 
-	"sandstream/internal/bigmem"
-	"sandstream/internal/placement"
-	"sandstream/internal/results"
-	"sandstream/internal/routing"
-	"sandstream/internal/sim"
-	"sandstream/internal/stats"
-	"sandstream/internal/topology"
+	"sandstream/internal/model/bigmem"
+	"sandstream/internal/model/placement"
+	"sandstream/internal/model/routing"
+	"sandstream/internal/model/scenario"
+	"sandstream/internal/model/topology"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
 )
 
 // The penalty histogram: 1..1024 in steps of 0.27 %.
@@ -47,7 +47,7 @@ type gathered struct {
 
 // run computes all curves for all seeds until ctx ends. What is finished is in
 // the result, whatever the error.
-func run(ctx context.Context, sc *sim.Scenario, p *plan, bar *results.Progress) (*gathered, error) {
+func run(ctx context.Context, sc *scenario.Scenario, p *plan, bar *results.Progress) (*gathered, error) {
 	g := &gathered{done: make([][]*outcome, len(p.curves))}
 	for i := range g.done {
 		g.done[i] = make([]*outcome, sc.Seeds)
@@ -115,13 +115,13 @@ func (g *gathered) fail(err error) {
 
 // seed computes all curves of one seed; the curves of an overlay run in
 // parallel when there are processors to spare.
-func (g *gathered) seed(ctx context.Context, sc *sim.Scenario, p *plan, i int, bar *results.Progress) error {
+func (g *gathered) seed(ctx context.Context, sc *scenario.Scenario, p *plan, i int, bar *results.Progress) error {
 	seed := sc.Seed + uint64(i)
 	n, err := sc.Build(seed)
 	if err != nil {
 		return err
 	}
-	publisher := uint32(sim.Rand(seed, sim.StreamPublisher).IntN(sc.Hosts))
+	publisher := uint32(scenario.Rand(seed, scenario.StreamPublisher).IntN(sc.Hosts))
 	ip := newIPMulticast(n, publisher)
 	if sc.Graph == nil {
 		n.Graph = nil // the oracle has what is needed: let the graph go
@@ -178,7 +178,7 @@ type built struct {
 }
 
 // prepare builds the overlay of one seed and all that its routings share.
-func (o *overlaySpec) prepare(n *sim.Network, seed uint64, publisher uint32) (b built) {
+func (o *overlaySpec) prepare(n *scenario.Network, seed uint64, publisher uint32) (b built) {
 	if b.overlay, b.effort, b.err = o.build(n, seed); b.err != nil {
 		return b
 	}
@@ -207,7 +207,7 @@ func endpoints(o *routing.Overlay, publisher uint32, hosts int) (source uint32, 
 	return source, o.Targets(source, hosts)
 }
 
-func (b *built) measure(name string, seed uint64, n *sim.Network, ip *ipMulticast) (*outcome, error) {
+func (b *built) measure(name string, seed uint64, n *scenario.Network, ip *ipMulticast) (*outcome, error) {
 	o := b.overlay
 	cost := bigmem.Make[uint32](o.Cube.IDs())
 	tree := uint64(0)
@@ -278,9 +278,9 @@ type ipMulticast struct {
 
 // newIPMulticast chooses as rendezvous point the node with the smallest mean
 // distance to 64 random hosts, of 64 random nodes: a well-placed one.
-func newIPMulticast(n *sim.Network, publisher uint32) *ipMulticast {
+func newIPMulticast(n *scenario.Network, publisher uint32) *ipMulticast {
 	ip := &ipMulticast{tree: sourceTree(n, publisher)}
-	rng := sim.Rand(uint64(publisher), sim.StreamGroup)
+	rng := scenario.Rand(uint64(publisher), scenario.StreamGroup)
 	least := ^uint64(0)
 	var sample [64]uint32
 	for i := range sample {
@@ -299,13 +299,13 @@ func newIPMulticast(n *sim.Network, publisher uint32) *ipMulticast {
 }
 
 // shared is the delay from host a to host b by way of the rendezvous point.
-func (ip *ipMulticast) shared(n *sim.Network, a, b uint32) float64 {
+func (ip *ipMulticast) shared(n *scenario.Network, a, b uint32) float64 {
 	return float64(n.Oracle.Dist(n.Nodes[a], ip.rp) + n.Oracle.Dist(ip.rp, n.Nodes[b]) + 2*n.LAN)
 }
 
 // sourceTree walks from every host's node towards the publisher along the
 // shortest path tree and sums each edge once.
-func sourceTree(n *sim.Network, publisher uint32) uint64 {
+func sourceTree(n *scenario.Network, publisher uint32) uint64 {
 	g := n.Graph
 	root := n.Nodes[publisher]
 	dist := topology.NewDijkstra(g).Run(root)

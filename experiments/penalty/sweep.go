@@ -8,9 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/results"
-	"sandstream/internal/sim"
-	"sandstream/internal/stats"
+	"sandstream/internal/model/scenario"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
 )
 
 // variant is one network of the sweep.
@@ -18,32 +18,32 @@ type variant struct{ what, placement, topology string }
 
 // variants change one thing at a time against the default of each placement.
 var variants = []variant{
-	{"default on routers", string(sim.OnRouters), ""},
-	{"transit domains joined more", string(sim.OnRouters), "top=.5"},
-	{"", string(sim.OnRouters), "top=1"},
-	{"transit domains joined less", string(sim.OnRouters), "top=.2"},
-	{"transit nodes joined less", string(sim.OnRouters), "transit=.4"},
-	{"transit nodes joined more", string(sim.OnRouters), "transit=1"},
-	{"stub nodes joined less", string(sim.OnRouters), "stub=.25"},
-	{"stub nodes joined more", string(sim.OnRouters), "stub=.8"},
-	{"few large transit domains", string(sim.OnRouters), "T=5,Nt=10"},
-	{"one transit domain", string(sim.OnRouters), "T=1,Nt=50"},
-	{"many small transit domains", string(sim.OnRouters), "T=25,Nt=2"},
-	{"few large stubs", string(sim.OnRouters), "K=4,Ns=25"},
-	{"many small stubs", string(sim.OnRouters), "K=25,Ns=4"},
-	{"more routers", string(sim.OnRouters), "K=20,Ns=20"},
-	{"extra transit-stub edges", string(sim.OnRouters), "ts=100"},
-	{"extra stub-stub edges", string(sim.OnRouters), "ss=100"},
-	{"default, hosts are nodes", string(sim.AreNodes), ""},
-	{"fewer transit nodes", string(sim.AreNodes), "T=4,Nt=4,K=315,Ns=13"},
-	{"more transit nodes", string(sim.AreNodes), "T=16,Nt=16,K=17,Ns=15"},
-	{"many small domains", string(sim.AreNodes), "T=32,Nt=8,K=17,Ns=15"},
-	{"as published", string(sim.AreNodes), "T=10,Nt=10,K=60,Ns=11"},
+	{"default on routers", string(scenario.OnRouters), ""},
+	{"transit domains joined more", string(scenario.OnRouters), "top=.5"},
+	{"", string(scenario.OnRouters), "top=1"},
+	{"transit domains joined less", string(scenario.OnRouters), "top=.2"},
+	{"transit nodes joined less", string(scenario.OnRouters), "transit=.4"},
+	{"transit nodes joined more", string(scenario.OnRouters), "transit=1"},
+	{"stub nodes joined less", string(scenario.OnRouters), "stub=.25"},
+	{"stub nodes joined more", string(scenario.OnRouters), "stub=.8"},
+	{"few large transit domains", string(scenario.OnRouters), "T=5,Nt=10"},
+	{"one transit domain", string(scenario.OnRouters), "T=1,Nt=50"},
+	{"many small transit domains", string(scenario.OnRouters), "T=25,Nt=2"},
+	{"few large stubs", string(scenario.OnRouters), "K=4,Ns=25"},
+	{"many small stubs", string(scenario.OnRouters), "K=25,Ns=4"},
+	{"more routers", string(scenario.OnRouters), "K=20,Ns=20"},
+	{"extra transit-stub edges", string(scenario.OnRouters), "ts=100"},
+	{"extra stub-stub edges", string(scenario.OnRouters), "ss=100"},
+	{"default, hosts are nodes", string(scenario.AreNodes), ""},
+	{"fewer transit nodes", string(scenario.AreNodes), "T=4,Nt=4,K=315,Ns=13"},
+	{"more transit nodes", string(scenario.AreNodes), "T=16,Nt=16,K=17,Ns=15"},
+	{"many small domains", string(scenario.AreNodes), "T=32,Nt=8,K=17,Ns=15"},
+	{"as published", string(scenario.AreNodes), "T=10,Nt=10,K=60,Ns=11"},
 }
 
 // sweepCommand is 'experiments penalty sweep'.
 func sweepCommand() *cobra.Command {
-	var f sim.Flags
+	var f scenario.Flags
 	cmd := &cobra.Command{
 		Use:   "sweep",
 		Short: "How much Figure 4 depends on what the paper leaves open about the network",
@@ -57,7 +57,7 @@ above the best path, over seeds.`,
 				return err
 			}
 			p.extend(0, best)
-			var scs []*sim.Scenario
+			var scs []*scenario.Scenario
 			for _, v := range variants {
 				one := f
 				one.Placement, one.Topology = v.placement, v.topology
@@ -107,7 +107,7 @@ func sweepTable(p *plan) *results.Table {
 	}
 }
 
-func sweepRow(t *results.Table, v variant, sc *sim.Scenario, p *plan, g *gathered) {
+func sweepRow(t *results.Table, v variant, sc *scenario.Scenario, p *plan, g *gathered) {
 	find := func(overlay int, routing string) int {
 		for i, c := range p.curves {
 			if c.overlay == overlay && c.routing == routing {

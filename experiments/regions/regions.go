@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/cube"
-	"sandstream/internal/plot"
-	"sandstream/internal/results"
+	"sandstream/internal/model/cube"
+	"sandstream/internal/report/plot"
+	"sandstream/internal/report/results"
 )
 
 // Command is 'experiments regions'.

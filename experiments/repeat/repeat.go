@@ -15,13 +15,13 @@ import (
 	"sandstream/experiments/jitter"
 	"sandstream/experiments/throughput"
 	"sandstream/internal/cli"
-	"sandstream/internal/labrun"
-	"sandstream/internal/results"
+	"sandstream/internal/report/results"
+	"sandstream/lab/points"
 )
 
 // Command is the subcommand.
 func Command() *cobra.Command {
-	var f labrun.Flags
+	var f points.Flags
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "repeat",
@@ -36,7 +36,7 @@ stamp. Without --all one short point of one contender is tried.`,
 	return cmd
 }
 
-func run(cmd *cobra.Command, f labrun.Flags, all bool) error {
+func run(cmd *cobra.Command, f points.Flags, all bool) error {
 	if err := f.Check(); err != nil {
 		return err
 	}
@@ -44,11 +44,11 @@ func run(cmd *cobra.Command, f labrun.Flags, all bool) error {
 	if err != nil {
 		return err
 	}
-	run, err := results.Open(cmd, results.Meta{Experiment: "repeat", Seed: f.Seed, Runs: 2, Clock: labrun.Clock})
+	run, err := results.Open(cmd, results.Meta{Experiment: "repeat", Seed: f.Seed, Runs: 2, Clock: points.Clock})
 	if err != nil {
 		return err
 	}
-	env, err := labrun.Open(cmd.Context(), run)
+	env, err := points.Open(cmd.Context(), run)
 	if err != nil {
 		return run.Close(err)
 	}
@@ -73,7 +73,7 @@ func run(cmd *cobra.Command, f labrun.Flags, all bool) error {
 }
 
 // choose returns the boots to try.
-func choose(f labrun.Flags, all bool) ([]labrun.Boot, error) {
+func choose(f points.Flags, all bool) ([]points.Boot, error) {
 	if all {
 		a, err := throughput.Points(f)
 		if err != nil {
@@ -83,7 +83,7 @@ func choose(f labrun.Flags, all bool) ([]labrun.Boot, error) {
 		if err != nil {
 			return nil, err
 		}
-		var boots []labrun.Boot
+		var boots []points.Boot
 		for i, p := range append(a, b...) {
 			boot := p.Boot()
 			boot.Name = "throughput-" + boot.Name
@@ -98,13 +98,13 @@ func choose(f labrun.Flags, all bool) ([]labrun.Boot, error) {
 	if len(names) == 0 {
 		names = []string{"sandbox"}
 	}
-	contenders, err := labrun.Choose(names)
+	contenders, err := points.Choose(names)
 	if err != nil {
 		return nil, err
 	}
-	var boots []labrun.Boot
+	var boots []points.Boot
 	for _, c := range contenders {
-		p := labrun.Point{Contender: c, Hogs: 2, Len: f.Len, Seed: f.Seed, WarmMS: 20, Stamps: true, Cost: 20}
+		p := points.Point{Contender: c, Hogs: 2, Len: f.Len, Seed: f.Seed, WarmMS: 20, Stamps: true, Cost: 20}
 		for _, rate := range []int{5_000, 100_000} {
 			p.Steps = append(p.Steps, "run", strconv.Itoa(rate), strconv.Itoa(rate/int(time.Second/(100*time.Millisecond))))
 		}

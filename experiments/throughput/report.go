@@ -9,13 +9,13 @@ import (
 	"slices"
 	"strconv"
 
-	"sandstream/internal/labrun"
-	"sandstream/internal/plot"
-	"sandstream/internal/results"
+	"sandstream/internal/report/plot"
+	"sandstream/internal/report/results"
+	"sandstream/lab/points"
 )
 
-func show(report *labrun.Report, list []*result, _ uint64) error {
-	report.Text("UDP forwarding on one port of a one-CPU machine. Clock: " + labrun.Clock + ".")
+func show(report *points.Report, list []*result, _ uint64) error {
+	report.Text("UDP forwarding on one port of a one-CPU machine. Clock: " + points.Clock + ".")
 	if err := report.Table(mainTable(list)); err != nil {
 		return err
 	}
@@ -27,10 +27,10 @@ func show(report *labrun.Report, list []*result, _ uint64) error {
 			return err
 		}
 	}
-	if err := report.Table(labrun.Claims("claims", "What the sandbox must show", "met", "not met", claims(list))); err != nil {
+	if err := report.Table(points.Claims("claims", "What the sandbox must show", "met", "not met", claims(list))); err != nil {
 		return err
 	}
-	return report.Table(labrun.Claims("paper", "What the paper's Figure 9 shows, and what came out here (best rates)",
+	return report.Table(points.Claims("paper", "What the paper's Figure 9 shows, and what came out here (best rates)",
 		"agrees", "contradicts the paper", paper(list)))
 }
 
@@ -72,8 +72,8 @@ func rungTable(list []*result) *results.Table {
 		"window_ns", "generator_ns", "ksoftirqd_ns", "time_squeezes", "context_switches", "burst_max",
 	}}
 	for _, r := range list {
-		lines := append([]labrun.Line{r.saturated}, r.rungs...)
-		slices.SortStableFunc(lines, func(a, b labrun.Line) int {
+		lines := append([]points.Line{r.saturated}, r.rungs...)
+		slices.SortStableFunc(lines, func(a, b points.Line) int {
 			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Rate, b.Rate))
 		})
 		for _, l := range lines {
@@ -88,8 +88,8 @@ func charts(list []*result) []*plot.Chart {
 	if len(list) == 0 {
 		return nil
 	}
-	all := labrun.LevelsOf(list, func(r *result) int { return r.point.Hogs })
-	processes := labrun.LevelAxis(all)
+	all := points.LevelsOf(list, func(r *result) int { return r.point.Hogs })
+	processes := points.LevelAxis(all)
 	saturated := &plot.Chart{
 		Name: "figure9", Title: "Bandwidth forwarded when saturated (800,000 frames/s offered)",
 		X: processes, Y: plot.Axis{Label: "Mbit per second of guest virtual time"}, Legend: plot.TopRight,
@@ -106,13 +106,13 @@ func charts(list []*result) []*plot.Chart {
 		Name: "background", Title: "What the background processes got, forwarder saturated",
 		X: processes, Y: plot.Axis{Label: "% of all instructions", Min: 0, Max: 100}, Legend: plot.TopLeft,
 	}
-	for _, c := range labrun.Contenders() {
+	for _, c := range points.Contenders() {
 		var s, b, f, g plot.Series
 		for _, r := range list {
 			if r.point.Contender.Name != c.Name {
 				continue
 			}
-			x := labrun.LevelPlace(all, r.point.Hogs)
+			x := points.LevelPlace(all, r.point.Hogs)
 			add(&s, x, r.saturated.Mbit())
 			peak := r.peak()
 			add(&b, x, peak.Mbit())
@@ -155,14 +155,14 @@ func add(s *plot.Series, x, y float64) {
 // ladders draws forwarded against offered, for the lowest and the highest level.
 func ladders(list []*result, all []int) []*plot.Chart {
 	var made []*plot.Chart
-	for _, hogs := range labrun.Ends(all) {
+	for _, hogs := range points.Ends(all) {
 		c := &plot.Chart{
 			Name: "ladder-" + strconv.Itoa(hogs), Title: "Forwarded against offered, " + strconv.Itoa(hogs) + " background processes",
 			X:      plot.Axis{Label: "offered, thousand frames per second of guest virtual time"},
 			Y:      plot.Axis{Label: "forwarded, thousand frames per second"},
 			Legend: plot.TopLeft,
 		}
-		for _, who := range labrun.Contenders() {
+		for _, who := range points.Contenders() {
 			s := plot.Series{Points: true}
 			for _, r := range list {
 				if r.point.Contender.Name != who.Name || r.point.Hogs != hogs {
@@ -170,7 +170,7 @@ func ladders(list []*result, all []int) []*plot.Chart {
 				}
 				s.Name = who.Title
 				rungs := slices.Clone(r.rungs)
-				slices.SortFunc(rungs, func(a, b labrun.Line) int { return cmp.Compare(a.Rate, b.Rate) })
+				slices.SortFunc(rungs, func(a, b points.Line) int { return cmp.Compare(a.Rate, b.Rate) })
 				for _, l := range rungs {
 					add(&s, l.Rate/1000, l.Forwarded()/1000)
 				}
@@ -210,9 +210,9 @@ func best(list []*result, contender string, hogs int) float64 {
 }
 
 // reserved is the sandbox's share of the CPU.
-const reserved = float64(labrun.ReservedRuntime) / float64(labrun.ReservedPeriod)
+const reserved = float64(points.ReservedRuntime) / float64(points.ReservedPeriod)
 
-func claims(list []*result) []labrun.Claim {
+func claims(list []*result) []points.Claim {
 	drops := math.NaN()
 	if a, b := find(list, "sandbox", 0), find(list, "sandbox", 128); a != nil && b != nil {
 		drops = min(float64(a.saturated.WinMissed)/float64(a.saturated.WinOffered), float64(b.saturated.WinMissed)/float64(b.saturated.WinOffered))
@@ -225,21 +225,21 @@ func claims(list []*result) []labrun.Claim {
 	if a, b := find(list, "sandbox", 0), find(list, "sandbox", 128); a != nil && b != nil && a.lossFree > 0 {
 		free = b.lossFree / a.lossFree
 	}
-	return []labrun.Claim{
-		{Text: "sandbox saturated, 128 processes against 0", Bar: "≥ 0.98", Value: saturated(list, "sandbox", 128) / saturated(list, "sandbox", 0), Met: labrun.AtLeast(0.98)},
+	return []points.Claim{
+		{Text: "sandbox saturated, 128 processes against 0", Bar: "≥ 0.98", Value: saturated(list, "sandbox", 128) / saturated(list, "sandbox", 0), Met: points.AtLeast(0.98)},
 		{Text: "both are saturated: share of frames the receive ring had no room for", Bar: "> 0", Value: drops, Met: func(v float64) bool { return v > 0 }},
-		{Text: "and use the whole reservation: share of all instructions that 128 processes did not get", Bar: fmt.Sprintf("≥ %.2f", reserved), Value: used, Met: labrun.AtLeast(reserved)},
-		{Text: "sandbox loss-free rate, 128 processes against 0", Bar: "≥ 0.98", Value: free, Met: labrun.AtLeast(0.98)},
+		{Text: "and use the whole reservation: share of all instructions that 128 processes did not get", Bar: fmt.Sprintf("≥ %.2f", reserved), Value: used, Met: points.AtLeast(reserved)},
+		{Text: "sandbox loss-free rate, 128 processes against 0", Bar: "≥ 0.98", Value: free, Met: points.AtLeast(0.98)},
 	}
 }
 
-func paper(list []*result) []labrun.Claim {
+func paper(list []*result) []points.Claim {
 	ratio := func(a string, na int, b string, nb int) float64 { return best(list, a, na) / best(list, b, nb) }
-	return []labrun.Claim{
+	return []points.Claim{
 		{Text: "0 processes: kernel thread a little above the sandbox", Bar: "1 to 1.25", Value: ratio("kthread", 0, "sandbox", 0), Met: func(v float64) bool { return v >= 1 && v <= 1.25 }},
 		{Text: "0 processes: user sockets below the sandbox", Bar: "< 1", Value: ratio("user", 0, "sandbox", 0), Met: func(v float64) bool { return v < 1 }},
 		{Text: "0 processes: user sockets below the kernel thread", Bar: "< 1", Value: ratio("user", 0, "kthread", 0), Met: func(v float64) bool { return v < 1 }},
-		{Text: "the sandbox stays nearly constant, 128 against 0", Bar: "≥ 0.9", Value: ratio("sandbox", 128, "sandbox", 0), Met: labrun.AtLeast(0.9)},
+		{Text: "the sandbox stays nearly constant, 128 against 0", Bar: "≥ 0.9", Value: ratio("sandbox", 128, "sandbox", 0), Met: points.AtLeast(0.9)},
 		{Text: "the kernel thread falls, 128 against 0", Bar: "< 0.9", Value: ratio("kthread", 128, "kthread", 0), Met: func(v float64) bool { return v < 0.9 }},
 		{Text: "user sockets fall, 128 against 0", Bar: "< 0.9", Value: ratio("user", 128, "user", 0), Met: func(v float64) bool { return v < 0.9 }},
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sandstream/internal/labrun"
+	"sandstream/lab/points"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 	warmMS   = 50
 )
 
-var experiment = labrun.Experiment[*result]{
+var experiment = points.Experiment[*result]{
 	Name:  "throughput",
 	Short: "Figure 9: UDP forwarding against 0 to 128 CPU-bound processes, in the lab",
 	Long: `Forward UDP frames through one e1000e port of an emulated one-CPU machine, by
@@ -38,9 +38,9 @@ of guest virtual time: one instruction is one nanosecond.`,
 func Command() *cobra.Command { return experiment.Command() }
 
 // Points are the experiment's points.
-func Points(f labrun.Flags) ([]labrun.Point, error) { return experiment.Points(f) }
+func Points(f points.Flags) ([]points.Point, error) { return experiment.Points(f) }
 
-func point(p *labrun.Point, f labrun.Flags) {
+func point(p *points.Point, f points.Flags) {
 	// A rung must outlast the buffers (a socket holds some 1,300 frames), and
 	// every process must have had its turn.
 	rung := 200 + 2*p.Hogs
@@ -54,16 +54,16 @@ func point(p *labrun.Point, f labrun.Flags) {
 
 // result is what one boot measured.
 type result struct {
-	point       labrun.Point
-	saturated   labrun.Line
-	rungs       []labrun.Line // by rising rate
+	point       points.Point
+	saturated   points.Line
+	rungs       []points.Line // by rising rate
 	lossFree    float64       // frames per second
 	halfPercent float64
-	boot        *labrun.Outcome
+	boot        *points.Outcome
 }
 
 // peak is the rung or the saturated run that forwarded most.
-func (r *result) peak() labrun.Line {
+func (r *result) peak() points.Line {
 	best := r.saturated
 	for _, l := range r.rungs {
 		if l.Forwarded() > best.Forwarded() {
@@ -74,8 +74,8 @@ func (r *result) peak() labrun.Line {
 }
 
 // read decodes a boot.
-func read(p labrun.Point, o *labrun.Outcome, _ uint64) ([]*result, error) {
-	lines, err := labrun.Lines[labrun.Line](o, "point")
+func read(p points.Point, o *points.Outcome, _ uint64) ([]*result, error) {
+	lines, err := points.Lines[points.Line](o, "point")
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"sandstream/internal/labrun"
+	"sandstream/lab/points"
 )
 
 // line is a valid run that forwards so many frames per second.
@@ -22,21 +22,21 @@ func line(kind string, rate, forwarded float64) string {
 		kind, rate, burst, count, count, int(forwarded/10), last, burst, int(rate/10), int((rate-forwarded)/10), int(forwarded/10))
 }
 
-func outcome(saturated, peak float64) *labrun.Outcome {
-	return &labrun.Outcome{Programs: []labrun.Program{{Name: "point", How: "exit 0", Output: strings.Join([]string{
+func outcome(saturated, peak float64) *points.Outcome {
+	return &points.Outcome{Programs: []points.Program{{Name: "point", How: "exit 0", Output: strings.Join([]string{
 		`{"kind":"cost","nmi_entry":478}`,
 		line("run", overload, saturated), line("step", 100_000, peak), line("step", overload, saturated),
 		`{"kind":"search","loss_free":100000,"half_percent":100000}`, "",
 	}, "\n")}}}
 }
 
-func at(contender string, hogs int) labrun.Point {
-	return labrun.Point{Contender: labrun.Contender{Name: contender}, Hogs: hogs}
+func at(contender string, hogs int) points.Point {
+	return points.Point{Contender: points.Contender{Name: contender}, Hogs: hogs}
 }
 
 func TestRead(t *testing.T) {
-	points := []labrun.Point{at("user", 0), at("user", 8)}
-	list, err := experiment.ReadAll(points, map[string]*labrun.Outcome{"user-0": outcome(20_000, 90_000)}, 1)
+	asked := []points.Point{at("user", 0), at("user", 8)}
+	list, err := experiment.ReadAll(asked, map[string]*points.Outcome{"user-0": outcome(20_000, 90_000)}, 1)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%d results, %v", len(list), err)
 	}
@@ -61,7 +61,7 @@ func TestReadRefusesWrongStimulus(t *testing.T) {
 
 func verdict(list []*result) string {
 	var words []string
-	for _, row := range labrun.Claims("c", "", "met", "not met", claims(list)).Rows {
+	for _, row := range points.Claims("c", "", "met", "not met", claims(list)).Rows {
 		words = append(words, row[3].(string))
 	}
 	return strings.Join(words, ", ")
@@ -69,8 +69,8 @@ func verdict(list []*result) string {
 
 func TestClaimsFollowTheFigures(t *testing.T) {
 	for want, rate := range map[string]float64{"met, met, met, met": 196_100, "not met, met, met, met": 195_900} {
-		points := []labrun.Point{at("sandbox", 0), at("sandbox", 128)}
-		list, err := experiment.ReadAll(points, map[string]*labrun.Outcome{"sandbox-0": outcome(200_000, 100_000), "sandbox-128": outcome(rate, 100_000)}, 1)
+		asked := []points.Point{at("sandbox", 0), at("sandbox", 128)}
+		list, err := experiment.ReadAll(asked, map[string]*points.Outcome{"sandbox-0": outcome(200_000, 100_000), "sandbox-128": outcome(rate, 100_000)}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

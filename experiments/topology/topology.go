@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/results"
-	"sandstream/internal/stats"
-	"sandstream/internal/topology"
+	"sandstream/internal/model/topology"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
 )
 
 // Command is 'experiments topology'.

@@ -5,9 +5,9 @@ package upcall
 import (
 	"math"
 
-	"sandstream/internal/labrun"
-	"sandstream/internal/plot"
-	"sandstream/internal/results"
+	"sandstream/internal/report/plot"
+	"sandstream/internal/report/results"
+	"sandstream/lab/points"
 )
 
 // instructions of an operation in an exact boot; NaN if it was not measured.
@@ -19,8 +19,8 @@ func (c costs) instructions(mitigations bool, op string) float64 {
 	return v[0].instructions
 }
 
-func show(report *labrun.Report, c costs, rounds int) error {
-	report.Text("Instructions come from machines whose clock counts them (" + labrun.Clock + "); they repeat exactly. Wall times were taken under software emulation.")
+func show(report *points.Report, c costs, rounds int) error {
+	report.Text("Instructions come from machines whose clock counts them (" + points.Clock + "); they repeat exactly. Wall times were taken under software emulation.")
 	exact := &results.Table{
 		Name: "upcall", Title: "Instructions of one operation (median of 2,000)",
 		Columns: []string{"operation", "mitigations off", "against getppid()", "mitigations on", "against getppid()"},
@@ -52,10 +52,10 @@ func show(report *labrun.Report, c costs, rounds int) error {
 	if err := report.Chart(chart(c)); err != nil {
 		return err
 	}
-	return report.Table(labrun.Claims("claims", "What the upcall must show", "met", "not met", []labrun.Claim{
+	return report.Table(points.Claims("claims", "What the upcall must show", "met", "not met", []points.Claim{
 		{
 			Text: "one crossing in and out against getppid(), mitigations off", Bar: "≤ 1.10",
-			Value: c.instructions(false, crossing) / c.instructions(false, "getppid()"), Met: labrun.AtMost(1.10),
+			Value: c.instructions(false, crossing) / c.instructions(false, "getppid()"), Met: points.AtMost(1.10),
 		},
 	}))
 }

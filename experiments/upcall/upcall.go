@@ -16,10 +16,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
-	"sandstream/internal/labrun"
-	"sandstream/internal/results"
-	"sandstream/internal/stats"
-	"sandstream/internal/vm"
+	"sandstream/internal/report/results"
+	"sandstream/internal/report/stats"
+	"sandstream/lab/points"
+	"sandstream/lab/vm"
 	"sandstream/uls"
 )
 
@@ -30,7 +30,7 @@ const services = 16
 
 // Command is the subcommand.
 func Command() *cobra.Command {
-	var f labrun.Flags
+	var f points.Flags
 	var rounds int
 	cmd := &cobra.Command{
 		Use:   "upcall",
@@ -72,12 +72,12 @@ func (s setting) name(round int) string {
 //
 // A wall-clock boot may fail on a busy host: when it takes the emulator's CPU away
 // for longer than an upcall's largest budget, the SPA is aborted, as it should be.
-func boot(s setting, round int) labrun.Boot {
+func boot(s setting, round int) points.Boot {
 	retries := 4
 	if s.exact {
 		retries = 0
 	}
-	return labrun.Boot{
+	return points.Boot{
 		Retries: retries,
 		Name:    s.name(round), Exact: s.exact, Mitigations: s.mitigations, Cost: 10,
 		Fill: func(j *vm.Job) {
@@ -102,25 +102,25 @@ var benches = []struct {
 	{"services", 1, services},
 }
 
-func run(cmd *cobra.Command, f labrun.Flags, rounds int) error {
+func run(cmd *cobra.Command, f points.Flags, rounds int) error {
 	if err := f.Check(); err != nil {
 		return err
 	}
 	run, err := results.Open(cmd, results.Meta{
-		Experiment: "upcall", Runs: max(1, rounds), Clock: "instructions: " + labrun.Clock + "; wall: guest clock under emulation",
+		Experiment: "upcall", Runs: max(1, rounds), Clock: "instructions: " + points.Clock + "; wall: guest clock under emulation",
 	})
 	if err != nil {
 		return err
 	}
 	ctx := cmd.Context()
-	env, err := labrun.Open(ctx, run)
+	env, err := points.Open(ctx, run)
 	if err != nil {
 		return run.Close(err)
 	}
 	if err := f.Apply(env, cmd, "upcall"); err != nil {
 		return run.Close(err)
 	}
-	var exact, wall []labrun.Boot
+	var exact, wall []points.Boot
 	for _, mitigations := range []bool{false, true} {
 		exact = append(exact, boot(setting{true, mitigations}, 0))
 	}
@@ -141,7 +141,7 @@ func run(cmd *cobra.Command, f labrun.Flags, rounds int) error {
 	}
 	costs, err := read(outcomes, rounds)
 	cause = errors.Join(cause, err)
-	report := &labrun.Report{Run: run, Title: "The cost of an upcall"}
+	report := &points.Report{Run: run, Title: "The cost of an upcall"}
 	if err := show(report, costs, rounds); err != nil {
 		return run.Close(errors.Join(cause, err))
 	}
@@ -184,7 +184,7 @@ var operations = []struct{ name, micro string }{
 	{"pipe ping-pong with another process", "pipe-pingpong"},
 }
 
-func read(outcomes map[string]*labrun.Outcome, rounds int) (costs, error) {
+func read(outcomes map[string]*points.Outcome, rounds int) (costs, error) {
 	all := costs{}
 	var errs []error
 	for _, s := range []setting{{true, false}, {true, true}, {false, false}, {false, true}} {
@@ -206,8 +206,8 @@ func read(outcomes map[string]*labrun.Outcome, rounds int) (costs, error) {
 	return all, errors.Join(errs...)
 }
 
-func readOne(o *labrun.Outcome, into map[string][]cost) error {
-	lines, err := labrun.Lines[micro](o, "micro")
+func readOne(o *points.Outcome, into map[string][]cost) error {
+	lines, err := points.Lines[micro](o, "micro")
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"sandstream/internal/cube"
+	"sandstream/internal/model/cube"
 )
 
 // regionState is the owner of id 0 estimating the number of hosts.

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sandstream/internal/netem"
+	"sandstream/internal/live/netem"
 	"sandstream/overlayapi"
 )
 

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"sandstream/internal/netem"
+	"sandstream/internal/live/netem"
 )
 
 // binWidth is the resolution of Flows in time.

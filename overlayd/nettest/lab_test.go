@@ -18,7 +18,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	"sandstream/internal/netem"
+	"sandstream/internal/live/netem"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 )

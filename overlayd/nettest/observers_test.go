@@ -17,7 +17,7 @@ import (
 	"connectrpc.com/connect"
 	"pgregory.net/rapid"
 
-	"sandstream/internal/netem"
+	"sandstream/internal/live/netem"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 	"sandstream/overlayapi/overlayv1/overlayv1connect"

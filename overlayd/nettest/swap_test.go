@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"sandstream/internal/netem"
+	"sandstream/internal/live/netem"
 	"sandstream/overlayapi/overlayv1"
 )
 

@@ -12,7 +12,7 @@ static unsigned int waiting;
 
 void agent_begin(bool poison_rest)
 {
-	/* Rings and frames as internal/engine has them. */
+	/* Rings and frames as internal/live/engine has them. */
 	struct slice_config c = {
 		.frames = 512, .chunk = 2048, .headroom = 128, .rx = 64, .tx = 512, .fill = 64, .comp = 512,
 		.heap = (uint32_t)spa_manifest.m.heap, .poison = poison_rest,

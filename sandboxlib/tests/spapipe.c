@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * spapipe - an SPA linked with the library, run by commands on stdin; what it
- * does goes to stdout. internal/engine runs the same commands on the
+ * does goes to stdout. internal/live/engine runs the same commands on the
  * WebAssembly build and compares every byte.
  *
  * Commands, numbers little-endian:
@@ -81,7 +81,7 @@ static void tell(struct outcome o)
 
 int main(int argc, char **argv)
 {
-	/* As internal/engine lays out an instance. */
+	/* As internal/live/engine lays out an instance. */
 	struct slice_config c = {
 		.frames = 512, .chunk = 2048, .headroom = 128, .rx = 64, .tx = 512, .fill = 64, .comp = 512,
 		.heap = (uint32_t)spa_manifest.m.heap, .poison = argc > 1 && !strcmp(argv[1], "-p"),

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"encoding/binary"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"sandstream/internal/live/frame"
+	"sandstream/internal/live/transport"
+)
+
+// arrival is a packet whose payload is its sequence number.
+func arrival(seq uint64) transport.Delivery {
+	return transport.Delivery{
+		Header: frame.Header{Seq: seq, ElapsedUs: 1000}, Payload: binary.BigEndian.AppendUint64(nil, seq), At: uint64(time.Now().UnixNano()),
+	}
+}
+
+func wall() uint64 { return uint64(time.Now().UnixNano()) }
+
+// collect makes an orderer, and a function that gives what it has delivered.
+func collect() (*orderer, func() []uint64) {
+	var mu sync.Mutex
+	var got []uint64
+	return newOrderer(wall, func(ps []packet) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, p := range ps {
+				got = append(got, binary.BigEndian.Uint64(p.data))
+			}
+		}), func() []uint64 {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(got)
+		}
+}
+
+func TestOrdererOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, got := collect()
+		for _, seq := range []uint64{7, 9, 8, 8, 7, 12, 10} {
+			o.take([]transport.Delivery{arrival(seq)})
+		}
+		if want := []uint64{7, 8, 9, 10}; !slices.Equal(got(), want) {
+			t.Errorf("%v, want %v", got(), want)
+		}
+		// 11 is waited for, and no longer than that.
+		time.Sleep(holdFor - time.Millisecond)
+		synctest.Wait()
+		if len(got()) != 4 {
+			t.Errorf("too early: %v", got())
+		}
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		if want := []uint64{7, 8, 9, 10, 12}; !slices.Equal(got(), want) {
+			t.Errorf("%v, want %v", got(), want)
+		}
+		o.take([]transport.Delivery{arrival(11)})
+		r, s := o.measure(), o.sum()
+		if r.Packets != 5 || r.Lost != 1 || s.late != 3 || s.reordered != 1 || s.duplicates != 0 {
+			t.Errorf("%+v %+v", r, s)
+		}
+		// 12 was held for 40 ms: that is part of its latency.
+		if r.P99Us != 1000+40_000 || r.MeanUs != (5*1000+40_000)/5 {
+			t.Errorf("P99 %d, mean %d", r.P99Us, r.MeanUs)
+		}
+		o.close()
+	})
+}
+
+func TestOrdererFilteredIsNotLost(t *testing.T) {
+	o, got := collect()
+	empty := arrival(2)
+	empty.Payload = nil
+	end := arrival(4)
+	end.Payload, end.Header.Flags = nil, frame.End
+	o.take([]transport.Delivery{arrival(1), empty, arrival(3)})
+	if o.done() {
+		t.Error("done before the end")
+	}
+	o.take([]transport.Delivery{end})
+	if s := o.sum(); !slices.Equal(got(), []uint64{1, 3}) || s.filtered != 1 || s.lost != 0 || !o.done() {
+		t.Errorf("%v %+v", got(), s)
+	}
+}
+
+// A host above that lied about the numbers does not silence the stream for ever.
+func TestOrdererNumbersDrivenAhead(t *testing.T) {
+	o, got := collect()
+	o.take([]transport.Delivery{arrival(1), arrival(1 << 60)})
+	o.flush()
+	o.take([]transport.Delivery{arrival(2)})
+	if want := []uint64{1, 1 << 60}; !slices.Equal(got(), want) {
+		t.Errorf("%v, want %v", got(), want)
+	}
+	o.above()
+	o.take([]transport.Delivery{arrival(3), arrival(4)})
+	if want := []uint64{1, 1 << 60, 3, 4}; !slices.Equal(got(), want) {
+		t.Errorf("%v, want %v", got(), want)
+	}
+	// What a new host repeats of the last packets is no reason to start over.
+	o.above()
+	o.take([]transport.Delivery{arrival(3), arrival(5)})
+	if want := []uint64{1, 1 << 60, 3, 4, 5}; !slices.Equal(got(), want) {
+		t.Errorf("%v, want %v", got(), want)
+	}
+	if s := o.sum(); s.lost > lostAtMost || s.late != 2 {
+		t.Errorf("%+v", s)
+	}
+	o.close()
+}
+
+func TestOrdererFlush(t *testing.T) {
+	o, got := collect()
+	o.take([]transport.Delivery{arrival(1), arrival(3), arrival(6)})
+	o.flush()
+	if s := o.sum(); !slices.Equal(got(), []uint64{1, 3, 6}) || s.lost != 3 {
+		t.Errorf("%v %+v", got(), s)
+	}
+	o.close()
+}
+
+// Whatever comes in whatever order: what leaves has rising numbers, was sent,
+// and every number from the first on is delivered, filtered, lost or dropped late.
+func TestOrdererProperty(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o, got := collect()
+		var seqs []uint64
+		for range rapid.IntRange(1, 200).Draw(t, "n") {
+			seqs = append(seqs, rapid.Uint64Range(1, 100).Draw(t, "seq"))
+			if rapid.IntRange(0, 20).Draw(t, "flush") == 0 {
+				o.flush()
+			}
+			o.take([]transport.Delivery{arrival(seqs[len(seqs)-1])})
+		}
+		o.flush()
+		o.close()
+		for i := 1; i < len(got()); i++ {
+			if got()[i] <= got()[i-1] {
+				t.Fatalf("%d after %d", got()[i], got()[i-1])
+			}
+		}
+		for _, g := range got() {
+			if !slices.Contains(seqs, g) {
+				t.Fatalf("%d was never sent", g)
+			}
+		}
+		s := o.sum()
+		span := got()[len(got())-1] - seqs[0] + 1
+		if s.packets+s.lost != span || s.packets+s.late+s.duplicates != uint64(len(seqs)) {
+			t.Fatalf("span %d of %d packets: %+v", span, len(seqs), s)
+		}
+	})
+}
+
+// Further down than a host that drove the numbers ahead, nobody says that the host
+// above is another one: as many old numbers in a row do.
+func TestOrdererNumbersDrivenAheadFurtherUp(t *testing.T) {
+	o, got := collect()
+	defer o.close()
+	o.take([]transport.Delivery{arrival(1), arrival(1 << 62)})
+	o.flush()
+	for i := range uint64(backInRow - 1) {
+		o.take([]transport.Delivery{arrival(2 + i)})
+	}
+	if n := len(got()); n != 2 {
+		t.Fatalf("%d payloads: old ones are no reason to start over so soon", n)
+	}
+	o.take([]transport.Delivery{arrival(1<<62 + 1)}) // ends the row
+	for i := range uint64(backInRow + 9) {
+		o.take([]transport.Delivery{arrival(100 + i)})
+	}
+	want := []uint64{1, 1 << 62, 1<<62 + 1}
+	for i := range uint64(10) {
+		want = append(want, 100+backInRow-1+i)
+	}
+	if !slices.Equal(got(), want) {
+		t.Errorf("%v, want %v", got(), want)
+	}
+}

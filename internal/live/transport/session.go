@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/sys/cpu"
+
+	"sandstream/internal/live/frame"
+)
+
+// A sealed datagram: 16 bytes of header, which are authenticated, then the
+// sealed payload, then 16 bytes of tag. Big-endian.
+//
+//	0  1  type: 1 control, 2 data
+//	1  3  reserved, 0
+//	4  4  the receiver's index for the session
+//	8  8  counter, from 0, the nonce
+const (
+	outerSize = 16
+	tagSize   = 16
+	overhead  = outerSize + tagSize
+)
+
+type datagramType uint8
+
+const (
+	typeControl datagramType = 1
+	typeData    datagramType = 2
+	typeClear   datagramType = 3
+)
+
+type outer struct {
+	typ     datagramType
+	index   uint32
+	counter uint64
+}
+
+func (o *outer) encode(b []byte) {
+	_ = b[outerSize-1]
+	binary.BigEndian.PutUint32(b, uint32(o.typ)<<24)
+	binary.BigEndian.PutUint32(b[4:], o.index)
+	binary.BigEndian.PutUint64(b[8:], o.counter)
+}
+
+// decode says whether b can be a sealed datagram.
+func (o *outer) decode(b []byte) bool {
+	if len(b) < overhead || len(b) > maxDatagram {
+		return false
+	}
+	word := binary.BigEndian.Uint32(b)
+	if word&0xffffff != 0 {
+		return false
+	}
+	o.typ = datagramType(word >> 24)
+	o.index = binary.BigEndian.Uint32(b[4:])
+	o.counter = binary.BigEndian.Uint64(b[8:])
+	return o.typ >= typeControl && (o.typ <= typeData || o.typ == typeClear && len(b) >= overhead+frame.HeaderSize)
+}
+
+// Limits of one session's keys. A new session is made well before.
+const (
+	rekeyPackets  = 1 << 32
+	rejectPackets = 1 << 33
+)
+
+// session is a pair of keys, one a direction, agreed on by one handshake.
+// Sealing is done by one goroutine at a time (the sender), opening by the
+// reader only.
+type session struct {
+	peer    *peer
+	local   uint32 // index in datagrams to us
+	remote  uint32 // index in datagrams to the peer
+	useAES  bool
+	clear   bool // both hosts want payload in the clear
+	sendKey [32]byte
+	recvKey [32]byte
+	created time.Duration // on the transport's clock
+	// confirmed: the other side has the session as well, so we may send.
+	confirmed atomic.Bool
+	sent      atomic.Uint64 // the next counter
+	replay    window        // the reader's
+
+	// The expanded keys take 800 bytes each, so that they are kept only while
+	// the session is busy: see quiet.
+	sealer, opener atomic.Pointer[expanded]
+	uses           atomic.Uint32
+}
+
+// hasAES: without AES in hardware ChaCha20-Poly1305 is several times faster,
+// and free of timing leaks.
+func hasAES() bool {
+	return cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.ARM64.HasPMULL
+}
+
+func newAEAD(useAES bool, key *[32]byte) (cipher.AEAD, error) {
+	if !useAES {
+		return chacha20poly1305.New(key[:])
+	}
+	// 128 bits, as TLS 1.3 chooses: the keys are as strong as the handshake that
+	// they come from, and sealing is most of what a packet costs.
+	block, err := aes.NewCipher(key[:16])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// expanded is a key ready for use by one goroutine at a time, with the buffers
+// that would else be allocated for every datagram.
+type expanded struct {
+	cipher.AEAD
+	nonce [12]byte
+	head  [clearHead]byte
+}
+
+// with sets the nonce.
+func (e *expanded) with(counter uint64) *expanded {
+	binary.BigEndian.PutUint64(e.nonce[4:], counter)
+	return e
+}
+
+func (s *session) aead(slot *atomic.Pointer[expanded], key *[32]byte) *expanded {
+	uses := s.uses.Add(1)
+	if e := slot.Load(); e != nil {
+		return e
+	}
+	a, err := newAEAD(s.useAES, key)
+	if err != nil {
+		panic(fmt.Sprintf("transport: a key of 32 bytes: %v", err)) // the only error there is
+	}
+	e := &expanded{AEAD: a}
+	if uses > keepAfter {
+		slot.Store(e)
+	}
+	return e
+}
+
+// keepAfter is how many datagrams of a second use keys that are then thrown away: a
+// session that only shows signs of life keeps none.
+const keepAfter = 8
+
+// quiet drops the expanded keys if the session had fewer than least datagrams
+// since it was last called.
+func (s *session) quiet(least uint32) {
+	if s.uses.Swap(0) < least {
+		s.sealer.Store(nil)
+		s.opener.Store(nil)
+	}
+}
+
+// room is where a datagram's plaintext of type typ begins in its buffer.
+func (s *session) room(typ datagramType) int {
+	if typ == typeData && s.clear {
+		return overhead
+	}
+	return outerSize
+}
+
+// seal seals b[room:n] in place and writes header and tag around it. It gives the
+// datagram's size, or 0 if the session's keys are used up.
+func (s *session) seal(typ datagramType, b []byte, n int) int {
+	counter := s.sent.Load()
+	if counter >= rejectPackets {
+		return 0
+	}
+	s.sent.Store(counter + 1)
+	aead := s.aead(&s.sealer, &s.sendKey).with(counter)
+	o := outer{typ: typ, index: s.remote, counter: counter}
+	if typ == typeData && s.clear {
+		o.typ = typeClear
+		o.encode(b)
+		aead.Seal(b[outerSize:outerSize], aead.nonce[:], nil, aead.clearHead(b))
+		return n
+	}
+	o.encode(b)
+	sealed := aead.Seal(b[outerSize:outerSize], aead.nonce[:], b[outerSize:n], b[:outerSize])
+	return outerSize + len(sealed)
+}
+
+// clearHead is what a tag stands for in a datagram in the clear.
+const clearHead = outerSize + frame.HeaderSize
+
+func (e *expanded) clearHead(b []byte) []byte {
+	copy(e.head[:], b[:outerSize])
+	copy(e.head[outerSize:], b[overhead:overhead+frame.HeaderSize])
+	return e.head[:]
+}
+
+var errClear = errors.New("data in the clear, which was not agreed to")
+
+// open opens datagram b, whose header is o, in place.
+func (s *session) open(o *outer, b []byte) ([]byte, error) {
+	aead := s.aead(&s.opener, &s.recvKey).with(o.counter)
+	if o.typ != typeClear {
+		return aead.Open(b[outerSize:outerSize], aead.nonce[:], b[outerSize:], b[:outerSize])
+	}
+	if !s.clear {
+		return nil, errClear
+	}
+	if _, err := aead.Open(nil, aead.nonce[:], b[outerSize:overhead], aead.clearHead(b)); err != nil {
+		return nil, err
+	}
+	return b[overhead:], nil
+}
+
+// window remembers which of the last 2,048 numbers have been seen. (The
+// sliding window of RFC 6479: words are reused, bits are not shifted.)
+type window struct {
+	top  uint64 // one more than the greatest number seen
+	bits [windowWords]uint64
+}
+
+const (
+	windowWords = 33 // one word is being cleared while 32 count
+	windowSize  = (windowWords - 1) * 64
+)
+
+// fresh says whether n is neither seen nor too old.
+func (w *window) fresh(n uint64) bool {
+	if n >= w.top {
+		return n != math.MaxUint64 // top could not stand above it
+	}
+	if w.top-n > windowSize {
+		return false
+	}
+	return w.bits[n/64%windowWords]&(1<<(n%64)) == 0
+}
+
+// add marks n as seen; n must be fresh.
+func (w *window) add(n uint64) {
+	if n >= w.top {
+		if w.top == 0 {
+			w.bits[n/64%windowWords] = 0
+		} else if from, to := (w.top-1)/64, n/64; to-from >= windowWords {
+			clear(w.bits[:])
+		} else {
+			for i := from + 1; i <= to; i++ {
+				w.bits[i%windowWords] = 0
+			}
+		}
+		w.top = n + 1
+	}
+	w.bits[n/64%windowWords] |= 1 << (n % 64)
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package labrun runs the end-host experiments' points: boots of the lab guest
+// that load the generator, set up one contender, and measure.
+//
+//	env, err := labrun.Open(ctx, run)            // builds kernel, module, image if need be
+//	out, err := env.Boots(ctx, run, boots)       // at most two machines at a time
+//
+// A boot is one machine from power-on to power-off; what it printed is an
+// [Outcome]. Outcomes are kept in the run's folder, points/NAME.json and
+// points/NAME.FILE, so that an interrupted run can be resumed: an outcome counts
+// only for the very image, machine and job it came from (its key).
+//
+// In an exact boot guest time counts instructions and nothing depends on the
+// host, so an outcome has one value, not a distribution: running it again gives
+// the same bytes. [Repeat] checks that.
+package points
