@@ -72,8 +72,9 @@ ffmpeg: deps
 test-go: ffmpeg ## Go tests, with the race detector: 3 min / 1 min
 	@echo 'test-go: go test -race ./...' >&2
 	@CGO_ENABLED=1 go test -race -timeout 15m ./...
-	@echo 'test-go: what an idle host takes and a flood of datagrams, without the race detector, which changes both' >&2
-	@go test -count=1 -p 1 -run '^(TestIdleHosts|TestIdleFootprint|TestRandomDatagrams)$$' ./internal/live/daemon ./internal/live/transport
+	@echo 'test-go: what an idle host takes, a flood of datagrams and the fingerprint of the protocol, without the race detector' >&2
+	@go test -count=1 -p 1 -run '^(TestIdleHosts|TestIdleFootprint|TestRandomDatagrams|TestFingerprint)$$' \
+		./internal/live/daemon ./internal/live/transport ./internal/overlay/simnet
 
 test-overlay: ffmpeg ## 16 and 48 overlayd on an emulated network: video, contracts, crashes, a partition: 5 min, more if it must try again
 	@overlayd/nettest/run.sh TestSixteenHosts TestExchangeOfIDs
