@@ -13,6 +13,7 @@ import (
 	"sandstream/internal/model/scenario"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/simnet"
+	"sandstream/internal/overlay/wire"
 )
 
 // links gives the delays of a drawn physical network. Hosts that join later
@@ -46,7 +47,7 @@ type world struct {
 type subscription struct {
 	host   *simnet.Host
 	id     overlay.SubID
-	stream overlay.StreamID
+	stream wire.StreamID
 	state  overlay.ContractState
 	since  simnet.Time // of an interruption
 	gone   bool        // its host crashed or left
@@ -116,7 +117,7 @@ func (e *world) join() {
 		seed = e.live[e.rng.IntN(len(e.live))]
 	}
 	e.live = append(e.live, h)
-	e.w.Do(h, func(n *overlay.Node, now simnet.Time) { n.Join(now, []overlay.Peer{seed.Peer}) })
+	e.w.Do(h, func(n *overlay.Node, now simnet.Time) { n.Join(now, []wire.Peer{seed.Peer}) })
 }
 
 // subscribeAll makes the streams and their groups.
@@ -134,18 +135,18 @@ func (e *world) subscribeAll() error {
 			}
 		}
 	}
-	var ids []overlay.StreamID
+	var ids []wire.StreamID
 	for i := range e.streams {
 		// Publishers stay: what is asked is whether subscribers lose a stream that goes on.
 		j := i + e.rng.IntN(len(e.live)-i)
 		e.live[i], e.live[j] = e.live[j], e.live[i]
-		var id overlay.StreamID
+		var id wire.StreamID
 		for k := range id {
 			id[k] = byte(e.rng.Uint32())
 		}
 		var err error
 		e.w.Do(e.live[i], func(n *overlay.Node, now simnet.Time) {
-			err = n.Announce(now, overlay.StreamInfo{ID: id, RateBps: 1e6})
+			err = n.Announce(now, wire.StreamInfo{ID: id, RateBps: 1e6})
 		})
 		if err != nil {
 			return err
@@ -157,7 +158,7 @@ func (e *world) subscribeAll() error {
 		h := e.live[e.streams+e.rng.IntN(len(e.live)-e.streams)]
 		s := &subscription{host: h, stream: ids[i%len(ids)], state: overlay.Resolving, since: e.w.Now()}
 		var err error
-		e.w.Do(h, func(n *overlay.Node, now simnet.Time) { s.id, err = n.Subscribe(now, s.stream, "", overlay.Contract{}) })
+		e.w.Do(h, func(n *overlay.Node, now simnet.Time) { s.id, err = n.Subscribe(now, s.stream, "", wire.Contract{}) })
 		if err != nil {
 			return err
 		}

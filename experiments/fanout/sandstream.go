@@ -9,21 +9,21 @@ import (
 	"net/netip"
 
 	"sandstream/internal/live/transport"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // sandstream is this project's transport: the data path of overlayd.
 type sandstream struct {
 	hosts  []*transport.Transport
-	stream overlay.StreamID
+	stream wire.StreamID
 	batch  []transport.Payload
 }
 
 // nothing is a handler for hosts that send no control messages.
 type nothing struct{}
 
-func (nothing) Control(overlay.Peer, []byte)    {}
-func (nothing) Unreachable(overlay.Peer, error) {}
+func (nothing) Control(wire.Peer, []byte)    {}
+func (nothing) Unreachable(wire.Peer, error) {}
 
 func newSandstream(fan int, deliver deliverFunc, offload, inClear bool) (system, error) {
 	s := &sandstream{}

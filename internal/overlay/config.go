@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // Config sets a Node's times and limits. All hosts of an overlay have the same
@@ -13,20 +15,20 @@ import (
 type Config struct {
 	Radix int // of the cube: 2 or 3
 
-	ProbeInterval   Time // one Ping each
-	AckTimeout      Time // at most; less on links known to be faster
-	IndirectTimeout Time // for probes through others
-	ClaimStep       Time // each heir waits this much longer than the one before it
-	Maintain        Time // tables are looked over
-	GraveInterval   Time // a host thought dead is asked again
-	RetryInterval   Time // first retransmission
-	HandoverTimeout Time // the giver of a Commit takes its zones back
-	RegionInterval  Time // the owner of id 0 estimates the number of hosts
+	ProbeInterval   wire.Time // one Ping each
+	AckTimeout      wire.Time // at most; less on links known to be faster
+	IndirectTimeout wire.Time // for probes through others
+	ClaimStep       wire.Time // each heir waits this much longer than the one before it
+	Maintain        wire.Time // tables are looked over
+	GraveInterval   wire.Time // a host thought dead is asked again
+	RetryInterval   wire.Time // first retransmission
+	HandoverTimeout wire.Time // the giver of a Commit takes its zones back
+	RegionInterval  wire.Time // the owner of id 0 estimates the number of hosts
 
-	BeatInterval  Time // streams: sign of life down the tree
-	BeatTimeout   Time // a parent silent for so long is given up
-	LeaseTime     Time // a child that does not renew for so long is dropped
-	RepairTimeout Time // an ancestor asked for a new path answers within
+	BeatInterval  wire.Time // streams: sign of life down the tree
+	BeatTimeout   wire.Time // a parent silent for so long is given up
+	LeaseTime     wire.Time // a child that does not renew for so long is dropped
+	RepairTimeout wire.Time // an ancestor asked for a new path answers within
 
 	HystPercent int // a link's cost is published again when it changed by more,
 	HystSamples int // so many samples in a row
@@ -73,7 +75,7 @@ func (c *Config) Check() error {
 	if c.Radix != 2 && c.Radix != 3 {
 		return fmt.Errorf("radix %d: the live overlay knows 2 and 3", c.Radix)
 	}
-	for _, t := range []Time{
+	for _, t := range []wire.Time{
 		c.ProbeInterval, c.AckTimeout, c.IndirectTimeout, c.ClaimStep, c.Maintain, c.GraveInterval, c.RetryInterval,
 		c.HandoverTimeout, c.RegionInterval, c.BeatInterval, c.BeatTimeout, c.LeaseTime, c.RepairTimeout,
 	} {
@@ -91,15 +93,16 @@ func (c *Config) Check() error {
 // crashed, while the first heir lives and messages arrive: the heir's round of
 // probes over its wards (2 turns each for at most wards), two time-outs, and
 // the announcement.
-func (c *Config) TakeoverBound(wards int) Time {
-	return Time(2*(wards+1))*c.ProbeInterval + c.ProbeInterval/4 + c.AckTimeout + c.IndirectTimeout + c.AckTimeout
+func (c *Config) TakeoverBound(wards int) wire.Time {
+	return wire.Time(2*(wards+1))*c.ProbeInterval + c.ProbeInterval/4 + c.AckTimeout + c.IndirectTimeout + c.AckTimeout
 }
 
 // Bounds on state that peers could make grow.
 const (
-	maxAvoid     = 8
+	MaxStreams   = 4096 // directory entries a host keeps
+	MaxChildren  = 256  // children a host has in one stream's tree
 	maxGraves    = 32
-	maxTable     = 2 * MaxRecords
+	maxTable     = 2 * wire.MaxRecords
 	maxTentative = 32
 	maxWards     = 8
 	maxPending   = 64

@@ -6,6 +6,8 @@ import (
 	"hash/fnv"
 	"slices"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // Two hosts that own the same ids settle it by epoch: the higher one wins. But
@@ -20,9 +22,9 @@ import (
 
 // poll asks our neighbours who owns a zone that another host claims.
 type poll struct {
-	claim  Record
-	zone   Zone // ours
-	asked  []HostID
+	claim  wire.Record
+	zone   wire.Zone // ours
+	asked  []wire.HostID
 	others int // answers that name somebody else
 	total  int
 	active bool
@@ -39,26 +41,26 @@ const (
 
 // returned is a host that came back after we thought it dead.
 type returned struct {
-	host HostID
-	at   Time
+	host wire.HostID
+	at   wire.Time
 }
 
 // rival is a host that owns, or thinks it owns, ids of ours.
 type rival struct {
-	Peer
-	until, told Time
+	wire.Peer
+	until, told wire.Time
 }
 
 // dispute counts how often we contested a host's claims to a zone.
 type dispute struct {
-	zone  Zone
-	host  HostID
+	zone  wire.Zone
+	host  wire.HostID
 	count int
-	since Time
+	since wire.Time
 }
 
 // conflict settles that r claims ids of our zone o.
-func (n *Node) conflict(r, o Record, from Peer) {
+func (n *Node) conflict(r, o wire.Record, from wire.Peer) {
 	rv := n.addRival(r.Owner)
 	switch {
 	case !r.Newer(&o):
@@ -76,7 +78,7 @@ func (n *Node) conflict(r, o Record, from Peer) {
 }
 
 // giveIn lets a higher epoch have our ids.
-func (n *Node) giveIn(r, o Record) {
+func (n *Node) giveIn(r, o wire.Record) {
 	if n.out != nil && n.out.covers(o.Zone) {
 		if n.out.phase == committed {
 			return // they are not ours to give any more
@@ -87,7 +89,7 @@ func (n *Node) giveIn(r, o Record) {
 	n.yield(r, o)
 }
 
-func (n *Node) startPoll(r, o Record) {
+func (n *Node) startPoll(r, o wire.Record) {
 	n.poll = poll{claim: r, zone: o.Zone, active: true}
 	z := o.Zone
 	if r.Zone.Len > z.Len {
@@ -98,14 +100,14 @@ func (n *Node) startPoll(r, o Record) {
 		e := &n.table[(start+i)%len(n.table)]
 		if e.Owner.ID != r.Owner.ID && e.Zone.Adjacent(z) && !slices.Contains(n.poll.asked, e.Owner.ID) && len(n.poll.asked) < pollHosts {
 			n.poll.asked = append(n.poll.asked, e.Owner.ID)
-			n.send(e.Owner, &Query{Zone: z})
+			n.send(e.Owner, &wire.Query{Zone: z})
 		}
 	}
 	n.after(n.cfg.AckTimeout+n.cfg.IndirectTimeout, timer{what: tPoll})
 }
 
 // vote counts what a neighbour says of the zone in question.
-func (n *Node) vote(from Peer, rs []Record) {
+func (n *Node) vote(from wire.Peer, rs []wire.Record) {
 	i := slices.Index(n.poll.asked, from.ID)
 	if !n.poll.active || i < 0 {
 		return
@@ -125,7 +127,7 @@ func (n *Node) vote(from Peer, rs []Record) {
 func (n *Node) pollDue() {
 	p := n.poll
 	n.poll = poll{}
-	i := slices.IndexFunc(n.zones, func(o Record) bool { return o.Zone.Overlaps(p.claim.Zone) })
+	i := slices.IndexFunc(n.zones, func(o wire.Record) bool { return o.Zone.Overlaps(p.claim.Zone) })
 	if !p.active || i < 0 || !p.claim.Newer(&n.zones[i]) {
 		return
 	}
@@ -151,7 +153,7 @@ func (n *Node) pollDue() {
 }
 
 // disputed counts the times that this claimant and we have met over a zone.
-func (n *Node) disputed(r, o Record) int {
+func (n *Node) disputed(r, o wire.Record) int {
 	z := o.Zone
 	if r.Zone.Len > z.Len {
 		z = r.Zone
@@ -170,19 +172,19 @@ func (n *Node) disputed(r, o Record) int {
 }
 
 // contest raises our epoch above a claim's.
-func (n *Node) contest(r, o Record) {
+func (n *Node) contest(r, o wire.Record) {
 	if n.out != nil && n.out.covers(o.Zone) {
 		return
 	}
 	n.counts["claim-contested"]++
 	n.lose(o.Zone)
-	n.gain(Record{Zone: o.Zone, Counter: r.Counter + 1})
+	n.gain(wire.Record{Zone: o.Zone, Counter: r.Counter + 1})
 	n.changed(false)
 	n.send(r.Owner, n.ownings(false))
 }
 
 // strength orders two hosts as neither of them chose.
-func strength(a, b HostID) uint64 {
+func strength(a, b wire.HostID) uint64 {
 	h := fnv.New64a()
 	h.Write(a[:])
 	h.Write(b[:])
@@ -190,7 +192,7 @@ func strength(a, b HostID) uint64 {
 }
 
 // addRival remembers whom to talk to until a conflict is over.
-func (n *Node) addRival(p Peer) *rival {
+func (n *Node) addRival(p wire.Peer) *rival {
 	until := n.now + 8*n.cfg.Maintain
 	for i := range n.rivals {
 		if n.rivals[i].ID == p.ID {
@@ -214,6 +216,6 @@ func (n *Node) tellRivals() {
 
 // wasAway says whether a host is, or was until a short while ago, one that we
 // thought dead.
-func (n *Node) wasAway(h HostID) bool {
+func (n *Node) wasAway(h wire.HostID) bool {
 	return n.buried(h) || slices.ContainsFunc(n.returned, func(r returned) bool { return r.host == h && n.now-r.at < returnTime })
 }

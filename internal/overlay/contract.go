@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // evaluate compares a subscription's contract with its path and with what was
@@ -69,7 +71,7 @@ func (n *Node) lowRate(u *sub, s *stream) string {
 
 // Measured takes what the data plane delivered to a subscription since the last
 // call.
-func (n *Node) Measured(now Time, id SubID, r Report) {
+func (n *Node) Measured(now wire.Time, id SubID, r Report) {
 	n.advance(now)
 	u := n.subByID(id)
 	if u == nil || !u.wants() {

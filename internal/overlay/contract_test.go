@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // What is delivered, four reports of half a second each, decides between admitted, at risk
@@ -17,17 +19,17 @@ func TestContractIsJudged(t *testing.T) {
 		change(&r)
 		return r
 	}
-	latency := Contract{LatencyUs: 50_000}
-	loss := Contract{LossPpm: 10_000}
-	rate := Contract{MinRateBps: 1_800_000}
+	latency := wire.Contract{LatencyUs: 50_000}
+	loss := wire.Contract{LossPpm: 10_000}
+	rate := wire.Contract{MinRateBps: 1_800_000}
 	for _, c := range []struct {
 		name     string
-		contract Contract
+		contract wire.Contract
 		report   Report
 		want     ContractState
 		reason   string
 	}{
-		{"no bounds", Contract{}, with(func(r *Report) { r.P99Us, r.Lost = 1e9, 50 }), Admitted, ""},
+		{"no bounds", wire.Contract{}, with(func(r *Report) { r.P99Us, r.Lost = 1e9, 50 }), Admitted, ""},
 		{"latency", latency, good, Admitted, ""},
 		{"latency near its bound", latency, with(func(r *Report) { r.P99Us = 45_001 }), AtRisk, "latency (ms) 45 of 50"},
 		{"latency at its bound", latency, with(func(r *Report) { r.P99Us = 50_000 }), AtRisk, "latency (ms) 50 of 50"},
@@ -39,10 +41,10 @@ func TestContractIsJudged(t *testing.T) {
 		{"rate", rate, good, Admitted, ""},
 		{"rate near its bound", rate, with(func(r *Report) { r.Bytes = 115_000 }), AtRisk, "rate 1840000 of 1800000"},
 		{"rate under its bound", rate, with(func(r *Report) { r.Bytes = 100_000 }), Violated, "rate 1600000 of 1800000"},
-		{"the worse of two", Contract{LatencyUs: 50_000, LossPpm: 10_000}, with(func(r *Report) { r.P99Us, r.Lost = 49_000, 10 }), Violated, "loss"},
+		{"the worse of two", wire.Contract{LatencyUs: 50_000, LossPpm: 10_000}, with(func(r *Report) { r.P99Us, r.Lost = 49_000, 10 }), Violated, "loss"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := New(DefaultConfig(), Peer{HostID{1}, somePeer.Addr}, 1)
+			n := New(DefaultConfig(), wire.Peer{ID: wire.HostID{1}, Addr: wire.SampleHost.Addr}, 1)
 			u := &sub{id: 1, contract: c.contract, state: Admitted, met: true, predictedUs: 20_000}
 			n.subs = append(n.subs, u)
 			feed := func(r Report) {

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // A subscriber whose contract is violated by loss, by what it measures itself, asks for
@@ -25,17 +27,17 @@ const (
 
 // detour is a stream's way around a lossy link.
 type detour struct {
-	next  Peer     // the new parent; zero: none
-	trial linkLoss // of its link
-	ready bool     // it has been asked for packets
-	by    Time     // its next beat is to be there
-	at    Time     // no request before
-	tries int      // in a row that changed nothing
-	moved int      // changes of path in a row
+	next  wire.Peer // the new parent; zero: none
+	trial linkLoss  // of its link
+	ready bool      // it has been asked for packets
+	by    wire.Time // its next beat is to be there
+	at    wire.Time // no request before
+	tries int       // in a row that changed nothing
+	moved int       // changes of path in a row
 
 	req  uint64
-	link [2]HostID // to be avoided: from, to
-	loss uint32    // of that link, per million
+	link [2]wire.HostID // to be avoided: from, to
+	loss uint32         // of that link, per million
 }
 
 // linkLoss tells how many of the last beats that the parent sent were lost.
@@ -84,7 +86,7 @@ func (l *linkLoss) below(ppm uint32) (yes, never bool) {
 }
 
 // worstLink is the place in a path of the link that loses most, 0 if none does.
-func worstLink(path []Hop) int {
+func worstLink(path []wire.Hop) int {
 	worst := 0
 	for i := 1; i < len(path); i++ {
 		if path[i].LossPpm > path[worst].LossPpm {
@@ -100,13 +102,13 @@ func (n *Node) avoidLoss(u *sub, s *stream) {
 	i := worstLink(s.path)
 	d := &s.detour
 	if s.publisher || s.broken || !d.next.ID.IsZero() || n.now < d.at || i == 0 || s.path[i].LossPpm <= u.contract.LossPpm ||
-		n.now-u.since < detourAfter+Time(len(s.path)-1-i)*time.Second {
+		n.now-u.since < detourAfter+wire.Time(len(s.path)-1-i)*time.Second {
 		return
 	}
 	if i == len(s.path)-1 && (s.path[i].LossPpm < detourOwn || n.badLine(s)) {
 		return
 	}
-	m := &SubReq{Stream: s.info.ID, Subscriber: n.self, Contract: u.contract}
+	m := &wire.SubReq{Stream: s.info.ID, Subscriber: n.self, Contract: u.contract}
 	to := s.path[i-1].Host
 	again := d.tries%2 == 1
 	switch {
@@ -114,7 +116,7 @@ func (n *Node) avoidLoss(u *sub, s *stream) {
 		// Around the far end, and around those it feeds. Where others that it feeds
 		// are in the way, the link between the near end and us remains.
 		for _, h := range s.path[i : len(s.path)-1] {
-			if len(m.Exclude) < maxAvoid {
+			if len(m.Exclude) < wire.MaxAvoid {
 				m.Exclude = append(m.Exclude, h.Host.ID)
 			}
 		}
@@ -122,13 +124,13 @@ func (n *Node) avoidLoss(u *sub, s *stream) {
 	case i > 1 && again:
 		to, m.Direct = s.info.Publisher, true
 	case i > 1: // our own link: from the host before our parent, around it
-		m.Exclude = []HostID{to.ID}
+		m.Exclude = []wire.HostID{to.ID}
 		to = s.path[i-2].Host
 	default: // the publisher's link to us: over any other host
-		m.Exclude = []HostID{n.self.ID}
+		m.Exclude = []wire.HostID{n.self.ID}
 	}
 	for _, c := range s.children { // we feed them
-		if len(m.Exclude) < maxAvoid {
+		if len(m.Exclude) < wire.MaxAvoid {
 			m.Exclude = append(m.Exclude, c.ID)
 		}
 	}
@@ -137,7 +139,7 @@ func (n *Node) avoidLoss(u *sub, s *stream) {
 	d.at = n.now + min(detourRetry<<min(d.tries-1, 8), detourMost)
 	r := &request{what: reqSub, to: to, msg: m, tries: 1, wait: 2 * n.cfg.RepairTimeout, strm: s.info.ID, around: true}
 	if n.request(r) {
-		d.req, d.loss, d.link = r.id, s.path[i].LossPpm, [2]HostID{s.path[i-1].Host.ID, s.path[i].Host.ID}
+		d.req, d.loss, d.link = r.id, s.path[i].LossPpm, [2]wire.HostID{s.path[i-1].Host.ID, s.path[i].Host.ID}
 		n.counts["detour-asked"]++
 	}
 }
@@ -158,19 +160,19 @@ func (n *Node) badLine(s *stream) bool {
 }
 
 // onDetour tries a path that was asked for to avoid a link.
-func (n *Node) onDetour(s *stream, from Peer, path []Hop, degrade string) {
+func (n *Node) onDetour(s *stream, from wire.Peer, path []wire.Hop, degrade string) {
 	d := &s.detour
 	if s.broken || s.parent.ID == from.ID || !d.next.ID.IsZero() || degrade != "" && degrade != s.degraded || !n.around(s, path) {
 		return
 	}
 	d.next, d.by, d.trial, d.ready = from, n.now+n.cfg.BeatTimeout, linkLoss{}, false
 	n.peer(from)
-	n.send(from, &Attach{Stream: s.info.ID, Degrade: degrade, Trial: true})
+	n.send(from, &wire.Attach{Stream: s.info.ID, Degrade: degrade, Trial: true})
 }
 
 // around says whether a path to us avoids the link that it is to avoid, loses less than
 // half as much, and keeps what the contracts here have.
-func (n *Node) around(s *stream, path []Hop) bool {
+func (n *Node) around(s *stream, path []wire.Hop) bool {
 	i := s.detour.on(s.path)
 	if i == 0 || s.detour.on(path) > 0 {
 		return false // or it has been left, or lost, meanwhile
@@ -186,7 +188,7 @@ func (n *Node) around(s *stream, path []Hop) bool {
 }
 
 // on is the place in a path of the link to be avoided, 0 if the path avoids it.
-func (d *detour) on(path []Hop) int {
+func (d *detour) on(path []wire.Hop) int {
 	for i := 1; i < len(path); i++ {
 		if path[i-1].Host.ID == d.link[0] && path[i].Host.ID == d.link[1] {
 			return i
@@ -197,11 +199,11 @@ func (d *detour) on(path []Hop) int {
 
 // detourBeat takes a beat of the host that is tried as parent, and says whether it is
 // the parent from now on.
-func (n *Node) detourBeat(s *stream, m *Beat) bool {
+func (n *Node) detourBeat(s *stream, m *wire.Beat) bool {
 	d := &s.detour
 	p := n.peer(d.next)
-	loop := slices.ContainsFunc(m.Path, func(h Hop) bool { return h.Host.ID == n.self.ID })
-	path := append(slices.Clone(m.Path), Hop{Host: n.self, CostUs: p.costUs, LossPpm: p.lossPpm})
+	loop := slices.ContainsFunc(m.Path, func(h wire.Hop) bool { return h.Host.ID == n.self.ID })
+	path := append(slices.Clone(m.Path), wire.Hop{Host: n.self, CostUs: p.costUs, LossPpm: p.lossPpm})
 	if m.Leave || m.End || m.Info.ID != m.Stream || loop || !n.around(s, path) {
 		n.dropDetour(s)
 		return false
@@ -213,7 +215,7 @@ func (n *Node) detourBeat(s *stream, m *Beat) bool {
 		switch {
 		case yes:
 			d.ready = true
-			n.send(d.next, &Attach{Stream: s.info.ID, Degrade: n.trialDegrade(m)})
+			n.send(d.next, &wire.Attach{Stream: s.info.ID, Degrade: n.trialDegrade(m)})
 		case never:
 			n.dropDetour(s)
 		}
@@ -221,7 +223,7 @@ func (n *Node) detourBeat(s *stream, m *Beat) bool {
 	}
 	to, trial := d.next, d.trial
 	n.event("path-detour", to, s.info.ID.String())
-	d.next, d.tries = Peer{}, 0
+	d.next, d.tries = wire.Peer{}, 0
 	d.at = n.now + min(detourHold<<min(d.moved, 8), detourMost)
 	d.moved++
 	n.setParent(s, to, n.trialDegrade(m))
@@ -236,7 +238,7 @@ func (n *Node) detourBeat(s *stream, m *Beat) bool {
 }
 
 // trialDegrade is the SPA that the sender of a beat runs for us, not one further up.
-func (n *Node) trialDegrade(m *Beat) string {
+func (n *Node) trialDegrade(m *wire.Beat) string {
 	if len(m.Path) > 0 && m.Path[len(m.Path)-1].SPA == m.Degrade {
 		return ""
 	}
@@ -251,7 +253,7 @@ func (n *Node) tryOn(s *stream, renew bool) {
 	case n.now > d.by:
 		n.dropDetour(s)
 	case renew && !d.ready:
-		n.send(d.next, &Attach{Stream: s.info.ID, Trial: true})
+		n.send(d.next, &wire.Attach{Stream: s.info.ID, Trial: true})
 	}
 }
 
@@ -259,16 +261,16 @@ func (n *Node) tryOn(s *stream, renew bool) {
 func (n *Node) dropDetour(s *stream) {
 	delete(n.pending, s.detour.req)
 	if p := s.detour.next; !p.ID.IsZero() {
-		s.detour.next = Peer{}
+		s.detour.next = wire.Peer{}
 		if p.ID != s.parent.ID {
-			n.send(p, &Detach{Stream: s.info.ID})
+			n.send(p, &wire.Detach{Stream: s.info.ID})
 		}
 	}
 }
 
 // sideways is a neighbour that is not to be avoided: of two that are drawn the one with
 // the cheaper link, so that another request may find another.
-func (n *Node) sideways(avoid func(HostID) bool) *peer {
+func (n *Node) sideways(avoid func(wire.HostID) bool) *peer {
 	var known []*peer
 	for _, o := range owners(n.table) {
 		if p := n.peers[o.ID]; p != nil && !avoid(o.ID) {

@@ -8,13 +8,15 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // stored is a directory entry of an id we own: soft state, renewed by the
 // publisher.
 type stored struct {
-	StreamInfo
-	until Time
+	wire.StreamInfo
+	until wire.Time
 }
 
 const (
@@ -25,20 +27,20 @@ const (
 )
 
 // pointOfStream is the id whose owner keeps a stream's directory entry.
-func (n *Node) pointOfStream(id StreamID) Point { return n.hashPoint('i', id[:]) }
+func (n *Node) pointOfStream(id wire.StreamID) wire.Point { return n.hashPoint('i', id[:]) }
 
-func (n *Node) pointOfName(name string) Point { return n.hashPoint('n', []byte(name)) }
+func (n *Node) pointOfName(name string) wire.Point { return n.hashPoint('n', []byte(name)) }
 
 // pointsOf are the ids that an entry is kept under.
-func (n *Node) pointsOf(i *StreamInfo) []Point {
-	points := []Point{n.pointOfStream(i.ID)}
+func (n *Node) pointsOf(i *wire.StreamInfo) []wire.Point {
+	points := []wire.Point{n.pointOfStream(i.ID)}
 	if i.Public && i.Name != "" {
 		points = append(points, n.pointOfName(i.Name))
 	}
 	return points
 }
 
-func (n *Node) hashPoint(tag byte, b []byte) Point {
+func (n *Node) hashPoint(tag byte, b []byte) wire.Point {
 	h := fnv.New64a()
 	h.Write([]byte{tag})
 	h.Write(b)
@@ -47,15 +49,15 @@ func (n *Node) hashPoint(tag byte, b []byte) Point {
 	x ^= x >> 32
 	x *= 0xd6e8feb86659fd93
 	x ^= x >> 32
-	return PointOf(x, n.cfg.Radix)
+	return wire.PointOf(x, n.cfg.Radix)
 }
 
 // keep stores a directory entry under the ids of ours that it belongs to, and
 // says whether there was room. A publisher finds room in place of his oldest
 // entry, if it was he who sent us the new one; what others sent could be
 // anybody's word.
-func (n *Node) keep(i *StreamInfo, from HostID) (room bool) {
-	if i.check() != nil {
+func (n *Node) keep(i *wire.StreamInfo, from wire.HostID) (room bool) {
+	if i.Check() != nil {
 		return true
 	}
 	room = true
@@ -64,7 +66,7 @@ func (n *Node) keep(i *StreamInfo, from HostID) (room bool) {
 			continue
 		}
 		if n.store == nil {
-			n.store = map[Point][]stored{}
+			n.store = map[wire.Point][]stored{}
 		}
 		list := n.store[p]
 		found := false
@@ -98,7 +100,7 @@ func (n *Node) keep(i *StreamInfo, from HostID) (room bool) {
 }
 
 // unkeep forgets a publisher's entry of a stream.
-func (n *Node) unkeep(p Point, id StreamID, publisher HostID) {
+func (n *Node) unkeep(p wire.Point, id wire.StreamID, publisher wire.HostID) {
 	list := slices.DeleteFunc(n.store[p], func(e stored) bool { return e.ID == id && e.Publisher.ID == publisher })
 	if len(list) > 0 {
 		n.store[p] = list
@@ -107,8 +109,8 @@ func (n *Node) unkeep(p Point, id StreamID, publisher HostID) {
 	}
 }
 
-func (n *Node) storedAt(p Point) []StreamInfo {
-	var v []StreamInfo
+func (n *Node) storedAt(p wire.Point) []wire.StreamInfo {
+	var v []wire.StreamInfo
 	for _, e := range n.store[p] {
 		if e.until > n.now {
 			v = append(v, e.StreamInfo)
@@ -119,10 +121,10 @@ func (n *Node) storedAt(p Point) []StreamInfo {
 
 // storedIn lists the entries of zones, at most maxInfos: what does not fit is renewed by
 // the publishers.
-func (n *Node) storedIn(zones []Zone) []StreamInfo {
-	var v []StreamInfo
+func (n *Node) storedIn(zones []wire.Zone) []wire.StreamInfo {
+	var v []wire.StreamInfo
 	for _, p := range slices.Sorted(maps.Keys(n.store)) {
-		if slices.ContainsFunc(zones, func(z Zone) bool { return z.Covers(p) }) {
+		if slices.ContainsFunc(zones, func(z wire.Zone) bool { return z.Covers(p) }) {
 			for _, e := range n.store[p] {
 				v = append(v, e.StreamInfo)
 			}
@@ -134,9 +136,9 @@ func (n *Node) storedIn(zones []Zone) []StreamInfo {
 	return v
 }
 
-func (n *Node) keepAll(infos []StreamInfo) {
+func (n *Node) keepAll(infos []wire.StreamInfo) {
 	for i := range infos {
-		n.keep(&infos[i], HostID{})
+		n.keep(&infos[i], wire.HostID{})
 	}
 }
 
@@ -158,9 +160,9 @@ func (n *Node) expireStore() {
 
 // Announce publishes a stream from this host. Packets flow as soon as the
 // driver has them; see Forward.
-func (n *Node) Announce(now Time, info StreamInfo) error {
+func (n *Node) Announce(now wire.Time, info wire.StreamInfo) error {
 	n.advance(now)
-	if err := info.check(); err != nil {
+	if err := info.Check(); err != nil {
 		return fmt.Errorf("announce: %w", err)
 	}
 	if n.state != Member {
@@ -178,11 +180,11 @@ func (n *Node) Announce(now Time, info StreamInfo) error {
 	info.Version = uint64(now) + 1
 	s := n.addStream(info)
 	s.publisher = true
-	s.path = []Hop{{Host: n.self}}
+	s.path = []wire.Hop{{Host: n.self}}
 	n.place(s) // the first packet passes the pipeline as the last does
 	n.put(s)
-	n.after(n.jitter(putInterval), timer{what: tAnnounceStream, host: HostID(info.ID), key: s.gen})
-	n.after(n.cfg.BeatInterval, timer{what: tBeat, host: HostID(info.ID), key: s.gen})
+	n.after(n.jitter(putInterval), timer{what: tAnnounceStream, host: wire.HostID(info.ID), key: s.gen})
+	n.after(n.cfg.BeatInterval, timer{what: tBeat, host: wire.HostID(info.ID), key: s.gen})
 	n.forward(s)
 	return nil
 }
@@ -192,7 +194,7 @@ func (n *Node) put(s *stream) {
 	s.info.Version++
 	info := s.info
 	for _, p := range n.pointsOf(&info) {
-		m := &Lookup{Kind: Put, Target: p, Origin: n.self, Info: &info}
+		m := &wire.Lookup{Kind: wire.Put, Target: p, Origin: n.self, Info: &info}
 		n.request(&request{what: reqPut, msg: m, tries: 4, wait: 2 * n.cfg.RetryInterval})
 	}
 }
@@ -202,35 +204,35 @@ func (n *Node) put(s *stream) {
 // and told by us.
 func (n *Node) unput(s *stream) {
 	for id, r := range n.pending {
-		if l, ok := r.msg.(*Lookup); ok && l.Kind == Put && l.Info.ID == s.info.ID {
+		if l, ok := r.msg.(*wire.Lookup); ok && l.Kind == wire.Put && l.Info.ID == s.info.ID {
 			delete(n.pending, id)
 		}
 	}
 	for _, p := range n.pointsOf(&s.info) {
-		m := &Lookup{Kind: Find, Target: p, Origin: n.self}
+		m := &wire.Lookup{Kind: wire.Find, Target: p, Origin: n.self}
 		n.request(&request{what: reqHome, msg: m, tries: 3, wait: 2 * n.cfg.RetryInterval, strm: s.info.ID})
 	}
 }
 
 // dropAt has a host forget our entry of a stream.
-func (n *Node) dropAt(keeper Peer, p Point, id StreamID) {
+func (n *Node) dropAt(keeper wire.Peer, p wire.Point, id wire.StreamID) {
 	if keeper.ID == n.self.ID {
 		n.unkeep(p, id, n.self.ID)
 		return
 	}
-	m := &Lookup{Kind: Drop, Target: p, Origin: n.self, Info: &StreamInfo{ID: id}}
+	m := &wire.Lookup{Kind: wire.Drop, Target: p, Origin: n.self, Info: &wire.StreamInfo{ID: id}}
 	n.request(&request{what: reqPut, to: keeper, msg: m, tries: 3, wait: 2 * n.cfg.RetryInterval})
 }
 
 func (n *Node) putDue(t timer) {
-	if s := n.streams[StreamID(t.host)]; s != nil && s.publisher && s.gen == t.key {
+	if s := n.streams[wire.StreamID(t.host)]; s != nil && s.publisher && s.gen == t.key {
 		n.put(s)
 		n.after(n.jitter(putInterval), t)
 	}
 }
 
 // Withdraw ends a stream of this host.
-func (n *Node) Withdraw(now Time, id StreamID) error {
+func (n *Node) Withdraw(now wire.Time, id wire.StreamID) error {
 	n.advance(now)
 	s := n.streams[id]
 	if s == nil || !s.publisher {

@@ -5,17 +5,19 @@ package overlay
 import (
 	"fmt"
 	"slices"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // onSubReq starts a path from this host of the tree.
-func (n *Node) onSubReq(from Peer, m *SubReq) {
+func (n *Node) onSubReq(from wire.Peer, m *wire.SubReq) {
 	if m.Subscriber.ID != from.ID {
 		n.counts["sub-for-another"]++
 		return
 	}
 	s := n.streams[m.Stream]
 	if s == nil || s.broken || len(s.path) == 0 || s.onPath(from.ID) {
-		n.send(from, &NoStream{Stream: m.Stream, Req: m.Req})
+		n.send(from, &wire.NoStream{Stream: m.Stream, Req: m.Req})
 		return
 	}
 	req := *m
@@ -24,23 +26,23 @@ func (n *Node) onSubReq(from Peer, m *SubReq) {
 }
 
 // graftOn sends a graft one hop on.
-func (n *Node) graftOn(s *stream, m *SubReq, hops uint8, budgetUs uint32) {
+func (n *Node) graftOn(s *stream, m *wire.SubReq, hops uint8, budgetUs uint32) {
 	refuse := func(why string, again bool) {
-		n.send(m.Subscriber, &Refuse{Req: m.Req, Stream: m.Stream, Reason: why, Again: again})
+		n.send(m.Subscriber, &wire.Refuse{Req: m.Req, Stream: m.Stream, Reason: why, Again: again})
 	}
-	if len(s.path) >= MaxPath || hops >= MaxPath {
+	if len(s.path) >= wire.MaxPath || hops >= wire.MaxPath {
 		refuse(fmt.Sprintf("the path has %d hops and no end", len(s.path)), true)
 		return
 	}
 	next := m.Subscriber
 	if !m.Direct && !n.covers(m.Point) {
-		avoid := func(h HostID) bool { return slices.Contains(m.Exclude, h) || s.onPath(h) }
+		avoid := func(h wire.HostID) bool { return slices.Contains(m.Exclude, h) || s.onPath(h) }
 		p, detour := n.nextHop(m.Point, avoid)
 		sideways := slices.Contains(m.Exclude, m.Subscriber.ID) // the link from here to it is bad
 		if sideways {
 			p, detour = n.sideways(avoid), false
 			on := *m
-			on.Exclude = slices.DeleteFunc(slices.Clone(m.Exclude), func(h HostID) bool { return h == m.Subscriber.ID })
+			on.Exclude = slices.DeleteFunc(slices.Clone(m.Exclude), func(h wire.HostID) bool { return h == m.Subscriber.ID })
 			m = &on
 		}
 		switch {
@@ -59,11 +61,11 @@ func (n *Node) graftOn(s *stream, m *SubReq, hops uint8, budgetUs uint32) {
 		refuse(why, false)
 		return
 	}
-	g := &Graft{SubReq: *m, Info: s.info, Path: s.path, BudgetUs: noBudget, Degrade: degrade, Hops: hops + 1, LinkUs: n.costTo(next.ID)}
+	g := &wire.Graft{SubReq: *m, Info: s.info, Path: s.path, BudgetUs: wire.NoBudget, Degrade: degrade, Hops: hops + 1, LinkUs: n.costTo(next.ID)}
 	if p := n.peers[next.ID]; p != nil {
 		g.LinkPpm, g.Measured = p.lossPpm, p.samples > 0
 	}
-	if budgetUs != noBudget {
+	if budgetUs != wire.NoBudget {
 		g.BudgetUs = budgetUs - min(budgetUs, g.LinkUs)
 	}
 	n.send(next, g)
@@ -72,9 +74,9 @@ func (n *Node) graftOn(s *stream, m *SubReq, hops uint8, budgetUs uint32) {
 // cutShort takes the direct link to the subscriber where the hop that greedy
 // routing picks would use up what is left of the latency asked for, and the
 // direct link, if we know it, would not.
-func (n *Node) cutShort(m *SubReq, next Peer, budgetUs uint32) Peer {
+func (n *Node) cutShort(m *wire.SubReq, next wire.Peer, budgetUs uint32) wire.Peer {
 	direct := n.peers[m.Subscriber.ID]
-	if budgetUs == noBudget || direct == nil || direct.samples == 0 {
+	if budgetUs == wire.NoBudget || direct == nil || direct.samples == 0 {
 		return next
 	}
 	if n.costTo(next.ID) >= budgetUs && direct.costUs <= budgetUs {
@@ -85,9 +87,9 @@ func (n *Node) cutShort(m *SubReq, next Peer, budgetUs uint32) Peer {
 }
 
 // budget is what a path to us leaves of the latency that a contract asks for.
-func (n *Node) budget(s *stream, m *SubReq) uint32 {
+func (n *Node) budget(s *stream, m *wire.SubReq) uint32 {
 	if m.Contract.LatencyUs == 0 {
-		return noBudget
+		return wire.NoBudget
 	}
 	us, _ := predict(s.path)
 	return m.Contract.LatencyUs - min(m.Contract.LatencyUs, us)
@@ -95,7 +97,7 @@ func (n *Node) budget(s *stream, m *SubReq) uint32 {
 
 // admit says whether this host can send the stream to next, and with which
 // degrading SPA; else why not.
-func (n *Node) admit(s *stream, next Peer, c *Contract) (spa, why string) {
+func (n *Node) admit(s *stream, next wire.Peer, c *wire.Contract) (spa, why string) {
 	fits := func(spa string) bool {
 		if spa != "" && float64(s.info.RateBps)*n.share(s, spa) < float64(c.MinRateBps) {
 			return false
@@ -124,21 +126,21 @@ func (n *Node) admit(s *stream, next Peer, c *Contract) (spa, why string) {
 }
 
 // predict adds up a path: latency in microseconds and loss per million.
-func predict(path []Hop) (us, ppm uint32) {
+func predict(path []wire.Hop) (us, ppm uint32) {
 	keep := 1.0
 	var sum uint64
 	for _, h := range path {
 		sum += uint64(h.CostUs) + uint64(h.StayUs)
 		keep *= 1 - float64(min(h.LossPpm, 1_000_000))/1e6
 	}
-	return uint32(min(sum, noBudget-1)), uint32((1 - keep) * 1e6)
+	return uint32(min(sum, wire.NoBudget-1)), uint32((1 - keep) * 1e6)
 }
 
 // onGraft joins a path that comes by, and sends it on.
-func (n *Node) onGraft(from Peer, m *Graft) {
+func (n *Node) onGraft(from wire.Peer, m *wire.Graft) {
 	s := n.streams[m.Stream]
-	bad := len(m.Path) == 0 || len(m.Path) >= MaxPath || m.Path[len(m.Path)-1].Host.ID != from.ID || m.Info.ID != m.Stream ||
-		slices.ContainsFunc(m.Path, func(h Hop) bool { return h.Host.ID == n.self.ID })
+	bad := len(m.Path) == 0 || len(m.Path) >= wire.MaxPath || m.Path[len(m.Path)-1].Host.ID != from.ID || m.Info.ID != m.Stream ||
+		slices.ContainsFunc(m.Path, func(h wire.Hop) bool { return h.Host.ID == n.self.ID })
 	// Who has lost its ids, and looks for new ones, gets its streams all the same.
 	here := n.state == Member || n.state == Joining && m.Subscriber.ID == n.self.ID
 	if bad || s != nil && s.publisher || !here {
@@ -150,7 +152,7 @@ func (n *Node) onGraft(from Peer, m *Graft) {
 		return
 	}
 	p := n.peer(from)
-	hop := Hop{Host: n.self, CostUs: p.costUs, LossPpm: p.lossPpm, SPA: m.Degrade}
+	hop := wire.Hop{Host: n.self, CostUs: p.costUs, LossPpm: p.lossPpm, SPA: m.Degrade}
 	if p.samples == 0 && m.Measured {
 		hop.CostUs, hop.LossPpm = m.LinkUs, m.LinkPpm
 	}
@@ -164,7 +166,7 @@ func (n *Node) onGraft(from Peer, m *Graft) {
 	}
 	if s == nil {
 		if len(n.streams) >= n.cfg.MaxForwarded {
-			n.send(m.Subscriber, &Refuse{Req: m.Req, Stream: m.Stream, Reason: fmt.Sprintf("host %s carries %d streams, and no more may be", n.self.ID, len(n.streams)), Again: true})
+			n.send(m.Subscriber, &wire.Refuse{Req: m.Req, Stream: m.Stream, Reason: fmt.Sprintf("host %s carries %d streams, and no more may be", n.self.ID, len(n.streams)), Again: true})
 			return
 		}
 		s = n.addStream(m.Info)
@@ -205,7 +207,7 @@ func (n *Node) onGraft(from Peer, m *Graft) {
 }
 
 // askedFor says whether a path that ends here is one we asked for, be it late.
-func (n *Node) askedFor(m *SubReq) bool {
+func (n *Node) askedFor(m *wire.SubReq) bool {
 	if r := n.pending[m.Req]; r != nil {
 		return r.what == reqSub && r.strm == m.Stream
 	}
@@ -215,7 +217,7 @@ func (n *Node) askedFor(m *SubReq) bool {
 	return slices.ContainsFunc(n.subs, func(u *sub) bool { return u.req == m.Req && u.stream == m.Stream && m.Req != 0 })
 }
 
-func (n *Node) onRefuse(_ Peer, m *Refuse) {
+func (n *Node) onRefuse(_ wire.Peer, m *wire.Refuse) {
 	r := n.answered(m.Req, reqSub)
 	if r == nil {
 		return

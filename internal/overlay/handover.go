@@ -2,26 +2,30 @@
 
 package overlay
 
-import "slices"
+import (
+	"slices"
+
+	"sandstream/internal/overlay/wire"
+)
 
 // xfer is a hand-over under way. Its number is the giver's.
 type xfer struct {
 	id      uint64
-	peer    Peer
-	give    []Record // as they will be
-	back    []Record // a swap's other half, as they will be
-	table   []Record // neighbours of what the taker gets
-	backTab []Record
+	peer    wire.Peer
+	give    []wire.Record // as they will be
+	back    []wire.Record // a swap's other half, as they will be
+	table   []wire.Record // neighbours of what the taker gets
+	backTab []wire.Record
 
-	infos, backInfos []StreamInfo // directory entries of give and of back
+	infos, backInfos []wire.StreamInfo // directory entries of give and of back
 
 	swap    bool
-	stream  StreamID
+	stream  wire.StreamID
 	phase   phase
-	msg     Message // sent again until answered
-	started Time
-	wait    Time
-	near    []Record // our neighbours before the commit of an exchange, to be told
+	msg     wire.Message // sent again until answered
+	started wire.Time
+	wait    wire.Time
+	near    []wire.Record // our neighbours before the commit of an exchange, to be told
 }
 
 type phase uint8
@@ -34,26 +38,26 @@ const (
 
 // doneXfer is a hand-over that was taken: the giver may not know yet.
 type doneXfer struct {
-	giver HostID
+	giver wire.HostID
 	id    uint64
-	at    Time
+	at    wire.Time
 }
 
-func (x *xfer) covers(z Zone) bool {
-	return slices.ContainsFunc(x.give, func(r Record) bool { return r.Zone.Overlaps(z) })
+func (x *xfer) covers(z wire.Zone) bool {
+	return slices.ContainsFunc(x.give, func(r wire.Record) bool { return r.Zone.Overlaps(z) })
 }
 
 // offer starts a hand-over of zones, each one of ours or the child of one.
-func (n *Node) offer(to Peer, zones []Zone, swap bool, stream StreamID) {
+func (n *Node) offer(to wire.Peer, zones []wire.Zone, swap bool, stream wire.StreamID) {
 	n.reqs++
 	x := &xfer{id: n.reqs, peer: to, swap: swap, stream: stream, started: n.now, wait: n.cfg.RetryInterval}
 	for _, z := range zones {
 		o := n.owned(z.Path)
-		x.give = append(x.give, Record{Zone: z, Counter: o.Counter + 1, Owner: to})
+		x.give = append(x.give, wire.Record{Zone: z, Counter: o.Counter + 1, Owner: to})
 	}
 	x.infos = n.storedIn(zones)
 	x.table = n.tableFor(zones, to)
-	x.msg = &Offer{Xfer: x.id, Give: x.give, Table: x.table, Infos: x.infos, Swap: swap, Stream: stream, Region: n.region}
+	x.msg = &wire.Offer{Xfer: x.id, Give: x.give, Table: x.table, Infos: x.infos, Swap: swap, Stream: stream, Region: n.region}
 	n.out = x
 	n.peer(to)
 	n.send(to, x.msg)
@@ -61,27 +65,27 @@ func (n *Node) offer(to Peer, zones []Zone, swap bool, stream StreamID) {
 }
 
 // tableFor lists the owners of the zones next to zones, ourselves included.
-func (n *Node) tableFor(zones []Zone, to Peer) []Record {
-	var t []Record
-	for _, rs := range [][]Record{n.zones, n.table} {
+func (n *Node) tableFor(zones []wire.Zone, to wire.Peer) []wire.Record {
+	var t []wire.Record
+	for _, rs := range [][]wire.Record{n.zones, n.table} {
 		for i := range rs {
 			r := &rs[i]
-			if r.Owner.ID != to.ID && slices.ContainsFunc(zones, func(z Zone) bool { return z.Adjacent(r.Zone) || r.Zone.Contains(z) && r.Zone != z }) {
+			if r.Owner.ID != to.ID && slices.ContainsFunc(zones, func(z wire.Zone) bool { return z.Adjacent(r.Zone) || r.Zone.Contains(z) && r.Zone != z }) {
 				t = append(t, *r)
 			}
 		}
 	}
-	return t[:min(len(t), MaxRecords)]
+	return t[:min(len(t), wire.MaxRecords)]
 }
 
-func (n *Node) onOffer(from Peer, m *Offer) {
+func (n *Node) onOffer(from wire.Peer, m *wire.Offer) {
 	n.learnRegion(m.Region)
 	if x := n.in[m.Xfer]; x != nil && x.peer.ID == from.ID {
 		n.send(from, x.msg)
 		return
 	}
 	no := func(why string) {
-		n.send(from, &Accept{Xfer: m.Xfer, Reason: why, Leaving: n.state == Leaving})
+		n.send(from, &wire.Accept{Xfer: m.Xfer, Reason: why, Leaving: n.state == Leaving})
 	}
 	asked := false
 	for id, r := range n.pending {
@@ -121,11 +125,11 @@ func (n *Node) onOffer(from Peer, m *Offer) {
 		id: m.Xfer, peer: from, phase: accepted, swap: m.Swap, stream: m.Stream, started: n.now,
 		give: m.Give, table: m.Table, infos: m.Infos, wait: n.cfg.RetryInterval,
 	}
-	acc := &Accept{Xfer: m.Xfer, OK: true}
+	acc := &wire.Accept{Xfer: m.Xfer, OK: true}
 	if m.Swap {
 		for i := range n.zones {
 			z := &n.zones[i]
-			x.back = append(x.back, Record{Zone: z.Zone, Counter: z.Counter + 1, Owner: from})
+			x.back = append(x.back, wire.Record{Zone: z.Zone, Counter: z.Counter + 1, Owner: from})
 		}
 		acc.Give, acc.Table, acc.Infos = x.back, n.tableFor(n.ownZones(), from), n.storedIn(n.ownZones())
 	}
@@ -139,7 +143,7 @@ func (n *Node) onOffer(from Peer, m *Offer) {
 // fair says whether zones may come to us: they are zones, meant for us, apart
 // from one another and from those of ours that we keep, under honest counters.
 // known says whether they are the giver's, by our table or by a lookup made for it.
-func (n *Node) fair(from Peer, give, keep []Record) (fair, known bool) {
+func (n *Node) fair(from wire.Peer, give, keep []wire.Record) (fair, known bool) {
 	if len(give) == 0 {
 		return false, false
 	}
@@ -150,7 +154,7 @@ func (n *Node) fair(from Peer, give, keep []Record) (fair, known bool) {
 	}
 	for i := range give {
 		r := &give[i]
-		overlaps := func(o Record) bool { return o.Zone.Overlaps(r.Zone) }
+		overlaps := func(o wire.Record) bool { return o.Zone.Overlaps(r.Zone) }
 		if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID != n.self.ID || r.Counter > limit ||
 			slices.ContainsFunc(keep, overlaps) || slices.ContainsFunc(give[:i], overlaps) {
 			return false, false
@@ -166,8 +170,8 @@ func (n *Node) fair(from Peer, give, keep []Record) (fair, known bool) {
 }
 
 // ownerRecord is what we know of a host's right to a zone.
-func (n *Node) ownerRecord(h Peer, z Zone) *Record {
-	for _, rs := range [][]Record{n.table, n.verified} {
+func (n *Node) ownerRecord(h wire.Peer, z wire.Zone) *wire.Record {
+	for _, rs := range [][]wire.Record{n.table, n.verified} {
 		for i := range rs {
 			if rs[i].Owner.ID == h.ID && rs[i].Zone.Contains(z) {
 				return &rs[i]
@@ -178,17 +182,17 @@ func (n *Node) ownerRecord(h Peer, z Zone) *Record {
 }
 
 // verify looks up who owns what an exchange is to bring.
-func (n *Node) verify(from Peer, give []Record) {
+func (n *Node) verify(from wire.Peer, give []wire.Record) {
 	for i := range give {
 		if z := give[i].Zone; n.ownerRecord(from, z) == nil {
-			m := &Lookup{Kind: Find, Target: z.Path, Origin: n.self}
+			m := &wire.Lookup{Kind: wire.Find, Target: z.Path, Origin: n.self}
 			n.request(&request{what: reqVerify, msg: m, tries: 1, wait: n.cfg.RetryInterval})
 		}
 	}
 }
 
 // volumeOf is the share of all ids in zones.
-func (n *Node) volumeOf(rs []Record) float64 {
+func (n *Node) volumeOf(rs []wire.Record) float64 {
 	var v float64
 	for i := range rs {
 		v += rs[i].Zone.Volume(n.cfg.Radix)
@@ -197,10 +201,10 @@ func (n *Node) volumeOf(rs []Record) float64 {
 }
 
 // onAccept is the point of no return: we stop owning before the other starts.
-func (n *Node) onAccept(from Peer, m *Accept) {
+func (n *Node) onAccept(from wire.Peer, m *wire.Accept) {
 	x := n.out
 	if x == nil || x.id != m.Xfer || x.peer.ID != from.ID {
-		n.send(from, &Cancel{Xfer: m.Xfer})
+		n.send(from, &wire.Cancel{Xfer: m.Xfer})
 		return
 	}
 	if x.phase != offered {
@@ -215,7 +219,7 @@ func (n *Node) onAccept(from Peer, m *Accept) {
 	}
 	for i := range x.give {
 		if o := n.owned(x.give[i].Zone.Path); o == nil || o.Counter+1 != x.give[i].Counter {
-			n.send(from, &Cancel{Xfer: x.id})
+			n.send(from, &wire.Cancel{Xfer: x.id})
 			n.endOut(false, "our zones have changed")
 			return
 		}
@@ -224,7 +228,7 @@ func (n *Node) onAccept(from Peer, m *Accept) {
 		// All our zones go, so that we keep none.
 		fair, known := n.fair(from, m.Give, nil)
 		if !fair || 8*n.volumeOf(m.Give) < n.volumeOf(x.give) {
-			n.send(from, &Cancel{Xfer: x.id})
+			n.send(from, &wire.Cancel{Xfer: x.id})
 			n.endOut(false, "it gives too little in return")
 			return
 		}
@@ -238,7 +242,7 @@ func (n *Node) onAccept(from Peer, m *Accept) {
 	for i := range x.give {
 		n.cut(x.give[i])
 	}
-	x.phase, x.msg, x.started, x.wait = committed, &Commit{Xfer: x.id}, n.now, n.cfg.RetryInterval
+	x.phase, x.msg, x.started, x.wait = committed, &wire.Commit{Xfer: x.id}, n.now, n.cfg.RetryInterval
 	n.send(from, x.msg)
 	n.after(x.wait, timer{what: tXfer, key: x.id})
 	if !x.swap {
@@ -253,8 +257,8 @@ func (n *Node) onAccept(from Peer, m *Accept) {
 }
 
 // cut takes the zone of r out of the one of ours that holds it.
-func (n *Node) cut(r Record) {
-	i := slices.IndexFunc(n.zones, func(o Record) bool { return o.Zone.Contains(r.Zone) })
+func (n *Node) cut(r wire.Record) {
+	i := slices.IndexFunc(n.zones, func(o wire.Record) bool { return o.Zone.Contains(r.Zone) })
 	if i < 0 {
 		return
 	}
@@ -262,15 +266,15 @@ func (n *Node) cut(r Record) {
 }
 
 // loseBut gives up the ids of z that lie in part, and keeps the rest of z.
-func (n *Node) loseBut(z, part Zone) {
+func (n *Node) loseBut(z, part wire.Zone) {
 	o := n.lose(z)
 	for z != part && z.Contains(part) {
-		var next Zone
+		var next wire.Zone
 		for v := range n.cfg.Radix {
 			if c := z.Child(v); c.Overlaps(part) {
 				next = c
 			} else {
-				n.gain(Record{Zone: c, Counter: o.Counter + 1})
+				n.gain(wire.Record{Zone: c, Counter: o.Counter + 1})
 			}
 		}
 		z = next
@@ -278,26 +282,26 @@ func (n *Node) loseBut(z, part Zone) {
 }
 
 // tellMoved tells the neighbours of zones who owns them now.
-func (n *Node) tellMoved(near, moved []Record, taker Peer) {
-	m := &Moved{Records: moved}
-	told := map[HostID]bool{taker.ID: true}
+func (n *Node) tellMoved(near, moved []wire.Record, taker wire.Peer) {
+	m := &wire.Moved{Records: moved}
+	told := map[wire.HostID]bool{taker.ID: true}
 	for i := range near {
 		o := near[i].Owner
-		if !told[o.ID] && slices.ContainsFunc(moved, func(r Record) bool { return r.Zone.Adjacent(near[i].Zone) }) {
+		if !told[o.ID] && slices.ContainsFunc(moved, func(r wire.Record) bool { return r.Zone.Adjacent(near[i].Zone) }) {
 			told[o.ID] = true
 			n.send(o, m)
 		}
 	}
 }
 
-func (n *Node) onCommit(from Peer, m *Commit) {
+func (n *Node) onCommit(from wire.Peer, m *wire.Commit) {
 	if slices.ContainsFunc(n.done, func(d doneXfer) bool { return d.id == m.Xfer && d.giver == from.ID }) {
-		n.send(from, &Done{Xfer: m.Xfer, OK: true})
+		n.send(from, &wire.Done{Xfer: m.Xfer, OK: true})
 		return
 	}
 	x := n.in[m.Xfer]
 	if x == nil || x.peer.ID != from.ID {
-		n.send(from, &Done{Xfer: m.Xfer})
+		n.send(from, &wire.Done{Xfer: m.Xfer})
 		return
 	}
 	delete(n.in, m.Xfer)
@@ -318,7 +322,7 @@ func (n *Node) onCommit(from Peer, m *Commit) {
 		n.gain(x.give[i])
 	}
 	n.keepAll(x.infos)
-	n.send(from, &Done{Xfer: x.id, OK: true})
+	n.send(from, &wire.Done{Xfer: x.id, OK: true})
 	n.adopt(x.table, x.peer)
 	if x.swap {
 		for i := range x.back {
@@ -335,7 +339,7 @@ func (n *Node) onCommit(from Peer, m *Commit) {
 }
 
 // adopt takes a table that came with zones.
-func (n *Node) adopt(t []Record, giver Peer) {
+func (n *Node) adopt(t []wire.Record, giver wire.Peer) {
 	for i := range t {
 		if t[i].Owner.ID == n.self.ID {
 			continue
@@ -348,11 +352,11 @@ func (n *Node) adopt(t []Record, giver Peer) {
 	n.dirty = true
 }
 
-func (n *Node) overlapsOwn(z Zone) bool {
-	return slices.ContainsFunc(n.zones, func(o Record) bool { return o.Zone.Overlaps(z) })
+func (n *Node) overlapsOwn(z wire.Zone) bool {
+	return slices.ContainsFunc(n.zones, func(o wire.Record) bool { return o.Zone.Overlaps(z) })
 }
 
-func (n *Node) onDone(from Peer, m *Done) {
+func (n *Node) onDone(from wire.Peer, m *wire.Done) {
 	x := n.out
 	if x == nil || x.id != m.Xfer || x.peer.ID != from.ID || x.phase != committed {
 		return
@@ -392,12 +396,12 @@ func (n *Node) takeBack(why string) {
 	n.event("handover-taken-back", x.peer, why)
 	for i := range x.give {
 		r := x.give[i]
-		n.table = slices.DeleteFunc(n.table, func(e Record) bool { return e.Zone.Overlaps(r.Zone) && e.Owner.ID == x.peer.ID })
-		if n.overlapsOwn(r.Zone) || slices.ContainsFunc(n.table, func(e Record) bool { return e.Zone.Overlaps(r.Zone) }) {
+		n.table = slices.DeleteFunc(n.table, func(e wire.Record) bool { return e.Zone.Overlaps(r.Zone) && e.Owner.ID == x.peer.ID })
+		if n.overlapsOwn(r.Zone) || slices.ContainsFunc(n.table, func(e wire.Record) bool { return e.Zone.Overlaps(r.Zone) }) {
 			continue
 		}
 		n.addGrave(r)
-		n.gain(Record{Zone: r.Zone, Counter: r.Counter + 1})
+		n.gain(wire.Record{Zone: r.Zone, Counter: r.Counter + 1})
 	}
 	n.keepAll(x.infos)
 	n.changed(true)
@@ -406,7 +410,7 @@ func (n *Node) takeBack(why string) {
 
 func (n *Node) abortOut(why string) {
 	if x := n.out; x != nil && x.phase == offered {
-		n.send(x.peer, &Cancel{Xfer: x.id})
+		n.send(x.peer, &wire.Cancel{Xfer: x.id})
 		n.endOut(false, why)
 	}
 }
@@ -419,7 +423,7 @@ func (n *Node) endOut(ok bool, why string) {
 	}
 	if !ok && n.state == Leaving {
 		if n.refused == nil {
-			n.refused = map[HostID]bool{}
+			n.refused = map[wire.HostID]bool{}
 		}
 		if !n.refused[x.peer.ID] {
 			n.refused[x.peer.ID] = false
@@ -437,7 +441,7 @@ func (n *Node) afterOut() {
 	}
 }
 
-func (n *Node) onCancel(from Peer, m *Cancel) {
+func (n *Node) onCancel(from wire.Peer, m *wire.Cancel) {
 	if x := n.in[m.Xfer]; x != nil && x.peer.ID == from.ID {
 		delete(n.in, m.Xfer)
 		if n.state == Joining {
@@ -480,7 +484,7 @@ func (n *Node) xferDue(id uint64) {
 }
 
 // xferPeerDead ends hand-overs with a host that died.
-func (n *Node) xferPeerDead(h HostID) {
+func (n *Node) xferPeerDead(h wire.HostID) {
 	for id, x := range n.in {
 		if x.peer.ID == h {
 			delete(n.in, id)

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 const (
@@ -18,15 +20,15 @@ const (
 // joinState is a host looking for ids.
 type joinState struct {
 	wait  int // lookups in flight
-	best  *Found
-	asked map[HostID]bool
+	best  *wire.Found
+	asked map[wire.HostID]bool
 	tries int
 	sleep bool // a joinStep timer is set
 }
 
 // Join enters the overlay over any of its hosts. It goes on until it succeeds;
 // a Joined effect tells.
-func (n *Node) Join(now Time, seeds []Peer) {
+func (n *Node) Join(now wire.Time, seeds []wire.Peer) {
 	n.advance(now)
 	if n.state != Idle || len(seeds) == 0 {
 		return
@@ -40,11 +42,11 @@ func (n *Node) Join(now Time, seeds []Peer) {
 }
 
 // rejoin looks for new ids: ours went to hosts with a higher epoch.
-func (n *Node) rejoin(via []Peer) {
+func (n *Node) rejoin(via []wire.Peer) {
 	if n.state != Member {
 		return
 	}
-	n.event("rejoin", Peer{}, "")
+	n.event("rejoin", wire.Peer{}, "")
 	for _, h := range sortedHosts(n.peers) {
 		via = append(via, n.peers[h].Peer)
 	}
@@ -75,7 +77,7 @@ func (n *Node) homeless() {
 }
 
 // meet remembers a host, in place of a random one when there is no room.
-func (n *Node) meet(p Peer) {
+func (n *Node) meet(p wire.Peer) {
 	if p.ID.IsZero() || p.ID == n.self.ID {
 		return
 	}
@@ -104,11 +106,11 @@ func (n *Node) lookAround() {
 	}
 	n.knownAt = n.now
 	p := n.known[n.rand(len(n.known))]
-	m := &Lookup{Kind: Find, Target: n.zones[n.rand(len(n.zones))].Zone.Path, Origin: n.self}
+	m := &wire.Lookup{Kind: wire.Find, Target: n.zones[n.rand(len(n.zones))].Zone.Path, Origin: n.self}
 	n.request(&request{what: reqLook, to: p, msg: m, tries: 1, wait: n.cfg.RetryInterval})
 }
 
-func (n *Node) joinLater(d Time) {
+func (n *Node) joinLater(d wire.Time) {
 	if !n.join.sleep {
 		n.join.sleep = true
 		n.after(n.jitter(d), timer{what: tJoin})
@@ -123,7 +125,7 @@ func (n *Node) joinStep() {
 		return
 	}
 	if n.join.asked == nil {
-		n.join.asked = map[HostID]bool{}
+		n.join.asked = map[wire.HostID]bool{}
 	}
 	if len(n.seeds) == 0 {
 		n.joinLater(4 * n.cfg.RetryInterval) // somebody may call on us
@@ -136,7 +138,7 @@ func (n *Node) joinStep() {
 	}
 	for range joinProbes {
 		seed := n.seeds[n.rand(len(n.seeds))]
-		m := &Lookup{Kind: Find, Target: PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self}
+		m := &wire.Lookup{Kind: wire.Find, Target: wire.PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self}
 		if n.request(&request{what: reqJoin, to: seed, msg: m, tries: 2, wait: 2 * n.cfg.RetryInterval}) {
 			n.join.wait++
 		}
@@ -146,12 +148,12 @@ func (n *Node) joinStep() {
 	}
 }
 
-func (n *Node) joinFound(from Peer, f *Found) {
+func (n *Node) joinFound(from wire.Peer, f *wire.Found) {
 	if n.state != Joining {
 		return
 	}
 	n.meet(from)
-	if !slices.ContainsFunc(n.seeds, func(p Peer) bool { return p.ID == from.ID }) && len(n.seeds) < 16 {
+	if !slices.ContainsFunc(n.seeds, func(p wire.Peer) bool { return p.ID == from.ID }) && len(n.seeds) < 16 {
 		n.seeds = append(n.seeds, from)
 	}
 	if f.Record.Owner.ID == from.ID && (n.join.best == nil || f.Volume > n.join.best.Volume) {
@@ -180,13 +182,13 @@ func (n *Node) joinProbed() {
 	n.ask(to)
 }
 
-func (n *Node) ask(to Peer) {
+func (n *Node) ask(to wire.Peer) {
 	if to.ID == n.self.ID {
 		n.joinLater(4 * n.cfg.RetryInterval)
 		return
 	}
 	n.join.asked[to.ID] = true
-	if !n.request(&request{what: reqAsk, to: to, msg: &JoinAsk{}, tries: 3, wait: 2 * n.cfg.RetryInterval}) {
+	if !n.request(&request{what: reqAsk, to: to, msg: &wire.JoinAsk{}, tries: 3, wait: 2 * n.cfg.RetryInterval}) {
 		n.joinLater(4 * n.cfg.RetryInterval)
 	}
 }
@@ -202,7 +204,7 @@ func (n *Node) joinFailed(r *request) {
 	n.joinLater(2 * n.cfg.RetryInterval)
 }
 
-func (n *Node) onJoinNo(from Peer, m *JoinNo) {
+func (n *Node) onJoinNo(from wire.Peer, m *wire.JoinNo) {
 	if r := n.pending[m.Req]; m.Radix != 0 && r != nil && (r.what == reqJoin || r.what == reqAsk) && r.to.ID == from.ID {
 		delete(n.pending, m.Req)
 		n.shutOut(from, r, m.Radix)
@@ -225,7 +227,7 @@ const EventShutOut = "join-refused"
 
 // shutOut follows the word of a host that its overlay's ids have another radix.
 // Where a host of our radix has answered before, it is not believed.
-func (n *Node) shutOut(from Peer, r *request, radix uint8) {
+func (n *Node) shutOut(from wire.Peer, r *request, radix uint8) {
 	if n.state != Joining || n.region.Version > 0 || radix == n.region.Radix {
 		n.joinFailed(r)
 		return
@@ -237,13 +239,13 @@ func (n *Node) shutOut(from Peer, r *request, radix uint8) {
 // otherRadix takes nothing from a host whose ids have another radix, not even
 // that it lives, and turns it away if it wants to join. (Its ids would be owned
 // twice or not at all, and lookups be lost on them.)
-func (n *Node) otherRadix(from Peer, m Message) {
+func (n *Node) otherRadix(from wire.Peer, m wire.Message) {
 	n.counts["other-radix"]++
-	no := &JoinNo{Reason: "another radix", Radix: n.region.Radix}
+	no := &wire.JoinNo{Reason: "another radix", Radix: n.region.Radix}
 	switch m := m.(type) {
-	case *JoinAsk:
+	case *wire.JoinAsk:
 		no.Req = m.Req
-	case *Lookup:
+	case *wire.Lookup:
 		no.Req = m.Req
 		if m.Origin.ID != from.ID {
 			return
@@ -257,8 +259,8 @@ func (n *Node) otherRadix(from Peer, m Message) {
 }
 
 // onJoinAsk gives some of our ids away.
-func (n *Node) onJoinAsk(from Peer, m *JoinAsk) {
-	no := func(reason string, try Peer) { n.send(from, &JoinNo{Req: m.Req, Reason: reason, Try: try}) }
+func (n *Node) onJoinAsk(from wire.Peer, m *wire.JoinAsk) {
+	no := func(reason string, try wire.Peer) { n.send(from, &wire.JoinNo{Req: m.Req, Reason: reason, Try: try}) }
 	switch {
 	case n.out != nil && n.out.peer.ID == from.ID:
 		return // the offer is on its way, and will be sent again
@@ -269,31 +271,31 @@ func (n *Node) onJoinAsk(from Peer, m *JoinAsk) {
 	z, ok := n.gift()
 	if !ok {
 		n.counts["join-full"]++
-		lk := &Lookup{Kind: GrowAsk, Target: 0, Origin: n.self}
+		lk := &wire.Lookup{Kind: wire.GrowAsk, Target: 0, Origin: n.self}
 		n.request(&request{what: reqPut, msg: lk, tries: 2, wait: 2 * n.cfg.RetryInterval})
 		no("no id to spare until the region grows", n.other(from))
 		return
 	}
-	n.offer(from, []Zone{z}, false, StreamID{})
+	n.offer(from, []wire.Zone{z}, false, wire.StreamID{})
 }
 
 // other is a neighbour to try instead, the one with the largest zone.
-func (n *Node) other(but Peer) Peer {
-	var best *Record
+func (n *Node) other(but wire.Peer) wire.Peer {
+	var best *wire.Record
 	for i := range n.table {
 		if r := &n.table[i]; r.Owner.ID != but.ID && (best == nil || r.Zone.Len < best.Zone.Len) {
 			best = r
 		}
 	}
 	if best == nil {
-		return Peer{}
+		return wire.Peer{}
 	}
 	return best.Owner
 }
 
 // gift picks what to give to a joining host: a whole zone if no zone is more
 // than two thirds of all we own, else a child of the largest.
-func (n *Node) gift() (Zone, bool) {
+func (n *Node) gift() (wire.Zone, bool) {
 	best := 0
 	for i := range n.zones {
 		if n.zones[i].Zone.Len < n.zones[best].Zone.Len {
@@ -304,17 +306,17 @@ func (n *Node) gift() (Zone, bool) {
 	if len(n.zones) > 1 && 3*z.Volume(n.cfg.Radix) <= 2*n.volume() {
 		return z, true
 	}
-	if z.Len >= min(n.region.N, MaxDigits) {
+	if z.Len >= min(n.region.N, wire.MaxDigits) {
 		if len(n.zones) > 1 {
 			return z, true
 		}
-		return Zone{}, false
+		return wire.Zone{}, false
 	}
 	return z.Child(n.cfg.Radix - 1), true
 }
 
 // Leave hands all ids over and ends with a Left effect.
-func (n *Node) Leave(now Time) {
+func (n *Node) Leave(now wire.Time) {
 	n.advance(now)
 	switch n.state {
 	case Idle, Gone:
@@ -355,9 +357,9 @@ func (n *Node) leaveStep() {
 	switch {
 	case !to.ID.IsZero():
 		n.aloneAt = 0
-		n.offer(to, []Zone{z}, false, StreamID{})
+		n.offer(to, []wire.Zone{z}, false, wire.StreamID{})
 		return
-	case slices.ContainsFunc(n.table, func(r Record) bool { return !n.refused[r.Owner.ID] }):
+	case slices.ContainsFunc(n.table, func(r wire.Record) bool { return !n.refused[r.Owner.ID] }):
 		n.aloneAt = 0
 	case n.aloneAt == 0:
 		n.aloneAt = max(n.now, 1)
@@ -373,19 +375,19 @@ func (n *Node) leaveStep() {
 // aloneTime is how long all our neighbours have to be leaving before we leave our
 // zones behind: they hand theirs over to others meanwhile, who are then next to us.
 // Where there are few hosts, none is far.
-func (n *Node) aloneTime() Time {
+func (n *Node) aloneTime() wire.Time {
 	hosts := max(int(n.region.Hosts), len(n.peers))
-	return Time(min(12, 1+hosts/2)) * n.cfg.RetryInterval
+	return wire.Time(min(12, 1+hosts/2)) * n.cfg.RetryInterval
 }
 
 // askAgain forgets who did not take our zones, but for those who never will.
 func (n *Node) askAgain() {
-	maps.DeleteFunc(n.refused, func(_ HostID, leaves bool) bool { return !leaves })
+	maps.DeleteFunc(n.refused, func(_ wire.HostID, leaves bool) bool { return !leaves })
 }
 
 // successor is a zone of ours and a host to offer it to that has not refused yet.
-func (n *Node) successor() (Peer, Zone) {
-	may := func(h HostID) bool {
+func (n *Node) successor() (wire.Peer, wire.Zone) {
+	may := func(h wire.HostID) bool {
 		_, no := n.refused[h]
 		return !no && n.peers[h] != nil
 	}
@@ -402,12 +404,12 @@ func (n *Node) successor() (Peer, Zone) {
 			}
 		}
 	}
-	return Peer{}, Zone{}
+	return wire.Peer{}, wire.Zone{}
 }
 
 func (n *Node) gone() {
 	if len(n.zones) > 0 {
-		m := &Announce{Radix: n.region.Radix, Gone: true}
+		m := &wire.Announce{Radix: n.region.Radix, Gone: true}
 		for _, p := range owners(n.table) {
 			n.send(p, m)
 		}

@@ -2,6 +2,10 @@
 
 package overlay
 
+import (
+	"sandstream/internal/overlay/wire"
+)
+
 // thinning is what an SPA leaves of a stream here: bytes before and after it, older
 // ones counting less. One report is a part of thinMemory of the sums.
 type thinning struct {
@@ -17,7 +21,7 @@ const (
 
 // Thinned takes what a degrading SPA made of a stream's bytes on the way to one child
 // since the last call. A call without bytes changes nothing.
-func (n *Node) Thinned(now Time, id StreamID, spa string, in, out uint64) {
+func (n *Node) Thinned(now wire.Time, id wire.StreamID, spa string, in, out uint64) {
 	n.advance(now)
 	s := n.streams[id]
 	if s == nil || in == 0 {

@@ -6,19 +6,21 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 func thinnedStream(capacity uint64) (*Node, *stream) {
 	cfg := DefaultConfig()
 	cfg.CapacityBps = capacity
-	n := New(cfg, Peer{HostID{1}, somePeer.Addr}, 1)
+	n := New(cfg, wire.Peer{ID: wire.HostID{1}, Addr: wire.SampleHost.Addr}, 1)
 	n.state = Member
-	return n, n.addStream(StreamInfo{ID: StreamID{5}, RateBps: 1_000_000})
+	return n, n.addStream(wire.StreamInfo{ID: wire.StreamID{5}, RateBps: 1_000_000})
 }
 
 func report(n *Node, spa string, times int, in, out uint64) {
 	for range times {
-		n.Thinned(n.now+time.Second/2, StreamID{5}, spa, in, out)
+		n.Thinned(n.now+time.Second/2, wire.StreamID{5}, spa, in, out)
 	}
 }
 
@@ -80,14 +82,14 @@ func TestAdmissionByMeasuredShare(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			n, s := thinnedStream(1_600_000)
 			s.publisher = true
-			s.children = append(s.children, child{Peer: Peer{HostID{2}, somePeer.Addr}})
+			s.children = append(s.children, child{Peer: wire.Peer{ID: wire.HostID{2}, Addr: wire.SampleHost.Addr}})
 			for i := range c.children {
-				s.children = append(s.children, child{Peer: Peer{HostID{3, byte(i)}, somePeer.Addr}, spa: "filter"})
+				s.children = append(s.children, child{Peer: wire.Peer{ID: wire.HostID{3, byte(i)}, Addr: wire.SampleHost.Addr}, spa: "filter"})
 			}
 			if c.out > 0 {
 				report(n, "filter", thinLeast, 100_000, c.out*1000)
 			}
-			spa, why := n.admit(s, Peer{HostID{9}, somePeer.Addr}, &Contract{MinRateBps: c.min, Degrade: []string{"filter"}})
+			spa, why := n.admit(s, wire.Peer{ID: wire.HostID{9}, Addr: wire.SampleHost.Addr}, &wire.Contract{MinRateBps: c.min, Degrade: []string{"filter"}})
 			if spa != c.spa || (why == "") != (c.spa != "") {
 				t.Errorf("gets %q (%s), want %q", spa, why, c.spa)
 			}
@@ -98,17 +100,17 @@ func TestAdmissionByMeasuredShare(t *testing.T) {
 // Below the SPA the share is known from the beats, which say it on.
 func TestShareIsToldDown(t *testing.T) {
 	n, s := thinnedStream(0)
-	above, below := Peer{HostID{2}, somePeer.Addr}, Peer{HostID{3}, somePeer.Addr}
+	above, below := wire.Peer{ID: wire.HostID{2}, Addr: wire.SampleHost.Addr}, wire.Peer{ID: wire.HostID{3}, Addr: wire.SampleHost.Addr}
 	s.parent = above
 	s.children = []child{{Peer: below, until: time.Hour}}
 	told := func(ppm uint32) (share float64, said uint32) {
 		n.Effects(func(Effect) {})
-		n.Handle(n.now+time.Second/5, above, &Beat{
-			Stream: s.info.ID, Path: []Hop{{Host: above}}, Info: s.info, Degrade: "filter", SharePpm: ppm,
+		n.Handle(n.now+time.Second/5, above, &wire.Beat{
+			Stream: s.info.ID, Path: []wire.Hop{{Host: above}}, Info: s.info, Degrade: "filter", SharePpm: ppm,
 		})
 		n.Effects(func(e Effect) {
 			if e, ok := e.(Send); ok && e.To.ID == below.ID {
-				if b, ok := e.Msg.(*Beat); ok {
+				if b, ok := e.Msg.(*wire.Beat); ok {
 					said = b.SharePpm
 				}
 			}

@@ -5,25 +5,27 @@ package overlay
 import (
 	"math/rand/v2"
 	"slices"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // Node is the protocol state of one host. It is not safe for concurrent use.
 type Node struct {
 	cfg  Config
-	self Peer
+	self wire.Peer
 	rng  rand.PCG
-	now  Time
+	now  wire.Time
 
 	state   MemberState
-	seeds   []Peer
-	region  Region
-	zones   []Record // owned, none overlapping
-	digest  uint64   // of zones
-	table   []Record // owned by others: the zones next to ours
-	dirty   bool     // the table may have gaps
-	touched bool     // heirsDue is set
-	peers   map[HostID]*peer
-	ring    []HostID // order of probing
+	seeds   []wire.Peer
+	region  wire.Region
+	zones   []wire.Record // owned, none overlapping
+	digest  uint64        // of zones
+	table   []wire.Record // owned by others: the zones next to ours
+	dirty   bool          // the table may have gaps
+	touched bool          // heirsDue is set
+	peers   map[wire.HostID]*peer
+	ring    []wire.HostID // order of probing
 	ringPos int
 	turn    uint32
 	seq     uint32
@@ -43,35 +45,35 @@ type Node struct {
 	out      *xfer            // the hand-over we give
 	in       map[uint64]*xfer // hand-overs we take
 	done     []doneXfer
-	verified []Record // owners looked up for an exchange
+	verified []wire.Record // owners looked up for an exchange
 	join     joinState
-	known    []Peer // hosts met, for the day when all neighbours are gone
-	knownAt  Time   // when one of them was last asked
-	gapReq   int    // lookups for gaps in flight
-	gaps     map[Zone]int
+	known    []wire.Peer // hosts met, for the day when all neighbours are gone
+	knownAt  wire.Time   // when one of them was last asked
+	gapReq   int         // lookups for gaps in flight
+	gaps     map[wire.Zone]int
 	legacy   []legacy
-	refused  map[HostID]bool // who did not take our zones, while leaving: true if it leaves as well
-	leftAt   Time            // when we began to leave
-	aloneAt  Time            // since when all neighbours do; 0 if one stays
+	refused  map[wire.HostID]bool // who did not take our zones, while leaving: true if it leaves as well
+	leftAt   wire.Time            // when we began to leave
+	aloneAt  wire.Time            // since when all neighbours do; 0 if one stays
 
 	estimate regionState
-	store    map[Point][]stored // directory entries of our ids
-	streams  map[StreamID]*stream
+	store    map[wire.Point][]stored // directory entries of our ids
+	streams  map[wire.StreamID]*stream
 	subs     []*sub
 	subSeq   uint64
 
 	timers timers
 	fx     []Effect
-	sent   [kEnd]uint64
-	recv   [kEnd]uint64
+	sent   [wire.NumKinds]uint64
+	recv   [wire.NumKinds]uint64
 	counts map[string]uint64
 }
 
 // New makes a host that is not yet part of an overlay. All its chance comes
 // from seed. cfg must pass Check.
-func New(cfg Config, self Peer, seed uint64) *Node {
+func New(cfg Config, self wire.Peer, seed uint64) *Node {
 	n := &Node{
-		cfg: cfg, self: self, peers: map[HostID]*peer{}, pending: map[uint64]*request{},
+		cfg: cfg, self: self, peers: map[wire.HostID]*peer{}, pending: map[uint64]*request{},
 		in: map[uint64]*xfer{}, counts: map[string]uint64{},
 	}
 	n.region.Radix = uint8(cfg.Radix)
@@ -82,7 +84,7 @@ func New(cfg Config, self Peer, seed uint64) *Node {
 }
 
 // Self is the host itself.
-func (n *Node) Self() Peer { return n.self }
+func (n *Node) Self() wire.Peer { return n.self }
 
 // State is where the host stands.
 func (n *Node) State() MemberState { return n.state }
@@ -99,14 +101,14 @@ func (n *Node) Effects(yield func(Effect)) {
 }
 
 // Create makes this host the first of a new overlay: it owns all ids.
-func (n *Node) Create(now Time) {
+func (n *Node) Create(now wire.Time) {
 	n.advance(now)
 	if n.state != Idle {
 		return
 	}
-	n.region = Region{N: n.regionFor(1), Version: 1, Hosts: 1, Radix: n.region.Radix}
+	n.region = wire.Region{N: n.regionFor(1), Version: 1, Hosts: 1, Radix: n.region.Radix}
 	n.start()
-	n.gain(Record{Zone: Zone{}, Counter: 1, Owner: n.self})
+	n.gain(wire.Record{Zone: wire.Zone{}, Counter: 1, Owner: n.self})
 	n.joined()
 }
 
@@ -127,14 +129,14 @@ func (n *Node) joined() {
 }
 
 // Handle takes a message that came from an authenticated host.
-func (n *Node) Handle(now Time, from Peer, m Message) {
+func (n *Node) Handle(now wire.Time, from wire.Peer, m wire.Message) {
 	n.advance(now)
 	if n.state == Idle || n.state == Gone || from.ID == n.self.ID {
 		return
 	}
-	n.recv[m.kind()]++
+	n.recv[wire.KindOf(m)]++
 	n.introduced = 0
-	if k, says := radixOf(m); says && k != n.region.Radix {
+	if k, says := wire.RadixOf(m); says && k != n.region.Radix {
 		n.otherRadix(from, m)
 		return
 	}
@@ -143,67 +145,67 @@ func (n *Node) Handle(now Time, from Peer, m Message) {
 		p.Addr = from.Addr
 	}
 	switch m := m.(type) {
-	case *Ping:
+	case *wire.Ping:
 		n.onPing(from, m)
-	case *Ack:
+	case *wire.Ack:
 		n.onAck(from, m)
-	case *PingReq:
+	case *wire.PingReq:
 		n.onPingReq(from, m)
-	case *PingRes:
+	case *wire.PingRes:
 		n.onPingRes(from, m)
-	case *Pull:
+	case *wire.Pull:
 		n.send(from, n.ownings(false))
-	case *Announce:
+	case *wire.Announce:
 		n.onAnnounce(from, m)
-	case *Moved:
+	case *wire.Moved:
 		n.onMoved(from, m)
-	case *Query:
+	case *wire.Query:
 		n.onQuery(from, m)
-	case *Dead:
+	case *wire.Dead:
 		n.onDead(from, m)
-	case *Heirloom:
+	case *wire.Heirloom:
 		n.onHeirloom(from, m)
-	case *Lookup:
+	case *wire.Lookup:
 		n.onLookup(from, m)
-	case *Found:
+	case *wire.Found:
 		n.onFound(from, m)
-	case *JoinAsk:
+	case *wire.JoinAsk:
 		n.onJoinAsk(from, m)
-	case *JoinNo:
+	case *wire.JoinNo:
 		n.onJoinNo(from, m)
-	case *Offer:
+	case *wire.Offer:
 		n.onOffer(from, m)
-	case *Accept:
+	case *wire.Accept:
 		n.onAccept(from, m)
-	case *Commit:
+	case *wire.Commit:
 		n.onCommit(from, m)
-	case *Done:
+	case *wire.Done:
 		n.onDone(from, m)
-	case *Cancel:
+	case *wire.Cancel:
 		n.onCancel(from, m)
-	case *SubReq:
+	case *wire.SubReq:
 		n.onSubReq(from, m)
-	case *Graft:
+	case *wire.Graft:
 		n.onGraft(from, m)
-	case *Attach:
+	case *wire.Attach:
 		n.onAttach(from, m)
-	case *Detach:
+	case *wire.Detach:
 		n.onDetach(from, m)
-	case *NoStream:
+	case *wire.NoStream:
 		n.onNoStream(from, m)
-	case *Beat:
+	case *wire.Beat:
 		n.onBeat(from, m)
-	case *Refuse:
+	case *wire.Refuse:
 		n.onRefuse(from, m)
-	case *SwapFind:
+	case *wire.SwapFind:
 		n.onSwapFind(from, m)
-	case *SwapNo:
+	case *wire.SwapNo:
 		n.onSwapNo(m)
 	}
 }
 
 // Tick does what has come due.
-func (n *Node) Tick(now Time) {
+func (n *Node) Tick(now wire.Time) {
 	n.advance(now)
 	for {
 		t, ok := n.timers.due(now)
@@ -215,7 +217,7 @@ func (n *Node) Tick(now Time) {
 }
 
 // Deadline is when Tick is next needed; the largest Time if never.
-func (n *Node) Deadline() Time { return n.timers.next() }
+func (n *Node) Deadline() wire.Time { return n.timers.next() }
 
 func (n *Node) fire(t timer) {
 	if n.state == Gone {
@@ -266,7 +268,7 @@ func (n *Node) fire(t timer) {
 }
 
 // advance moves the node's clock; it never goes back.
-func (n *Node) advance(now Time) {
+func (n *Node) advance(now wire.Time) {
 	if now > n.now {
 		n.now = now
 	}
@@ -274,38 +276,38 @@ func (n *Node) advance(now Time) {
 
 func (n *Node) emit(e Effect) { n.fx = append(n.fx, e) }
 
-func (n *Node) event(kind string, p Peer, detail string) {
+func (n *Node) event(kind string, p wire.Peer, detail string) {
 	n.counts[kind]++
 	n.emit(Event{Kind: kind, Host: p, Detail: detail})
 }
 
-func (n *Node) send(to Peer, m Message) {
+func (n *Node) send(to wire.Peer, m wire.Message) {
 	if to.ID == n.self.ID {
 		return
 	}
-	n.sent[m.kind()]++
+	n.sent[wire.KindOf(m)]++
 	n.emit(Send{To: to, Msg: m})
 }
 
 func (n *Node) rand(limit int) int { return int(n.rng.Uint64() % uint64(limit)) }
 
 // jitter is d, give or take a tenth: hosts that started together drift apart.
-func (n *Node) jitter(d Time) Time {
-	return d - d/10 + Time(n.rng.Uint64()%uint64(d/5+1))
+func (n *Node) jitter(d wire.Time) wire.Time {
+	return d - d/10 + wire.Time(n.rng.Uint64()%uint64(d/5+1))
 }
 
 // records is the list of owned zones as it is sent: never changed afterwards.
-func (n *Node) records() []Record { return slices.Clone(n.zones) }
+func (n *Node) records() []wire.Record { return slices.Clone(n.zones) }
 
 // ownings is the message that lists them.
-func (n *Node) ownings(reply bool) *Announce {
-	return &Announce{Records: n.records(), Reply: reply, Radix: n.region.Radix}
+func (n *Node) ownings(reply bool) *wire.Announce {
+	return &wire.Announce{Records: n.records(), Reply: reply, Radix: n.region.Radix}
 }
 
 // covers says whether the id p is ours.
-func (n *Node) covers(p Point) bool { return n.owned(p) != nil }
+func (n *Node) covers(p wire.Point) bool { return n.owned(p) != nil }
 
-func (n *Node) owned(p Point) *Record {
+func (n *Node) owned(p wire.Point) *wire.Record {
 	for i := range n.zones {
 		if n.zones[i].Zone.Covers(p) {
 			return &n.zones[i]
@@ -320,8 +322,8 @@ func (n *Node) volume() float64 {
 }
 
 // ownZones lists the zones we own.
-func (n *Node) ownZones() []Zone {
-	v := make([]Zone, len(n.zones))
+func (n *Node) ownZones() []wire.Zone {
+	v := make([]wire.Zone, len(n.zones))
 	for i := range n.zones {
 		v[i] = n.zones[i].Zone
 	}

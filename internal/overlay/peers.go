@@ -6,46 +6,48 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // peer is what we know of a host that we have to do with: the owners of the
 // zones next to ours, parents and children in streams, and wards.
 type peer struct {
-	Peer
-	heard   Time // when a message last came from it
-	pingAt  Time // of the probe under way
-	againAt Time // when it was sent once more, if that is after pingAt
+	wire.Peer
+	heard   wire.Time // when a message last came from it
+	pingAt  wire.Time // of the probe under way
+	againAt wire.Time // when it was sent once more, if that is after pingAt
 	pingSeq uint32
 	probing bool
 	doubt   bool // it is counted as lost, and may be late
 
-	digest  uint64   // of its zones, as we last saw them
-	askers  []asker  // hosts for which we probe it
-	asked   []HostID // hosts that probe it for us
-	vouched int      // probes in a row that only others had answered
+	digest  uint64        // of its zones, as we last saw them
+	askers  []asker       // hosts for which we probe it
+	asked   []wire.HostID // hosts that probe it for us
+	vouched int           // probes in a row that only others had answered
 
 	// The link: round trips smoothed as in RFC 6298.
-	srtt, rttvar Time
+	srtt, rttvar wire.Time
 	outcomes     uint64 // of the last probes, a bit each, the newest lowest: see outcome
 	probes       uint8  // how many of these there were
 	samples      uint32
-	last         [5]Time // the last round trips
-	costUs       uint32  // published: follows half their median with hysteresis
+	last         [5]wire.Time // the last round trips
+	costUs       uint32       // published: follows half their median with hysteresis
 	lossPpm      uint32
 	over         int8 // samples in a row that disagree with costUs
 }
 
 type asker struct {
-	Peer
+	wire.Peer
 	seq uint32
-	at  Time
+	at  wire.Time
 }
 
 // maxVouched bounds how long others alone can keep a host alive for us.
 const maxVouched = 4
 
 // peer finds or makes the entry of p. A new host is measured at once.
-func (n *Node) peer(p Peer) *peer {
+func (n *Node) peer(p wire.Peer) *peer {
 	e := n.peers[p.ID]
 	if e == nil {
 		e = &peer{Peer: p, heard: n.now, costUs: n.cfg.DefaultCostUs}
@@ -57,7 +59,7 @@ func (n *Node) peer(p Peer) *peer {
 }
 
 // costTo is the published one-way cost of the link to a host, in microseconds.
-func (n *Node) costTo(h HostID) uint32 {
+func (n *Node) costTo(h wire.HostID) uint32 {
 	if p := n.peers[h]; p != nil {
 		return p.costUs
 	}
@@ -71,11 +73,11 @@ func (n *Node) ping(p *peer) {
 	}
 	n.seq++
 	p.probing, p.doubt, p.pingSeq, p.pingAt = true, false, n.seq, n.now
-	n.send(p.Peer, &Ping{Seq: n.seq, Digest: n.digest, Region: n.region})
+	n.send(p.Peer, &wire.Ping{Seq: n.seq, Digest: n.digest, Region: n.region})
 	n.after(n.ackTimeout(p), timer{what: tAck, host: p.ID, key: uint64(n.seq)})
 }
 
-func (n *Node) ackTimeout(p *peer) Time {
+func (n *Node) ackTimeout(p *peer) wire.Time {
 	if p.samples < 4 {
 		return n.cfg.AckTimeout
 	}
@@ -119,17 +121,17 @@ func (n *Node) shuffle() {
 	}
 }
 
-func (n *Node) onPing(from Peer, m *Ping) {
-	n.send(from, &Ack{Seq: m.Seq, Digest: n.digest, Region: n.region})
+func (n *Node) onPing(from wire.Peer, m *wire.Ping) {
+	n.send(from, &wire.Ack{Seq: m.Seq, Digest: n.digest, Region: n.region})
 	n.compare(from, m.Digest, m.Region)
 }
 
-func (n *Node) onAck(from Peer, m *Ack) {
+func (n *Node) onAck(from wire.Peer, m *wire.Ack) {
 	p := n.peers[from.ID]
 	if p != nil {
 		for _, a := range p.askers {
 			if n.now-a.at < 2*n.cfg.IndirectTimeout {
-				n.send(a.Peer, &PingRes{Seq: a.seq, Target: p.ID})
+				n.send(a.Peer, &wire.PingRes{Seq: a.seq, Target: p.ID})
 			}
 		}
 		p.askers, p.vouched = nil, 0
@@ -151,7 +153,7 @@ func (n *Node) onAck(from Peer, m *Ack) {
 }
 
 // compare asks for the zones of a host whose digest is not the one we saw last.
-func (n *Node) compare(from Peer, digest uint64, r Region) {
+func (n *Node) compare(from wire.Peer, digest uint64, r wire.Region) {
 	n.learnRegion(r)
 	if n.buried(from.ID) {
 		n.resurrect(from)
@@ -160,16 +162,16 @@ func (n *Node) compare(from Peer, digest uint64, r Region) {
 	if p := n.peers[from.ID]; p == nil {
 		// A host that has us in its table and that we do not know.
 		if n.state == Member && digest != 0 {
-			n.send(from, &Pull{})
+			n.send(from, &wire.Pull{})
 		}
 	} else if p.digest != digest {
-		n.send(from, &Pull{})
+		n.send(from, &wire.Pull{})
 	}
 }
 
 // measure takes a round trip. The published cost changes only after samples
 // that agree on a change, so that routes do not flap.
-func (p *peer) measure(rtt Time, percent, samples int) {
+func (p *peer) measure(rtt wire.Time, percent, samples int) {
 	if p.samples == 0 || p.samples == 1 && rtt < p.srtt {
 		// The first round trip may hold the handshake of the session: a shorter second
 		// one counts alone.
@@ -197,7 +199,7 @@ func (p *peer) measure(rtt Time, percent, samples int) {
 
 // typical is the lower median of the last round trips: a host that was busy for a
 // moment, or a full queue, moves a mean for many probes, and a median not at all.
-func (p *peer) typical() Time {
+func (p *peer) typical() wire.Time {
 	v := p.last
 	w := v[:min(int(p.samples), len(v))]
 	slices.Sort(w)
@@ -221,7 +223,7 @@ func (p *peer) outcome(lost uint64) {
 }
 
 // ackLate asks others to probe a peer that did not answer, and asks it again.
-func (n *Node) ackLate(h HostID, seq uint32) {
+func (n *Node) ackLate(h wire.HostID, seq uint32) {
 	p := n.peers[h]
 	if p == nil || !p.probing || p.pingSeq != seq {
 		return
@@ -235,8 +237,8 @@ func (n *Node) ackLate(h HostID, seq uint32) {
 		return
 	}
 	p.againAt = n.now
-	n.send(p.Peer, &Ping{Seq: seq, Digest: n.digest, Region: n.region})
-	req := &PingReq{Seq: seq, Target: p.Peer}
+	n.send(p.Peer, &wire.Ping{Seq: seq, Digest: n.digest, Region: n.region})
+	req := &wire.PingReq{Seq: seq, Target: p.Peer}
 	p.asked = nil
 	asked := 0
 	for i := range n.ring {
@@ -252,13 +254,13 @@ func (n *Node) ackLate(h HostID, seq uint32) {
 	n.after(n.cfg.IndirectTimeout, timer{what: tIndirect, host: h, key: uint64(seq)})
 }
 
-func (n *Node) onPingReq(from Peer, m *PingReq) {
+func (n *Node) onPingReq(from wire.Peer, m *wire.PingReq) {
 	p := n.peers[m.Target.ID]
 	if p == nil {
 		return // we vouch only for hosts we know
 	}
 	if n.now-p.heard < n.cfg.AckTimeout/2 {
-		n.send(from, &PingRes{Seq: m.Seq, Target: p.ID})
+		n.send(from, &wire.PingRes{Seq: m.Seq, Target: p.ID})
 		return
 	}
 	if len(p.askers) < 4 {
@@ -267,7 +269,7 @@ func (n *Node) onPingReq(from Peer, m *PingReq) {
 	n.ping(p)
 }
 
-func (n *Node) onPingRes(from Peer, m *PingRes) {
+func (n *Node) onPingRes(from wire.Peer, m *wire.PingRes) {
 	p := n.peers[m.Target]
 	if p == nil || !p.probing || p.pingSeq != m.Seq || !slices.Contains(p.asked, from.ID) || p.vouched >= maxVouched {
 		return
@@ -277,7 +279,7 @@ func (n *Node) onPingRes(from Peer, m *PingRes) {
 }
 
 // probeFailed ends a probe that neither the peer nor others have answered.
-func (n *Node) probeFailed(h HostID, seq uint32) {
+func (n *Node) probeFailed(h wire.HostID, seq uint32) {
 	p := n.peers[h]
 	if p == nil || !p.probing || p.pingSeq != seq {
 		return
@@ -293,8 +295,8 @@ func (n *Node) probeFailed(h HostID, seq uint32) {
 func (n *Node) die(p *peer) {
 	n.event("peer-dead", p.Peer, "")
 	delete(n.peers, p.ID)
-	var left []Record
-	n.table = slices.DeleteFunc(n.table, func(r Record) bool {
+	var left []wire.Record
+	n.table = slices.DeleteFunc(n.table, func(r wire.Record) bool {
 		if r.Owner.ID != p.ID {
 			return false
 		}
@@ -316,8 +318,8 @@ func (n *Node) die(p *peer) {
 }
 
 // referenced says whether a peer is still of use.
-func (n *Node) referenced() map[HostID]bool {
-	ref := make(map[HostID]bool, len(n.peers))
+func (n *Node) referenced() map[wire.HostID]bool {
+	ref := make(map[wire.HostID]bool, len(n.peers))
 	for i := range n.table {
 		ref[n.table[i].Owner.ID] = true
 	}

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 
+	"sandstream/internal/overlay/wire"
+
 	"sandstream/internal/model/cube"
 )
 
@@ -13,7 +15,7 @@ import (
 type regionState struct {
 	hosts  []float64 // one sample each
 	small  int       // estimates in a row that call for a smaller cube
-	growBy Time
+	growBy wire.Time
 }
 
 const (
@@ -27,18 +29,18 @@ const (
 func (n *Node) regionFor(m int) uint8 {
 	c, err := cube.Authors.Choose(max(1, m))
 	if err != nil {
-		return MaxDigits
+		return wire.MaxDigits
 	}
 	if c.K == n.cfg.Radix {
 		return uint8(c.N)
 	}
 	d := math.Log(float64(c.IDs())) / math.Log(float64(n.cfg.Radix))
-	return uint8(min(MaxDigits, max(1, math.Ceil(d-1e-9))))
+	return uint8(min(wire.MaxDigits, max(1, math.Ceil(d-1e-9))))
 }
 
 // learnRegion takes the newest region. Hosts that differ for a while still
 // understand one another: a zone is a prefix whatever the length of ids.
-func (n *Node) learnRegion(r Region) {
+func (n *Node) learnRegion(r wire.Region) {
 	if r.Radix != n.region.Radix {
 		return // it speaks of other ids
 	}
@@ -46,9 +48,9 @@ func (n *Node) learnRegion(r Region) {
 		n.counts["region-leap"]++ // it would use the versions up
 		return
 	}
-	if r.N > 0 && r.N <= MaxDigits && (r.Version > n.region.Version || r.Version == n.region.Version && r.N > n.region.N) {
+	if r.N > 0 && r.N <= wire.MaxDigits && (r.Version > n.region.Version || r.Version == n.region.Version && r.N > n.region.N) {
 		if n.region.N != 0 && n.region.N != r.N {
-			n.event("region", Peer{}, regionText(n.region.N, r.N))
+			n.event("region", wire.Peer{}, regionText(n.region.N, r.N))
 		}
 		n.region = r
 	}
@@ -72,12 +74,12 @@ func (n *Node) estimateHosts() {
 	n.conclude()
 	n.estimate.hosts = nil
 	for range regionSamples {
-		m := &Lookup{Kind: Find, Target: PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self}
+		m := &wire.Lookup{Kind: wire.Find, Target: wire.PointOf(n.rng.Uint64(), n.cfg.Radix), Origin: n.self}
 		n.request(&request{what: reqCount, msg: m, tries: 2, wait: 2 * n.cfg.RetryInterval})
 	}
 }
 
-func (n *Node) counted(f *Found) {
+func (n *Node) counted(f *wire.Found) {
 	if f.Volume > 1e-12 && f.Volume <= 1 && len(n.estimate.hosts) < regionSamples {
 		n.estimate.hosts = append(n.estimate.hosts, 1/f.Volume)
 	}
@@ -129,13 +131,13 @@ func (n *Node) recount(hosts int) {
 }
 
 func (n *Node) setRegion(digits uint8, hosts int) {
-	n.event("region", Peer{}, regionText(n.region.N, digits))
-	n.region = Region{N: digits, Version: n.region.Version + 1, Hosts: uint32(min(hosts, math.MaxUint32)), Radix: n.region.Radix}
+	n.event("region", wire.Peer{}, regionText(n.region.N, digits))
+	n.region = wire.Region{N: digits, Version: n.region.Version + 1, Hosts: uint32(min(hosts, math.MaxUint32)), Radix: n.region.Radix}
 }
 
 // grow is a joining host that found its owner with one id only.
 func (n *Node) grow() {
-	if n.covers(0) && n.region.N < MaxDigits && n.now >= n.estimate.growBy {
+	if n.covers(0) && n.region.N < wire.MaxDigits && n.now >= n.estimate.growBy {
 		n.estimate.growBy = n.now + n.cfg.RegionInterval/4
 		n.setRegion(n.region.N+1, int(n.region.Hosts))
 	}
@@ -158,7 +160,7 @@ func (n *Node) shrinkZones() {
 		for j := range n.table {
 			if r := &n.table[j]; r.Zone == first && n.peers[r.Owner.ID] != nil {
 				n.counts["shrink"]++
-				n.offer(r.Owner, []Zone{z}, false, StreamID{})
+				n.offer(r.Owner, []wire.Zone{z}, false, wire.StreamID{})
 				return
 			}
 		}

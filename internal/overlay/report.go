@@ -8,21 +8,23 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // Status is a snapshot for the user. It shares nothing with the node.
-func (n *Node) Status(now Time) Status {
+func (n *Node) Status(now wire.Time) Status {
 	n.advance(now)
 	st := Status{
 		Self: n.self, State: n.state, Radix: n.cfg.Radix, Region: n.region, Zones: slices.Clone(n.zones),
 		Sent: map[string]uint64{}, Recv: map[string]uint64{}, Counts: maps.Clone(n.counts),
 	}
-	for k := range kEnd {
+	for k := range wire.NumKinds {
 		if n.sent[k] > 0 {
-			st.Sent[kindNames[k]] = n.sent[k]
+			st.Sent[wire.Kind(k).String()] = n.sent[k]
 		}
 		if n.recv[k] > 0 {
-			st.Recv[kindNames[k]] = n.recv[k]
+			st.Recv[wire.Kind(k).String()] = n.recv[k]
 		}
 	}
 	for _, id := range sortedHosts(n.peers) {
@@ -67,8 +69,8 @@ func (n *Node) subStatus(u *sub) SubStatus {
 	return st
 }
 
-func sortedHosts[V any](m map[HostID]V) []HostID {
-	return slices.SortedFunc(maps.Keys(m), func(a, b HostID) int {
+func sortedHosts[V any](m map[wire.HostID]V) []wire.HostID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b wire.HostID) int {
 		if a.Less(b) {
 			return -1
 		}
@@ -79,7 +81,7 @@ func sortedHosts[V any](m map[HostID]V) []HostID {
 // sortedStreams lists the streams in an order that does not depend on chance:
 // the same inputs must give the same outputs.
 func (n *Node) sortedStreams() []*stream {
-	ids := slices.SortedFunc(maps.Keys(n.streams), func(a, b StreamID) int { return slices.Compare(a[:], b[:]) })
+	ids := slices.SortedFunc(maps.Keys(n.streams), func(a, b wire.StreamID) int { return slices.Compare(a[:], b[:]) })
 	v := make([]*stream, len(ids))
 	for i, id := range ids {
 		v[i] = n.streams[id]
@@ -90,7 +92,7 @@ func (n *Node) sortedStreams() []*stream {
 // Dump describes the inner state, for the report of a failing test.
 func (n *Node) Dump() string {
 	var b strings.Builder
-	list := func(what string, rs []Record) {
+	list := func(what string, rs []wire.Record) {
 		fmt.Fprintf(&b, " %s:", what)
 		for i := range rs {
 			fmt.Fprintf(&b, " %s/%d.%s", rs[i].Zone, rs[i].Counter, rs[i].Owner.ID)
@@ -99,7 +101,7 @@ func (n *Node) Dump() string {
 	fmt.Fprintf(&b, "%s %s", n.self.ID, n.state)
 	list("own", n.zones)
 	list("table", n.table)
-	var gs []Record
+	var gs []wire.Record
 	for i := range n.graves {
 		gs = append(gs, n.graves[i].Record)
 	}
@@ -114,7 +116,7 @@ func (n *Node) Dump() string {
 	for _, x := range n.in {
 		fmt.Fprintf(&b, " in: %+v", *x)
 	}
-	var rivals []HostID
+	var rivals []wire.HostID
 	for _, r := range n.rivals {
 		rivals = append(rivals, r.ID)
 	}

@@ -2,6 +2,10 @@
 
 package overlay
 
+import (
+	"sandstream/internal/overlay/wire"
+)
+
 type reqKind uint8
 
 const (
@@ -24,14 +28,14 @@ const (
 type request struct {
 	id    uint64
 	what  reqKind
-	to    Peer
-	msg   Message
-	tries int  // sendings left, this one included
-	wait  Time // until the next; doubled each time
+	to    wire.Peer
+	msg   wire.Message
+	tries int       // sendings left, this one included
+	wait  wire.Time // until the next; doubled each time
 
-	zone Zone  // reqGap, reqClaim
-	sub  SubID // reqGet
-	strm StreamID
+	zone wire.Zone // reqGap, reqClaim
+	sub  SubID     // reqGet
+	strm wire.StreamID
 
 	around bool // reqSub: the path is to avoid a link, see detour
 }
@@ -48,13 +52,13 @@ func (n *Node) request(r *request) bool {
 	}
 	r.id = n.rng.Uint64() | 1 // not to be guessed: answers are told by it
 	switch m := r.msg.(type) {
-	case *Lookup:
+	case *wire.Lookup:
 		m.Req, m.Radix = r.id, n.region.Radix
-	case *JoinAsk:
+	case *wire.JoinAsk:
 		m.Req, m.Radix = r.id, n.region.Radix
-	case *SubReq:
+	case *wire.SubReq:
 		m.Req = r.id
-	case *SwapFind:
+	case *wire.SwapFind:
 		m.Req = r.id
 	}
 	n.pending[r.id] = r
@@ -66,7 +70,7 @@ func (n *Node) sendRequest(r *request) {
 	r.tries--
 	n.after(r.wait, timer{what: tRequest, key: r.id})
 	r.wait *= 2
-	if m, ok := r.msg.(*Lookup); ok && r.to.ID.IsZero() && !r.to.Addr.IsValid() {
+	if m, ok := r.msg.(*wire.Lookup); ok && r.to.ID.IsZero() && !r.to.Addr.IsValid() {
 		again := *m // the node that routes it counts its hops
 		n.route(n.self, &again)
 		return

@@ -5,10 +5,9 @@ package overlay
 import (
 	"math"
 	"slices"
-)
 
-// noBudget is a latency budget without bound.
-const noBudget = math.MaxUint32
+	"sandstream/internal/overlay/wire"
+)
 
 // weight is what a link costs for routing: its latency, raised by what it
 // loses, since a lost packet costs at least one more crossing.
@@ -17,7 +16,7 @@ func (p *peer) weight() uint64 {
 }
 
 // distance is the least number of hops from one of our zones to the id.
-func (n *Node) distance(to Point) int {
+func (n *Node) distance(to wire.Point) int {
 	best := math.MaxInt
 	for i := range n.zones {
 		best = min(best, n.zones[i].Zone.Distance(to))
@@ -29,7 +28,7 @@ func (n *Node) distance(to Point) int {
 // nearer to the id, the one whose link costs least. Hosts in avoid are not
 // taken. If none is nearer (the table has gaps) a detour is taken over some
 // other neighbour, marked by detour.
-func (n *Node) nextHop(to Point, avoid func(HostID) bool) (next *peer, detour bool) {
+func (n *Node) nextHop(to wire.Point, avoid func(wire.HostID) bool) (next *peer, detour bool) {
 	have := n.distance(to)
 	var bestW uint64
 	bestD := 0
@@ -65,7 +64,7 @@ func (n *Node) nextHop(to Point, avoid func(HostID) bool) (next *peer, detour bo
 }
 
 // route sends a lookup on, or answers it.
-func (n *Node) route(from Peer, m *Lookup) {
+func (n *Node) route(from wire.Peer, m *wire.Lookup) {
 	if n.covers(m.Target) {
 		n.answer(from, m)
 		return
@@ -74,7 +73,7 @@ func (n *Node) route(from Peer, m *Lookup) {
 		n.counts["lookup-too-long"]++
 		return
 	}
-	next, detour := n.nextHop(m.Target, func(h HostID) bool {
+	next, detour := n.nextHop(m.Target, func(h wire.HostID) bool {
 		return h == from.ID || slices.Contains(m.Avoid, h)
 	})
 	if next == nil {
@@ -86,14 +85,14 @@ func (n *Node) route(from Peer, m *Lookup) {
 	if detour {
 		n.counts["lookup-detour"]++
 		out.Avoid = append(slices.Clone(m.Avoid), n.self.ID)
-		if len(out.Avoid) > maxAvoid {
+		if len(out.Avoid) > wire.MaxAvoid {
 			out.Avoid = out.Avoid[1:]
 		}
 	}
 	n.send(next.Peer, &out)
 }
 
-func (n *Node) onLookup(from Peer, m *Lookup) {
+func (n *Node) onLookup(from wire.Peer, m *wire.Lookup) {
 	if n.state != Member && n.state != Leaving || m.Origin.ID.IsZero() {
 		return
 	}
@@ -101,23 +100,23 @@ func (n *Node) onLookup(from Peer, m *Lookup) {
 }
 
 // answer does what a lookup asks of the owner of its target.
-func (n *Node) answer(from Peer, m *Lookup) {
-	f := &Found{Req: m.Req, Record: *n.owned(m.Target), Volume: n.volume(), Hops: m.Hops, Region: n.region}
+func (n *Node) answer(from wire.Peer, m *wire.Lookup) {
+	f := &wire.Found{Req: m.Req, Record: *n.owned(m.Target), Volume: n.volume(), Hops: m.Hops, Region: n.region}
 	f.Largest = n.largest()
 	switch m.Kind {
-	case Put:
+	case wire.Put:
 		if m.Info != nil {
 			f.Full = !n.keep(m.Info, from.ID)
 		}
-	case Drop:
+	case wire.Drop:
 		if m.Info != nil {
 			n.unkeep(m.Target, m.Info.ID, from.ID)
 		}
-	case Get:
+	case wire.Get:
 		f.Infos = n.storedAt(m.Target)
-	case GrowAsk:
+	case wire.GrowAsk:
 		n.grow()
-	case Find:
+	case wire.Find:
 	}
 	if m.Origin.ID == n.self.ID {
 		n.onFound(n.self, f)
@@ -127,9 +126,9 @@ func (n *Node) answer(from Peer, m *Lookup) {
 }
 
 // largest is the largest zone we know: ours or a neighbour's.
-func (n *Node) largest() Record {
-	var best Record
-	for _, rs := range [][]Record{n.zones, n.table} {
+func (n *Node) largest() wire.Record {
+	var best wire.Record
+	for _, rs := range [][]wire.Record{n.zones, n.table} {
 		for i := range rs {
 			if best.Owner.ID.IsZero() || rs[i].Zone.Len < best.Zone.Len {
 				best = rs[i]
@@ -139,14 +138,14 @@ func (n *Node) largest() Record {
 	return best
 }
 
-func (n *Node) onFound(from Peer, m *Found) {
+func (n *Node) onFound(from wire.Peer, m *wire.Found) {
 	n.learnRegion(m.Region)
 	n.meet(from)
 	r := n.pending[m.Req]
 	if r == nil {
 		return
 	}
-	if _, ok := r.msg.(*Lookup); !ok {
+	if _, ok := r.msg.(*wire.Lookup); !ok {
 		return
 	}
 	delete(n.pending, m.Req)
@@ -161,17 +160,17 @@ func (n *Node) onFound(from Peer, m *Found) {
 	case reqClaim:
 		n.learn(m.Record, true, from)
 		if n.takenOver(r.zone) {
-			n.unclaim(func(z Zone) bool { return z == r.zone })
+			n.unclaim(func(z wire.Zone) bool { return z == r.zone })
 		}
 	case reqGet:
 		n.getFound(r, m)
 	case reqPut:
-		if l := *r.msg.(*Lookup); m.Full && l.Kind == Put && r.to.ID.IsZero() {
+		if l := *r.msg.(*wire.Lookup); m.Full && l.Kind == wire.Put && r.to.ID.IsZero() {
 			// It does not know that it is we who ask: see keep.
 			n.request(&request{what: reqPut, to: from, msg: &l, tries: 2, wait: 2 * n.cfg.RetryInterval})
 		}
 	case reqHome:
-		n.dropAt(from, r.msg.(*Lookup).Target, r.strm)
+		n.dropAt(from, r.msg.(*wire.Lookup).Target, r.strm)
 	case reqLook:
 		if m.Record.Owner.ID != n.self.ID {
 			n.learn(m.Record, false, from)

@@ -2,13 +2,19 @@
 
 package overlay
 
+import (
+	"fmt"
+
+	"sandstream/internal/overlay/wire"
+)
+
 // Status is a snapshot of a Node for its user.
 type Status struct {
-	Self    Peer
+	Self    wire.Peer
 	State   MemberState
 	Radix   int
-	Region  Region
-	Zones   []Record // owned
+	Region  wire.Region
+	Zones   []wire.Record // owned
 	Peers   []PeerStatus
 	Streams []StreamStatus
 	Subs    []SubStatus
@@ -35,21 +41,21 @@ func (m MemberState) String() string {
 
 // PeerStatus is what a host knows of a neighbour.
 type PeerStatus struct {
-	Peer      Peer
+	Peer      wire.Peer
 	CostUs    uint32 // published one-way cost, with hysteresis
 	RTTUs     uint32 // smoothed round trip
 	VarUs     uint32 // its mean deviation
 	LossPpm   uint32
-	Zones     []Record
-	LastHeard Time // ago
+	Zones     []wire.Record
+	LastHeard wire.Time // ago
 	Suspect   bool
 }
 
 // StreamStatus is a stream that passes a host.
 type StreamStatus struct {
-	Info      StreamInfo
+	Info      wire.StreamInfo
 	Publisher bool
-	Path      []Hop
+	Path      []wire.Hop
 	Children  []Child
 	Local     []SubID
 }
@@ -57,13 +63,13 @@ type StreamStatus struct {
 // SubStatus is a subscription and its contract.
 type SubStatus struct {
 	ID       SubID
-	Stream   StreamID
+	Stream   wire.StreamID
 	Name     string
-	Contract Contract
+	Contract wire.Contract
 	State    ContractState
 	Reason   string // for AtRisk, Violated and Refused
 	Degraded string // the SPA that degrades it, "" for none
-	Path     []Hop
+	Path     []wire.Hop
 
 	PredictedUs  uint32
 	PredictedPpm uint32
@@ -81,5 +87,39 @@ type Report struct {
 	MeanUs   uint32
 	P99Us    uint32
 	RateBps  uint64
-	Duration Time
+	Duration wire.Time
+}
+
+// ContractState is where a subscription stands.
+type ContractState uint8
+
+// The states of a contract.
+const (
+	Resolving   ContractState = iota // looking for the stream or for a path
+	Admitted                         // predicted and measured within the contract
+	AtRisk                           // within it, by less than a tenth of a bound
+	Violated                         // outside it by measurement
+	Refused                          // no path can meet it; Reason says why
+	Withdrawn                        // the stream has ended
+	Interrupted                      // was admitted; the path broke and a new one is sought
+)
+
+func (c ContractState) String() string {
+	switch c {
+	case Resolving:
+		return "resolving"
+	case Admitted:
+		return "admitted"
+	case AtRisk:
+		return "at risk"
+	case Violated:
+		return "violated"
+	case Refused:
+		return "refused"
+	case Withdrawn:
+		return "withdrawn"
+	case Interrupted:
+		return "interrupted"
+	}
+	return fmt.Sprintf("ContractState(%d)", uint8(c))
 }

@@ -5,29 +5,31 @@ package overlay
 import (
 	"reflect"
 	"slices"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // stream is our part of a stream's tree.
 type stream struct {
-	info      StreamInfo
+	info      wire.StreamInfo
 	gen       uint64 // tells timers of this entry from those of an earlier one
 	publisher bool
-	parent    Peer                 // zero: none, or we publish
-	path      []Hop                // from the publisher to us, as the last beat or graft said
+	parent    wire.Peer            // zero: none, or we publish
+	path      []wire.Hop           // from the publisher to us, as the last beat or graft said
 	degraded  string               // the SPA that thins the stream out above us
 	abovePpm  uint32               // what it leaves of the rate, in millionths; 0: not known
 	thinned   map[string]*thinning // by SPA, what those here leave
-	todo      []Stage              // stages not run before us
-	ingress   []Stage              // stages that we run
+	todo      []wire.Stage         // stages not run before us
+	ingress   []wire.Stage         // stages that we run
 	children  []child
-	heard     Time // beat of the parent
-	since     Time
+	heard     wire.Time // beat of the parent
+	since     wire.Time
 	seq       uint64
 	stayUs    uint32
 
 	broken bool // the parent is gone; a new path is sought
 	tries  int
-	avoid  []HostID
+	avoid  []wire.HostID
 	req    uint64
 
 	link   linkLoss // from the parent
@@ -35,22 +37,22 @@ type stream struct {
 }
 
 type child struct {
-	Peer
-	until Time
+	wire.Peer
+	until wire.Time
 	spa   string // degrades this branch
 	outUs uint32 // cost of the link as the data plane was told
 	beats uint64 // sent to it
 	trial bool   // it wants beats only
 }
 
-func (n *Node) addStream(info StreamInfo) *stream {
+func (n *Node) addStream(info wire.StreamInfo) *stream {
 	n.reqs++
 	s := &stream{info: info, gen: n.reqs, heard: n.now, since: n.now, todo: info.Pipeline}
 	if n.streams == nil {
-		n.streams = map[StreamID]*stream{}
+		n.streams = map[wire.StreamID]*stream{}
 	}
 	n.streams[info.ID] = s
-	n.after(n.cfg.BeatTimeout/4, timer{what: tStream, host: HostID(info.ID), key: s.gen})
+	n.after(n.cfg.BeatTimeout/4, timer{what: tStream, host: wire.HostID(info.ID), key: s.gen})
 	return s
 }
 
@@ -106,7 +108,7 @@ func (n *Node) measureChildren(s *stream) {
 func (n *Node) drop(s *stream) {
 	n.dropDetour(s)
 	if !s.parent.ID.IsZero() {
-		n.send(s.parent, &Detach{Stream: s.info.ID})
+		n.send(s.parent, &wire.Detach{Stream: s.info.ID})
 	}
 	delete(n.streams, s.info.ID)
 	n.emit(Forward{Stream: s.info.ID})
@@ -115,7 +117,7 @@ func (n *Node) drop(s *stream) {
 // endStream tells all below that there will be nothing more.
 func (n *Node) endStream(s *stream, why string) {
 	for _, c := range s.children {
-		n.send(c.Peer, &Beat{Stream: s.info.ID, Path: s.path, Info: s.info, End: true})
+		n.send(c.Peer, &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info, End: true})
 	}
 	for _, u := range n.subs {
 		if u.stream == s.info.ID {
@@ -126,9 +128,9 @@ func (n *Node) endStream(s *stream, why string) {
 }
 
 // setParent makes a host our parent in a stream.
-func (n *Node) setParent(s *stream, p Peer, degrade string) {
+func (n *Node) setParent(s *stream, p wire.Peer, degrade string) {
 	if s.parent.ID != p.ID && !s.parent.ID.IsZero() {
-		n.send(s.parent, &Detach{Stream: s.info.ID})
+		n.send(s.parent, &wire.Detach{Stream: s.info.ID})
 	}
 	if s.parent.ID != p.ID {
 		s.link = linkLoss{}
@@ -137,17 +139,17 @@ func (n *Node) setParent(s *stream, p Peer, degrade string) {
 	n.dropDetour(s)
 	s.broken, s.tries, s.heard = false, 0, n.now
 	n.peer(p)
-	n.send(p, &Attach{Stream: s.info.ID, Degrade: degrade})
+	n.send(p, &wire.Attach{Stream: s.info.ID, Degrade: degrade})
 }
 
-func (n *Node) onAttach(from Peer, m *Attach) {
+func (n *Node) onAttach(from wire.Peer, m *wire.Attach) {
 	s := n.streams[m.Stream]
 	if s == nil {
-		n.send(from, &NoStream{Stream: m.Stream})
+		n.send(from, &wire.NoStream{Stream: m.Stream})
 		return
 	}
 	if s.onPath(from.ID) {
-		n.send(from, &Beat{Stream: m.Stream, Path: s.path, Info: s.info, Leave: true})
+		n.send(from, &wire.Beat{Stream: m.Stream, Path: s.path, Info: s.info, Leave: true})
 		return
 	}
 	i := slices.IndexFunc(s.children, func(c child) bool { return c.ID == from.ID })
@@ -155,7 +157,7 @@ func (n *Node) onAttach(from Peer, m *Attach) {
 	if fresh {
 		if len(s.children) >= MaxChildren {
 			// Not NoStream: from the publisher that means the end.
-			n.send(from, &Beat{Stream: m.Stream, Path: s.path, Info: s.info, Leave: true})
+			n.send(from, &wire.Beat{Stream: m.Stream, Path: s.path, Info: s.info, Leave: true})
 			return
 		}
 		s.children = append(s.children, child{Peer: from, trial: m.Trial})
@@ -177,13 +179,13 @@ func (n *Node) onAttach(from Peer, m *Attach) {
 	}
 }
 
-func (n *Node) onDetach(from Peer, m *Detach) {
+func (n *Node) onDetach(from wire.Peer, m *wire.Detach) {
 	if s := n.streams[m.Stream]; s != nil {
 		n.removeChild(s, from.ID)
 	}
 }
 
-func (n *Node) removeChild(s *stream, h HostID) {
+func (n *Node) removeChild(s *stream, h wire.HostID) {
 	before := len(s.children)
 	s.children = slices.DeleteFunc(s.children, func(c child) bool { return c.ID == h })
 	if len(s.children) != before {
@@ -192,13 +194,13 @@ func (n *Node) removeChild(s *stream, h HostID) {
 }
 
 // onPath says whether a host is on the way from the publisher to us.
-func (s *stream) onPath(h HostID) bool {
-	return slices.ContainsFunc(s.path, func(p Hop) bool { return p.Host.ID == h })
+func (s *stream) onPath(h wire.HostID) bool {
+	return slices.ContainsFunc(s.path, func(p wire.Hop) bool { return p.Host.ID == h })
 }
 
 // beatDue is the publisher's heartbeat.
 func (n *Node) beatDue(t timer) {
-	s := n.streams[StreamID(t.host)]
+	s := n.streams[wire.StreamID(t.host)]
 	if s == nil || s.gen != t.key || !s.publisher {
 		return
 	}
@@ -214,7 +216,7 @@ func (n *Node) beatDue(t timer) {
 func (n *Node) beatTo(s *stream, c *child) {
 	c.beats++
 	spa := s.thinsFor(c)
-	n.send(c.Peer, &Beat{
+	n.send(c.Peer, &wire.Beat{
 		Stream: s.info.ID, Seq: s.seq, Path: s.path, Info: s.info, Todo: s.todo, Degrade: spa, SharePpm: s.sharePpm(spa), Number: c.beats,
 	})
 }
@@ -226,14 +228,14 @@ func (n *Node) place(s *stream) {
 	if s.publisher {
 		pipeline = s.info.Pipeline
 	}
-	var here, rest []Stage
+	var here, rest []wire.Stage
 	busy := n.cfg.CapacityBps > 0 && n.load() > 0.8*float64(n.cfg.CapacityBps)
 	sink := !slices.ContainsFunc(s.children, func(c child) bool { return !c.trial })
 	idle := !s.publisher && sink && len(n.locals(s)) == 0 // nobody to run it for
 	for _, st := range pipeline {
 		switch {
-		case st.Place == AtSource && s.publisher,
-			st.Place == Anywhere && len(rest) == 0 && !idle && (!busy || sink):
+		case st.Place == wire.AtSource && s.publisher,
+			st.Place == wire.Anywhere && len(rest) == 0 && !idle && (!busy || sink):
 			here = append(here, st)
 		default:
 			rest = append(rest, st)
@@ -246,17 +248,17 @@ func (n *Node) place(s *stream) {
 	}
 }
 
-func (n *Node) onBeat(from Peer, m *Beat) {
+func (n *Node) onBeat(from wire.Peer, m *wire.Beat) {
 	s := n.streams[m.Stream]
 	if s == nil || s.publisher {
-		n.send(from, &Detach{Stream: m.Stream})
+		n.send(from, &wire.Detach{Stream: m.Stream})
 		return
 	}
 	if from.ID == s.detour.next.ID && !n.detourBeat(s, m) {
 		return
 	}
 	if s.parent.ID != from.ID {
-		n.send(from, &Detach{Stream: m.Stream})
+		n.send(from, &wire.Detach{Stream: m.Stream})
 		return
 	}
 	if m.Info.ID != m.Stream {
@@ -271,17 +273,17 @@ func (n *Node) onBeat(from Peer, m *Beat) {
 		n.lostParent(s, "the host above leaves")
 		return
 	}
-	if len(m.Path) == 0 || len(m.Path) >= MaxPath || m.Path[len(m.Path)-1].Host.ID != from.ID ||
-		slices.ContainsFunc(m.Path, func(h Hop) bool { return h.Host.ID == n.self.ID }) {
+	if len(m.Path) == 0 || len(m.Path) >= wire.MaxPath || m.Path[len(m.Path)-1].Host.ID != from.ID ||
+		slices.ContainsFunc(m.Path, func(h wire.Hop) bool { return h.Host.ID == n.self.ID }) {
 		n.counts["stream-loop"]++
-		s.parent = Peer{}
-		n.send(from, &Detach{Stream: m.Stream})
+		s.parent = wire.Peer{}
+		n.send(from, &wire.Detach{Stream: m.Stream})
 		n.lostParent(s, "the path above is a loop")
 		return
 	}
 	p := n.peer(from)
 	s.link.took(m.Number)
-	hop := Hop{Host: n.self, CostUs: p.costUs, LossPpm: max(p.lossPpm, s.link.ppm()), StayUs: s.stayUs}
+	hop := wire.Hop{Host: n.self, CostUs: p.costUs, LossPpm: max(p.lossPpm, s.link.ppm()), StayUs: s.stayUs}
 	s.heard, s.broken = n.now, false
 	if len(m.Path) > 0 {
 		hop.SPA = m.Degrade
@@ -309,7 +311,7 @@ func (n *Node) onBeat(from Peer, m *Beat) {
 // streamDue watches one stream: the parent's beats, our lease there, and the
 // children's leases here.
 func (n *Node) streamDue(t timer) {
-	s := n.streams[StreamID(t.host)]
+	s := n.streams[wire.StreamID(t.host)]
 	if s == nil || s.gen != t.key {
 		return
 	}
@@ -336,7 +338,7 @@ func (n *Node) streamDue(t timer) {
 	case n.now-s.heard > n.cfg.BeatTimeout:
 		n.lostParent(s, "the host above is silent")
 	case renew:
-		n.send(s.parent, &Attach{Stream: s.info.ID, Degrade: n.wantDegrade(s)})
+		n.send(s.parent, &wire.Attach{Stream: s.info.ID, Degrade: n.wantDegrade(s)})
 	}
 }
 
@@ -358,8 +360,8 @@ func (n *Node) lostParent(s *stream, why string) {
 	s.broken, s.tries, s.since = true, 0, n.now
 	s.avoid = nil
 	if !s.parent.ID.IsZero() {
-		s.avoid = []HostID{s.parent.ID}
-		s.parent = Peer{}
+		s.avoid = []wire.HostID{s.parent.ID}
+		s.parent = wire.Peer{}
 	}
 	for _, u := range n.subs {
 		if u.stream == s.info.ID && u.wants() {
@@ -388,7 +390,7 @@ func (n *Node) repair(s *stream) {
 	if up > 0 {
 		to = s.path[up].Host
 	}
-	c := Contract{BestEffort: true}
+	c := wire.Contract{BestEffort: true}
 	for _, u := range n.subs {
 		if u.stream == s.info.ID && u.wants() {
 			c.Degrade = u.contract.Degrade
@@ -396,7 +398,7 @@ func (n *Node) repair(s *stream) {
 	}
 	// A way that came to nothing led over another dead host, which nobody on it has
 	// noticed yet: the second try is for the link between the two, which is always there.
-	m := &SubReq{Stream: s.info.ID, Subscriber: n.self, Point: n.ownPoint(to.ID), Contract: c, Exclude: s.avoid, Direct: s.tries > 1}
+	m := &wire.SubReq{Stream: s.info.ID, Subscriber: n.self, Point: n.ownPoint(to.ID), Contract: c, Exclude: s.avoid, Direct: s.tries > 1}
 	r := &request{what: reqSub, to: to, msg: m, tries: 1, wait: n.cfg.RepairTimeout, strm: s.info.ID}
 	if n.request(r) {
 		s.req = r.id
@@ -423,7 +425,7 @@ func (n *Node) giveUp(s *stream) {
 
 // ownPoint is an id of ours, to be found by: one next to the host that will
 // look for it, if there is one.
-func (n *Node) ownPoint(by HostID) Point {
+func (n *Node) ownPoint(by wire.HostID) wire.Point {
 	for i := range n.table {
 		if r := &n.table[i]; r.Owner.ID == by {
 			for j := range n.zones {
@@ -439,7 +441,7 @@ func (n *Node) ownPoint(by HostID) Point {
 	return n.zones[0].Zone.Path
 }
 
-func (n *Node) onNoStream(from Peer, m *NoStream) {
+func (n *Node) onNoStream(from wire.Peer, m *wire.NoStream) {
 	const withdrawn = "the publisher has withdrawn the stream"
 	s := n.streams[m.Stream]
 	if s != nil && !s.publisher && from.ID == s.info.Publisher.ID {
@@ -469,12 +471,12 @@ func (n *Node) onNoStream(from Peer, m *NoStream) {
 		return
 	}
 	if s != nil && s.parent.ID == from.ID {
-		s.parent = Peer{}
+		s.parent = wire.Peer{}
 		n.lostParent(s, "the host above does not have the stream")
 	}
 }
 
-func (n *Node) streamPeerDead(h HostID) {
+func (n *Node) streamPeerDead(h wire.HostID) {
 	for _, s := range n.sortedStreams() {
 		n.removeChild(s, h)
 		if s.parent.ID == h {
@@ -492,7 +494,7 @@ func (n *Node) leaveStreams() {
 			continue
 		}
 		for _, c := range s.children {
-			n.send(c.Peer, &Beat{Stream: s.info.ID, Path: s.path, Info: s.info, Leave: true})
+			n.send(c.Peer, &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info, Leave: true})
 		}
 		n.drop(s)
 	}
@@ -503,7 +505,7 @@ func (n *Node) leaveStreams() {
 }
 
 // Residence takes the time that packets of a stream spend in this host.
-func (n *Node) Residence(now Time, id StreamID, us uint32) {
+func (n *Node) Residence(now wire.Time, id wire.StreamID, us uint32) {
 	n.advance(now)
 	if s := n.streams[id]; s != nil {
 		s.stayUs = us

@@ -8,15 +8,17 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // sub is a subscription of the local user.
 type sub struct {
 	id       SubID
-	stream   StreamID
+	stream   wire.StreamID
 	name     string
 	byName   bool // the stream is looked for by its name
-	contract Contract
+	contract wire.Contract
 	state    ContractState
 	reason   string
 
@@ -25,22 +27,33 @@ type sub struct {
 	reports                   int
 	req                       uint64
 	swaps, repairs            int
-	since                     Time // of the state
+	since                     wire.Time // of the state
 	swapping                  bool
 	// met says that it was served once: it is then not refused for what a crash or a
 	// partition makes of the paths.
 	met   bool
-	found bool // the directory had an entry: the stream exists
-	none  Time // since when the directory says that there is none; 0 if it does not
-	next  Time // of a waiting one: when it is looked for again
-	from  Peer // the publisher, once a path from it was known
+	found bool      // the directory had an entry: the stream exists
+	none  wire.Time // since when the directory says that there is none; 0 if it does not
+	next  wire.Time // of a waiting one: when it is looked for again
+	from  wire.Peer // the publisher, once a path from it was known
 
-	entries []StreamInfo // of the directory, still to be tried
-	low     string       // one of them was of too low a rate, and
-	hope    bool         // one may have a path another time
+	entries []wire.StreamInfo // of the directory, still to be tried
+	low     string            // one of them was of too low a rate, and
+	hope    bool              // one may have a path another time
 
-	avoid []HostID // that the first path is to stay clear of
-	asked uint64   // MinRateBps of the whole stream, if this is a part, see Part
+	avoid []wire.HostID // that the first path is to stay clear of
+	asked uint64        // MinRateBps of the whole stream, if this is a part, see Part
+}
+
+// scale asks of a part no more than its share of the rate.
+func (u *sub) scale(i *wire.StreamInfo) {
+	if len(i.Parts) == 0 && u.asked == 0 {
+		return
+	}
+	if u.asked == 0 {
+		u.asked = u.contract.MinRateBps
+	}
+	u.contract.MinRateBps = uint64(float64(u.asked) * i.Share())
 }
 
 // wants says whether packets are to be delivered.
@@ -83,34 +96,43 @@ func (n *Node) soon(u *sub) {
 
 // Subscribe asks for a stream by its id, or with a zero id by its public name.
 // What becomes of it is told by SubChanged.
-func (n *Node) Subscribe(now Time, id StreamID, name string, c Contract) (SubID, error) {
+func (n *Node) Subscribe(now wire.Time, id wire.StreamID, name string, c wire.Contract) (SubID, error) {
 	return n.subscribe(now, id, name, c, nil)
 }
 
-func (n *Node) subscribe(now Time, id StreamID, name string, c Contract, avoid []HostID) (SubID, error) {
+// SubscribeAvoiding is Subscribe for a part of a stream whose other parts come
+// over the hosts avoid, at most 8: the first path it gets leads over none of them.
+func (n *Node) SubscribeAvoiding(now wire.Time, id wire.StreamID, name string, c wire.Contract, avoid []wire.HostID) (SubID, error) {
+	if len(avoid) > wire.MaxAvoid {
+		return 0, fmt.Errorf("subscribe: hosts to avoid: %d, at most %d", len(avoid), wire.MaxAvoid)
+	}
+	return n.subscribe(now, id, name, c, avoid)
+}
+
+func (n *Node) subscribe(now wire.Time, id wire.StreamID, name string, c wire.Contract, avoid []wire.HostID) (SubID, error) {
 	n.advance(now)
 	if err := c.Check(); err != nil {
 		return 0, fmt.Errorf("subscribe: %w", err)
 	}
 	switch {
-	case id == StreamID{} && name == "":
+	case id == wire.StreamID{} && name == "":
 		return 0, errors.New("subscribe: neither a stream id nor a name given")
-	case len(name) > MaxName:
-		return 0, fmt.Errorf("subscribe: a name has at most %d bytes", MaxName)
+	case len(name) > wire.MaxName:
+		return 0, fmt.Errorf("subscribe: a name has at most %d bytes", wire.MaxName)
 	case n.state != Member && n.state != Joining:
 		return 0, fmt.Errorf("subscribe: this host is %s, not a member of the overlay", n.state)
 	case len(n.subs) >= n.cfg.MaxSubs:
 		return 0, fmt.Errorf("subscribe: this host has %d subscriptions, and no more may be", len(n.subs))
 	}
 	n.subSeq++
-	u := &sub{id: SubID(n.subSeq), stream: id, name: name, byName: id == StreamID{}, contract: c, since: now, avoid: slices.Clone(avoid)}
+	u := &sub{id: SubID(n.subSeq), stream: id, name: name, byName: id == wire.StreamID{}, contract: c, since: now, avoid: slices.Clone(avoid)}
 	n.subs = append(n.subs, u)
 	n.resolve(u)
 	return u.id, nil
 }
 
 // Unsubscribe ends a subscription.
-func (n *Node) Unsubscribe(now Time, id SubID) error {
+func (n *Node) Unsubscribe(now wire.Time, id SubID) error {
 	n.advance(now)
 	i := slices.IndexFunc(n.subs, func(u *sub) bool { return u.id == id })
 	if i < 0 {
@@ -124,7 +146,7 @@ func (n *Node) Unsubscribe(now Time, id SubID) error {
 }
 
 // released follows the end of a local interest in a stream.
-func (n *Node) released(id StreamID) {
+func (n *Node) released(id wire.StreamID) {
 	s := n.streams[id]
 	switch {
 	case s == nil:
@@ -178,7 +200,7 @@ func (n *Node) resolve(u *sub) {
 	if u.byName && !u.met {
 		p = n.pointOfName(u.name)
 	}
-	m := &Lookup{Kind: Get, Target: p, Origin: n.self}
+	m := &wire.Lookup{Kind: wire.Get, Target: p, Origin: n.self}
 	r := &request{what: reqGet, msg: m, tries: 3, wait: 2 * n.cfg.RetryInterval, sub: u.id}
 	if len(n.zones) == 0 && len(n.known) > 0 {
 		r.to = n.known[n.rand(len(n.known))] // without ids we have no neighbours
@@ -209,15 +231,15 @@ func (n *Node) joinTree(u *sub) bool {
 
 func (n *Node) getFailed(r *request) { n.getAnswer(r, nil, "the directory does not answer") }
 
-func (n *Node) getFound(r *request, f *Found) { n.getAnswer(r, f.Infos, "") }
+func (n *Node) getFound(r *request, f *wire.Found) { n.getAnswer(r, f.Infos, "") }
 
-func (n *Node) getAnswer(r *request, infos []StreamInfo, why string) {
+func (n *Node) getAnswer(r *request, infos []wire.StreamInfo, why string) {
 	u := n.subByID(r.sub)
 	if u == nil || u.state != Resolving {
 		return
 	}
 	// Entries are not signed: of several, each is tried in turn.
-	infos = slices.DeleteFunc(slices.Clone(infos), func(i StreamInfo) bool {
+	infos = slices.DeleteFunc(slices.Clone(infos), func(i wire.StreamInfo) bool {
 		if u.byName && !u.met {
 			return !i.Public || i.Name != u.name
 		}
@@ -237,9 +259,9 @@ func (n *Node) getAnswer(r *request, infos []StreamInfo, why string) {
 // word is older. Of the publishers the oldest is first, and each has one try
 // before any has two: who puts entries of his own beside another's, however many
 // and how often, does not come before it, and delays it by a try.
-func inTurn(infos []StreamInfo) []StreamInfo {
-	var pubs []HostID
-	of := map[HostID][]StreamInfo{}
+func inTurn(infos []wire.StreamInfo) []wire.StreamInfo {
+	var pubs []wire.HostID
+	of := map[wire.HostID][]wire.StreamInfo{}
 	for _, i := range infos {
 		p := i.Publisher.ID
 		if !slices.Contains(pubs, p) {
@@ -247,7 +269,7 @@ func inTurn(infos []StreamInfo) []StreamInfo {
 		}
 		of[p] = append(of[p], i)
 	}
-	v := make([]StreamInfo, 0, len(infos))
+	v := make([]wire.StreamInfo, 0, len(infos))
 	for back := 1; len(v) < len(infos); back++ {
 		for _, p := range pubs {
 			if l := of[p]; back <= len(l) {
@@ -317,8 +339,8 @@ func (n *Node) calm() bool {
 }
 
 // askPath asks a host of the tree for a path to us.
-func (n *Node) askPath(u *sub, to Peer, exclude []HostID) {
-	m := &SubReq{Stream: u.stream, Subscriber: n.self, Point: n.ownPoint(to.ID), Contract: u.contract, Exclude: exclude}
+func (n *Node) askPath(u *sub, to wire.Peer, exclude []wire.HostID) {
+	m := &wire.SubReq{Stream: u.stream, Subscriber: n.self, Point: n.ownPoint(to.ID), Contract: u.contract, Exclude: exclude}
 	r := &request{what: reqSub, to: to, msg: m, tries: 3, wait: 2 * n.cfg.RepairTimeout, strm: u.stream, sub: u.id}
 	if len(u.entries) > 0 {
 		r.tries-- // others wait for their turn
@@ -343,7 +365,7 @@ func (n *Node) subReqFailed(r *request, why string) {
 		return
 	}
 	if s := n.streams[r.strm]; s != nil && s.broken {
-		if len(s.avoid) < maxAvoid && r.to.ID != s.info.Publisher.ID {
+		if len(s.avoid) < wire.MaxAvoid && r.to.ID != s.info.Publisher.ID {
 			s.avoid = append(s.avoid, r.to.ID)
 		}
 		n.repair(s)

@@ -5,6 +5,8 @@ package overlay
 import (
 	"fmt"
 	"slices"
+
+	"sandstream/internal/overlay/wire"
 )
 
 const maxSwapDepth = 8
@@ -29,7 +31,7 @@ func (n *Node) startSwap(u *sub, s *stream) {
 	u.swaps++
 	u.swapping = true
 	n.peer(s.info.Publisher)
-	m := &SwapFind{Stream: u.stream, Subscriber: n.self, BoundUs: u.contract.LatencyUs}
+	m := &wire.SwapFind{Stream: u.stream, Subscriber: n.self, BoundUs: u.contract.LatencyUs}
 	r := &request{what: reqSwap, to: s.info.Publisher, msg: m, tries: 2, wait: 8 * n.cfg.RetryInterval, strm: u.stream, sub: u.id}
 	if !n.request(r) {
 		n.swapFailed(u.stream, "too many requests under way")
@@ -39,8 +41,8 @@ func (n *Node) startSwap(u *sub, s *stream) {
 // onSwapFind is one step of Figure 5: a neighbour within the bound, or else the
 // cheapest; if it does not subscribe it changes places with the subscriber, else
 // the search goes on from there.
-func (n *Node) onSwapFind(from Peer, m *SwapFind) {
-	no := func(why string) { n.send(m.Subscriber, &SwapNo{Req: m.Req, Reason: why}) }
+func (n *Node) onSwapFind(from wire.Peer, m *wire.SwapFind) {
+	no := func(why string) { n.send(m.Subscriber, &wire.SwapNo{Req: m.Req, Reason: why}) }
 	if n.state != Member || m.Subscriber.ID == n.self.ID {
 		return
 	}
@@ -97,12 +99,12 @@ func (n *Node) free() bool {
 	})
 }
 
-func (n *Node) subscribes(id StreamID) bool {
+func (n *Node) subscribes(id wire.StreamID) bool {
 	return slices.ContainsFunc(n.subs, func(u *sub) bool { return u.stream == id && (u.wants() || u.state == Resolving) })
 }
 
 // maySwap says whether we asked for this exchange.
-func (n *Node) maySwap(id StreamID) bool {
+func (n *Node) maySwap(id wire.StreamID) bool {
 	for _, r := range n.pending {
 		if r.what == reqSwap && r.strm == id {
 			return len(n.zones) > 0
@@ -137,14 +139,14 @@ func (n *Node) swapDone(x *xfer) {
 	}
 }
 
-func (n *Node) onSwapNo(m *SwapNo) {
+func (n *Node) onSwapNo(m *wire.SwapNo) {
 	if r := n.answered(m.Req, reqSwap); r != nil {
 		n.swapFailed(r.strm, m.Reason)
 	}
 }
 
 // swapFailed settles the subscriptions that waited for a better place.
-func (n *Node) swapFailed(id StreamID, why string) {
+func (n *Node) swapFailed(id wire.StreamID, why string) {
 	s := n.streams[id]
 	for _, u := range slices.Clone(n.subs) {
 		if u.stream != id || !u.swapping {

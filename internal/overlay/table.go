@@ -6,24 +6,26 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"slices"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // grave is a zone whose owner we think dead, and when to ask that host again.
 type grave struct {
-	Record
-	since, next, every Time
+	wire.Record
+	since, next, every wire.Time
 }
 
 // tentative is a claim to a zone whose known owner may still live: it has been
 // asked.
 type tentative struct {
-	Record
-	from  Peer // the owner that was asked
-	asked Time
+	wire.Record
+	from  wire.Peer // the owner that was asked
+	asked wire.Time
 }
 
 // digestOf is a hash over zones, counters and heirs; 0 only for none.
-func digestOf(rs []Record) uint64 {
+func digestOf(rs []wire.Record) uint64 {
 	var sum uint64
 	for i := range rs {
 		h := fnv.New64a()
@@ -41,7 +43,7 @@ func digestOf(rs []Record) uint64 {
 }
 
 // gain makes a zone ours.
-func (n *Node) gain(r Record) {
+func (n *Node) gain(r wire.Record) {
 	r.Owner = n.self
 	n.zones = append(n.zones, r)
 	n.emit(Owned{r})
@@ -49,8 +51,8 @@ func (n *Node) gain(r Record) {
 }
 
 // lose makes a zone not ours and returns it.
-func (n *Node) lose(z Zone) Record {
-	i := slices.IndexFunc(n.zones, func(r Record) bool { return r.Zone == z })
+func (n *Node) lose(z wire.Zone) wire.Record {
+	i := slices.IndexFunc(n.zones, func(r wire.Record) bool { return r.Zone == z })
 	r := n.zones[i]
 	n.zones = slices.Delete(n.zones, i, i+1)
 	n.emit(Released{r})
@@ -58,12 +60,12 @@ func (n *Node) lose(z Zone) Record {
 }
 
 // owns says whether exactly z is one of our zones.
-func (n *Node) owns(z Zone) bool {
-	return slices.ContainsFunc(n.zones, func(r Record) bool { return r.Zone == z })
+func (n *Node) owns(z wire.Zone) bool {
+	return slices.ContainsFunc(n.zones, func(r wire.Record) bool { return r.Zone == z })
 }
 
 // adjacent says whether z is next to one of our zones.
-func (n *Node) adjacent(z Zone) bool {
+func (n *Node) adjacent(z wire.Zone) bool {
 	for i := range n.zones {
 		if n.zones[i].Zone.Adjacent(z) {
 			return true
@@ -76,7 +78,7 @@ func (n *Node) adjacent(z Zone) bool {
 // what is no longer next to us, names heirs, and tells the neighbours.
 func (n *Node) changed(reply bool) {
 	n.mergeZones()
-	n.table = slices.DeleteFunc(n.table, func(r Record) bool { return !n.adjacent(r.Zone) })
+	n.table = slices.DeleteFunc(n.table, func(r wire.Record) bool { return !n.adjacent(r.Zone) })
 	n.nameHeirs()
 	n.announce(reply)
 }
@@ -84,7 +86,7 @@ func (n *Node) changed(reply bool) {
 // announce tells all neighbours what we own.
 func (n *Node) announce(reply bool) {
 	m := n.ownings(reply)
-	told := map[HostID]bool{}
+	told := map[wire.HostID]bool{}
 	for i := range n.table {
 		if o := n.table[i].Owner; !told[o.ID] {
 			told[o.ID] = true
@@ -122,7 +124,7 @@ func (n *Node) heirsDue() {
 func (n *Node) nameHeirs() {
 	for i := range n.zones {
 		z := &n.zones[i]
-		var best [2]Peer
+		var best [2]wire.Peer
 		var rank [2]int
 		for j := range n.table {
 			r := &n.table[j]
@@ -148,7 +150,7 @@ func (n *Node) nameHeirs() {
 	n.digest = digestOf(n.zones)
 }
 
-func commonPrefix(a, b Zone) int {
+func commonPrefix(a, b wire.Zone) int {
 	i := 0
 	for i < int(min(a.Len, b.Len)) && a.Path.Digit(i) == b.Path.Digit(i) {
 		i++
@@ -167,7 +169,7 @@ func (n *Node) mergeZones() {
 			}
 			parent, top, whole := z.Parent(), uint64(0), true
 			for v := range n.cfg.Radix {
-				j := slices.IndexFunc(n.zones, func(r Record) bool { return r.Zone == parent.Child(v) })
+				j := slices.IndexFunc(n.zones, func(r wire.Record) bool { return r.Zone == parent.Child(v) })
 				if j < 0 {
 					whole = false
 					break
@@ -180,14 +182,14 @@ func (n *Node) mergeZones() {
 			for v := range n.cfg.Radix {
 				n.lose(parent.Child(v))
 			}
-			n.gain(Record{Zone: parent, Counter: top + 1})
+			n.gain(wire.Record{Zone: parent, Counter: top + 1})
 			again = true
 			break
 		}
 	}
 }
 
-func (n *Node) onAnnounce(from Peer, m *Announce) {
+func (n *Node) onAnnounce(from wire.Peer, m *wire.Announce) {
 	if m.Gone {
 		if p := n.peers[from.ID]; p != nil {
 			n.die(p) // by its own word
@@ -206,8 +208,8 @@ func (n *Node) onAnnounce(from Peer, m *Announce) {
 		}
 	}
 	// What it owned before and does not list is no longer its own.
-	n.table = slices.DeleteFunc(n.table, func(r Record) bool {
-		gone := r.Owner.ID == from.ID && !slices.ContainsFunc(m.Records, func(q Record) bool { return q.Zone == r.Zone })
+	n.table = slices.DeleteFunc(n.table, func(r wire.Record) bool {
+		gone := r.Owner.ID == from.ID && !slices.ContainsFunc(m.Records, func(q wire.Record) bool { return q.Zone == r.Zone })
 		if gone {
 			n.dirty = true
 		}
@@ -225,7 +227,7 @@ func (n *Node) onAnnounce(from Peer, m *Announce) {
 
 // onMoved takes what a former owner says of its zones as certain, and what
 // others say as a hint.
-func (n *Node) onMoved(from Peer, m *Moved) {
+func (n *Node) onMoved(from wire.Peer, m *wire.Moved) {
 	if !m.Hearsay {
 		n.vote(from, m.Records)
 	}
@@ -234,7 +236,7 @@ func (n *Node) onMoved(from Peer, m *Moved) {
 		if r.Owner.ID == n.self.ID {
 			continue
 		}
-		sure := !m.Hearsay && (slices.ContainsFunc(n.table, func(e Record) bool {
+		sure := !m.Hearsay && (slices.ContainsFunc(n.table, func(e wire.Record) bool {
 			return e.Owner.ID == from.ID && e.Zone.Overlaps(r.Zone)
 		}) || slices.ContainsFunc(n.tentative, func(t tentative) bool {
 			return t.from.ID == from.ID && t.Zone.Overlaps(r.Zone)
@@ -249,25 +251,25 @@ func (n *Node) onMoved(from Peer, m *Moved) {
 }
 
 // onQuery tells what we own, or who owns what was ours.
-func (n *Node) onQuery(from Peer, m *Query) {
+func (n *Node) onQuery(from wire.Peer, m *wire.Query) {
 	for i := range n.zones {
 		if n.zones[i].Zone.Overlaps(m.Zone) {
 			n.send(from, n.ownings(false))
 			return
 		}
 	}
-	var hint []Record
+	var hint []wire.Record
 	for i := range n.table {
 		if n.table[i].Zone.Overlaps(m.Zone) {
 			hint = append(hint, n.table[i])
 		}
 	}
-	n.send(from, &Moved{Records: hint})
+	n.send(from, &wire.Moved{Records: hint})
 	n.send(from, n.ownings(false))
 }
 
 // learn takes one record from a host. sure: the former owner says so, or is dead.
-func (n *Node) learn(r Record, sure bool, from Peer) {
+func (n *Node) learn(r wire.Record, sure bool, from wire.Peer) {
 	if !r.Zone.Valid(n.cfg.Radix) || r.Owner.ID.IsZero() || r.Owner.ID == n.self.ID || r.Counter > maxCounter {
 		return
 	}
@@ -310,7 +312,7 @@ func (n *Node) learn(r Record, sure bool, from Peer) {
 			// The sender does not know of the newer owner: they should meet.
 			if n.introduced < 4 {
 				n.introduced++
-				n.send(r.Owner, &Moved{Records: []Record{*e}})
+				n.send(r.Owner, &wire.Moved{Records: []wire.Record{*e}})
 			}
 			return
 		}
@@ -323,7 +325,7 @@ func (n *Node) learn(r Record, sure bool, from Peer) {
 		n.dirty = true
 		i--
 		// It may have kept a part: it will say so.
-		n.send(old, &Pull{})
+		n.send(old, &wire.Pull{})
 	}
 	// A living owner counts, whatever epoch a dead one had: should that one come
 	// back, the two settle it.
@@ -357,7 +359,7 @@ const (
 )
 
 // leap says whether r's counter is too far above a known one to be honest.
-func (n *Node) leap(r, known *Record) bool {
+func (n *Node) leap(r, known *wire.Record) bool {
 	if r.Counter <= known.Counter || r.Counter-known.Counter <= maxLeap {
 		return false
 	}
@@ -367,11 +369,11 @@ func (n *Node) leap(r, known *Record) bool {
 
 // newNeighbour says whether the owner of r may not know us yet: this is the only
 // zone of it that we have.
-func (n *Node) newNeighbour(r Record) bool {
+func (n *Node) newNeighbour(r wire.Record) bool {
 	return n.recordsOf(r.Owner.ID) == 1
 }
 
-func (n *Node) recordsOf(h HostID) int {
+func (n *Node) recordsOf(h wire.HostID) int {
 	count := 0
 	for i := range n.table {
 		if n.table[i].Owner.ID == h {
@@ -382,7 +384,7 @@ func (n *Node) recordsOf(h HostID) int {
 }
 
 // doubt asks the known owner of a zone whether a claim to it is right.
-func (n *Node) doubt(r Record, owner Peer) {
+func (n *Node) doubt(r wire.Record, owner wire.Peer) {
 	for i := range n.tentative {
 		if n.tentative[i].Zone == r.Zone && n.tentative[i].Owner.ID == r.Owner.ID {
 			n.tentative[i].Record = r
@@ -395,22 +397,22 @@ func (n *Node) doubt(r Record, owner Peer) {
 	}
 	n.tentative = append(n.tentative, tentative{Record: r, from: owner, asked: n.now})
 	// The two should know of one another: see conflict.
-	n.send(owner, &Moved{Records: []Record{r}, Hearsay: true})
-	n.send(owner, &Query{Zone: r.Zone})
+	n.send(owner, &wire.Moved{Records: []wire.Record{r}, Hearsay: true})
+	n.send(owner, &wire.Query{Zone: r.Zone})
 	n.after(n.cfg.AckTimeout+n.cfg.IndirectTimeout, timer{what: tTentative})
 }
 
 // confirmTentative drops claims to zones that their owner says it still owns,
 // and takes those that it no longer lists.
-func (n *Node) confirmTentative(from Peer, own []Record) {
-	var sure []Record
+func (n *Node) confirmTentative(from wire.Peer, own []wire.Record) {
+	var sure []wire.Record
 	n.tentative = slices.DeleteFunc(n.tentative, func(t tentative) bool {
 		if t.from.ID != from.ID {
 			return false
 		}
-		if slices.ContainsFunc(own, func(r Record) bool { return r.Zone.Overlaps(t.Zone) }) {
+		if slices.ContainsFunc(own, func(r wire.Record) bool { return r.Zone.Overlaps(t.Zone) }) {
 			n.counts["claim-denied"]++
-			n.send(t.Owner, &Moved{Records: own})
+			n.send(t.Owner, &wire.Moved{Records: own})
 		} else {
 			sure = append(sure, t.Record)
 		}
@@ -423,7 +425,7 @@ func (n *Node) confirmTentative(from Peer, own []Record) {
 
 // tentativeDue takes the claims whose old owners did not answer.
 func (n *Node) tentativeDue() {
-	var sure []Record
+	var sure []wire.Record
 	wait := n.cfg.AckTimeout + n.cfg.IndirectTimeout
 	n.tentative = slices.DeleteFunc(n.tentative, func(t tentative) bool {
 		if n.now-t.asked < wait {
@@ -440,12 +442,12 @@ func (n *Node) tentativeDue() {
 }
 
 // yield gives up the ids of our zone o that r claims, and keeps the rest.
-func (n *Node) yield(r, o Record) {
+func (n *Node) yield(r, o wire.Record) {
 	n.loseBut(o.Zone, r.Zone)
 	near := slices.Clone(n.table)
 	n.changed(false)
-	moved := &Moved{Records: []Record{r}}
-	told := map[HostID]bool{r.Owner.ID: true}
+	moved := &wire.Moved{Records: []wire.Record{r}}
+	told := map[wire.HostID]bool{r.Owner.ID: true}
 	for i := range near {
 		if id := near[i].Owner.ID; !told[id] {
 			told[id] = true
@@ -454,14 +456,14 @@ func (n *Node) yield(r, o Record) {
 	}
 	n.send(r.Owner, n.ownings(true))
 	if len(n.zones) == 0 {
-		n.rejoin(append([]Peer{r.Owner}, owners(near)...))
+		n.rejoin(append([]wire.Peer{r.Owner}, owners(near)...))
 		return
 	}
 	n.learn(r, true, r.Owner)
 }
 
-func owners(rs []Record) []Peer {
-	var ps []Peer
+func owners(rs []wire.Record) []wire.Peer {
+	var ps []wire.Peer
 	for i := range rs {
 		if !slices.Contains(ps, rs[i].Owner) {
 			ps = append(ps, rs[i].Owner)

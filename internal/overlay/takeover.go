@@ -7,18 +7,20 @@ import (
 	"hash/fnv"
 	"slices"
 	"time"
+
+	"sandstream/internal/overlay/wire"
 )
 
 // ward is a host that named us its heir, and whom to tell if we inherit.
 type ward struct {
-	owner Peer
-	peers []Peer
-	infos []StreamInfo
+	owner wire.Peer
+	peers []wire.Peer
+	infos []wire.StreamInfo
 }
 
 // bequeath sends our heirs the list of our neighbours.
 func (n *Node) bequeath() {
-	var heirs []Peer
+	var heirs []wire.Peer
 	for i := range n.zones {
 		for _, h := range n.zones[i].Heirs {
 			if !h.ID.IsZero() && !slices.Contains(heirs, h) {
@@ -29,14 +31,14 @@ func (n *Node) bequeath() {
 	if len(heirs) == 0 {
 		return
 	}
-	m := &Heirloom{Peers: owners(n.table), Infos: n.storedIn([]Zone{{}})}
+	m := &wire.Heirloom{Peers: owners(n.table), Infos: n.storedIn([]wire.Zone{{}})}
 	for _, h := range heirs[:min(len(heirs), 4)] {
 		n.send(h, m)
 	}
 }
 
-func (n *Node) onHeirloom(from Peer, m *Heirloom) {
-	named := slices.ContainsFunc(n.table, func(r Record) bool {
+func (n *Node) onHeirloom(from wire.Peer, m *wire.Heirloom) {
+	named := slices.ContainsFunc(n.table, func(r wire.Record) bool {
 		return r.Owner.ID == from.ID && (r.Heirs[0].ID == n.self.ID || r.Heirs[1].ID == n.self.ID)
 	})
 	i := slices.IndexFunc(n.wards, func(w ward) bool { return w.owner.ID == from.ID })
@@ -66,14 +68,14 @@ func (n *Node) inherit(w ward) {
 
 // legacy is what an heir knows of a zone it is about to claim.
 type legacy struct {
-	zone  Zone
-	peers []Peer
-	infos []StreamInfo
+	zone  wire.Zone
+	peers []wire.Peer
+	infos []wire.StreamInfo
 }
 
 // bury remembers zones whose owner is dead, tells the heirs, and plans to claim
 // the zones should no heir before us do so.
-func (n *Node) bury(rs []Record) {
+func (n *Node) bury(rs []wire.Record) {
 	for i := range rs {
 		r := rs[i]
 		n.addGrave(r)
@@ -81,11 +83,11 @@ func (n *Node) bury(rs []Record) {
 		if n.state != Member && n.state != Leaving {
 			continue
 		}
-		n.claimIn(r.Zone, Time(rank)*n.cfg.ClaimStep)
+		n.claimIn(r.Zone, wire.Time(rank)*n.cfg.ClaimStep)
 		if rank > 0 {
 			for _, h := range r.Heirs {
 				if !h.ID.IsZero() && h.ID != n.self.ID && !n.buried(h.ID) {
-					n.send(h, &Dead{Records: []Record{r}})
+					n.send(h, &wire.Dead{Records: []wire.Record{r}})
 				}
 			}
 		}
@@ -94,7 +96,7 @@ func (n *Node) bury(rs []Record) {
 
 // rank is our place among those who may claim a dead host's zone. Hosts that
 // are no heirs come after the heirs, in an order given by a hash.
-func (n *Node) rank(r *Record) int {
+func (n *Node) rank(r *wire.Record) int {
 	for i, h := range r.Heirs {
 		if h.ID == n.self.ID {
 			return i
@@ -108,7 +110,7 @@ func (n *Node) rank(r *Record) int {
 	return len(r.Heirs) + 1 + int(h.Sum64()%8)
 }
 
-func (n *Node) claimIn(z Zone, d Time) {
+func (n *Node) claimIn(z wire.Zone, d wire.Time) {
 	if len(n.peers) == 0 {
 		d += 4 * n.cfg.ClaimStep // cut off from all: more likely we are the one who is lost
 	}
@@ -121,11 +123,11 @@ func (n *Node) claimIn(z Zone, d Time) {
 
 // claim is a dead owner's zone, and when we make it ours.
 type claim struct {
-	zone Zone
-	at   Time
+	zone wire.Zone
+	at   wire.Time
 }
 
-func (n *Node) unclaim(which func(Zone) bool) {
+func (n *Node) unclaim(which func(wire.Zone) bool) {
 	n.claims = slices.DeleteFunc(n.claims, func(c claim) bool { return which(c.zone) })
 }
 
@@ -145,21 +147,21 @@ func (n *Node) claimDue() {
 			// No heir has come forward, or we have not heard of it: ask around.
 			n.claims[i].at = n.now + 8*n.cfg.ClaimStep
 			n.after(8*n.cfg.ClaimStep, timer{what: tClaim})
-			m := &Lookup{Kind: Find, Target: z.Path, Origin: n.self}
+			m := &wire.Lookup{Kind: wire.Find, Target: z.Path, Origin: n.self}
 			n.request(&request{what: reqClaim, msg: m, tries: 3, wait: n.cfg.RetryInterval, zone: z})
 		}
 	}
 }
 
 // takenOver says whether all of z is known to have an owner again.
-func (n *Node) takenOver(z Zone) bool {
+func (n *Node) takenOver(z wire.Zone) bool {
 	_, gap := n.gap(z)
 	return !gap
 }
 
 // claim makes a dead host's zone ours under the next epoch.
-func (n *Node) claim(z Zone) {
-	n.unclaim(func(c Zone) bool { return c == z })
+func (n *Node) claim(z wire.Zone) {
+	n.unclaim(func(c wire.Zone) bool { return c == z })
 	g := n.graveOf(z)
 	if g == nil || n.takenOver(z) || n.state != Member {
 		return
@@ -173,10 +175,10 @@ func (n *Node) claim(z Zone) {
 	if n.overlapsOwn(z) {
 		return
 	}
-	r := Record{Zone: z, Counter: g.Counter + 1}
+	r := wire.Record{Zone: z, Counter: g.Counter + 1}
 	n.event("zone-claimed", g.Owner, z.String())
 	n.gain(r)
-	var tell []Peer
+	var tell []wire.Peer
 	n.legacy = slices.DeleteFunc(n.legacy, func(l legacy) bool {
 		if l.zone != z {
 			return false
@@ -188,7 +190,7 @@ func (n *Node) claim(z Zone) {
 	n.changed(true)
 	m := n.ownings(true)
 	for _, p := range tell {
-		if !slices.ContainsFunc(n.table, func(r Record) bool { return r.Owner.ID == p.ID }) && !n.buried(p.ID) {
+		if !slices.ContainsFunc(n.table, func(r wire.Record) bool { return r.Owner.ID == p.ID }) && !n.buried(p.ID) {
 			n.send(p, m)
 		}
 	}
@@ -196,7 +198,7 @@ func (n *Node) claim(z Zone) {
 }
 
 // onDead checks what another host says of one that named us its heir.
-func (n *Node) onDead(_ Peer, m *Dead) {
+func (n *Node) onDead(_ wire.Peer, m *wire.Dead) {
 	for i := range m.Records {
 		r := &m.Records[i]
 		if n.rank(r) > 1 {
@@ -210,7 +212,7 @@ func (n *Node) onDead(_ Peer, m *Dead) {
 	}
 }
 
-func (n *Node) addGrave(r Record) {
+func (n *Node) addGrave(r wire.Record) {
 	n.graves = slices.DeleteFunc(n.graves, func(g grave) bool { return g.Zone == r.Zone })
 	if len(n.graves) >= maxGraves {
 		n.graves = slices.Delete(n.graves, 0, 1)
@@ -218,7 +220,7 @@ func (n *Node) addGrave(r Record) {
 	n.graves = append(n.graves, grave{Record: r, since: n.now, next: n.now + n.cfg.GraveInterval, every: n.cfg.GraveInterval})
 }
 
-func (n *Node) graveOf(z Zone) *grave {
+func (n *Node) graveOf(z wire.Zone) *grave {
 	for i := range n.graves {
 		if n.graves[i].Zone == z {
 			return &n.graves[i]
@@ -228,7 +230,7 @@ func (n *Node) graveOf(z Zone) *grave {
 }
 
 // buried says whether we think the host dead.
-func (n *Node) buried(h HostID) bool {
+func (n *Node) buried(h wire.HostID) bool {
 	for i := range n.graves {
 		if n.graves[i].Owner.ID == h {
 			return true
@@ -239,13 +241,13 @@ func (n *Node) buried(h HostID) bool {
 
 // resurrect greets a host that we thought dead: the two compare what they own,
 // and the higher epoch wins.
-func (n *Node) resurrect(p Peer) {
+func (n *Node) resurrect(p wire.Peer) {
 	n.event("peer-back", p, "")
 	n.graves = slices.DeleteFunc(n.graves, func(g grave) bool {
 		if g.Owner.ID != p.ID {
 			return false
 		}
-		n.unclaim(func(z Zone) bool { return z == g.Zone })
+		n.unclaim(func(z wire.Zone) bool { return z == g.Zone })
 		return true
 	})
 	// For a while it can vouch for claims of its side: see conflict.
@@ -262,7 +264,7 @@ func (n *Node) resurrect(p Peer) {
 // sides of a partition find one another. The longer a host is gone, the rarer,
 // up to a minute.
 func (n *Node) askGraves() {
-	asked := map[HostID]bool{}
+	asked := map[wire.HostID]bool{}
 	for i := range n.graves {
 		g := &n.graves[i]
 		if g.next > n.now {
@@ -271,7 +273,7 @@ func (n *Node) askGraves() {
 		if !asked[g.Owner.ID] && len(asked) < 4 {
 			asked[g.Owner.ID] = true
 			n.seq++
-			n.send(g.Owner, &Ping{Seq: n.seq, Digest: n.digest, Region: n.region})
+			n.send(g.Owner, &wire.Ping{Seq: n.seq, Digest: n.digest, Region: n.region})
 		}
 		if asked[g.Owner.ID] {
 			if n.now-g.since > 20*g.every {
@@ -316,7 +318,7 @@ func (n *Node) fillGaps() {
 				if v == z.Path.Digit(d) {
 					continue
 				}
-				next := Zone{z.Path.With(d, v), z.Len}
+				next := wire.Zone{Path: z.Path.With(d, v), Len: z.Len}
 				p, gap := n.gap(next)
 				if !gap {
 					continue
@@ -326,7 +328,7 @@ func (n *Node) fillGaps() {
 					return
 				}
 				n.gapReq++
-				m := &Lookup{Kind: Find, Target: p, Origin: n.self}
+				m := &wire.Lookup{Kind: wire.Find, Target: p, Origin: n.self}
 				if !n.request(&request{what: reqGap, msg: m, tries: 2, wait: 2 * n.cfg.RetryInterval, zone: next}) {
 					n.gapReq--
 				}
@@ -337,7 +339,7 @@ func (n *Node) fillGaps() {
 }
 
 // gap looks for an id of z whose owner we do not know.
-func (n *Node) gap(z Zone) (Point, bool) {
+func (n *Node) gap(z wire.Zone) (wire.Point, bool) {
 	touched := false
 	for i := range n.table {
 		if t := n.table[i].Zone; t.Contains(z) {
@@ -355,8 +357,7 @@ func (n *Node) gap(z Zone) (Point, bool) {
 	}
 	if !touched {
 		// Any id of z: a random one, so that tries differ.
-		p := PointOf(n.rng.Uint64(), n.cfg.Radix)
-		return z.Path | p&^z.mask(), true
+		return z.Within(wire.PointOf(n.rng.Uint64(), n.cfg.Radix)), true
 	}
 	for v := range n.cfg.Radix {
 		if p, ok := n.gap(z.Child(v)); ok {
@@ -368,11 +369,11 @@ func (n *Node) gap(z Zone) (Point, bool) {
 
 // gapFailed counts the lookups that found no owner. After several, the ids are
 // taken to have none: all heirs died at once.
-func (n *Node) gapFailed(z Zone) {
+func (n *Node) gapFailed(z wire.Zone) {
 	n.gapReq = max(0, n.gapReq-1)
 	n.dirty = true
 	if n.gaps == nil {
-		n.gaps = map[Zone]int{}
+		n.gaps = map[wire.Zone]int{}
 	}
 	if _, gap := n.gap(z); !gap || len(n.gaps) >= maxGraves && n.gaps[z] == 0 {
 		delete(n.gaps, z)
@@ -391,7 +392,7 @@ func (n *Node) gapFailed(z Zone) {
 	}
 	for i := range n.zones {
 		if n.zones[i].Zone.Adjacent(z) {
-			n.addGrave(Record{Zone: z, Counter: max(top, n.zones[i].Counter)})
+			n.addGrave(wire.Record{Zone: z, Counter: max(top, n.zones[i].Counter)})
 			n.claimIn(z, n.jitter(n.cfg.ClaimStep))
 			return
 		}

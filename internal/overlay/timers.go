@@ -2,7 +2,11 @@
 
 package overlay
 
-import "math"
+import (
+	"math"
+
+	"sandstream/internal/overlay/wire"
+)
 
 type timerKind uint8
 
@@ -30,21 +34,21 @@ const (
 // timer is a deadline. Timers are never taken out: who is woken looks whether
 // there is still something to do.
 type timer struct {
-	at   Time
+	at   wire.Time
 	key  uint64
-	host HostID // or the stream's id
+	host wire.HostID // or the stream's id
 	what timerKind
 }
 
 // timers is a binary heap.
 type timers []timer
 
-func (n *Node) after(d Time, t timer) {
+func (n *Node) after(d wire.Time, t timer) {
 	t.at = n.now + d
 	n.timers.push(t)
 }
 
-func (h timers) next() Time {
+func (h timers) next() wire.Time {
 	if len(h) == 0 {
 		return math.MaxInt64
 	}
@@ -61,7 +65,7 @@ func (h *timers) push(t timer) {
 	*h = s
 }
 
-func (h *timers) due(now Time) (timer, bool) {
+func (h *timers) due(now wire.Time) (timer, bool) {
 	s := *h
 	if len(s) == 0 || s[0].at > now {
 		return timer{}, false

@@ -17,6 +17,7 @@ import (
 	"sandstream/internal/cli"
 	"sandstream/internal/live/payload"
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -270,10 +271,10 @@ func (a api) Subscribe(ctx context.Context, r *connect.Request[overlayv1.Subscri
 	if err != nil {
 		return invalid(err)
 	}
-	if id, err := overlay.ParseStreamID(r.Msg.Stream); err == nil && id == (overlay.StreamID{}) {
+	if id, err := wire.ParseStreamID(r.Msg.Stream); err == nil && id == (wire.StreamID{}) {
 		return invalid(errors.New("no stream has an id of zeroes"))
-	} else if err != nil && len(r.Msg.Stream) > overlay.MaxName {
-		return invalid(fmt.Errorf("name of %d bytes: at most %d", len(r.Msg.Stream), overlay.MaxName))
+	} else if err != nil && len(r.Msg.Stream) > wire.MaxName {
+		return invalid(fmt.Errorf("name of %d bytes: at most %d", len(r.Msg.Stream), wire.MaxName))
 	}
 	if err := a.d.member(ctx); err != nil {
 		return failed(err)

@@ -10,10 +10,11 @@ import (
 	"slices"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
 )
 
-func hostOf(p overlay.Peer) *overlayv1.Host {
+func hostOf(p wire.Peer) *overlayv1.Host {
 	if p.ID.IsZero() && !p.Addr.IsValid() {
 		return nil
 	}
@@ -22,7 +23,7 @@ func hostOf(p overlay.Peer) *overlayv1.Host {
 	return &overlayv1.Host{Id: p.ID.Hex(), Addr: addr.String()}
 }
 
-func zoneOf(r *overlay.Record) *overlayv1.Zone {
+func zoneOf(r *wire.Record) *overlayv1.Zone {
 	z := &overlayv1.Zone{Digits: r.Zone.String(), Counter: r.Counter, Owner: hostOf(r.Owner)}
 	for _, h := range r.Heirs {
 		if !h.ID.IsZero() {
@@ -32,18 +33,18 @@ func zoneOf(r *overlay.Record) *overlayv1.Zone {
 	return z
 }
 
-func zonesOf(rs []overlay.Record) (zs []*overlayv1.Zone) {
+func zonesOf(rs []wire.Record) (zs []*overlayv1.Zone) {
 	for i := range rs {
 		zs = append(zs, zoneOf(&rs[i]))
 	}
 	return zs
 }
 
-func regionOf(r overlay.Region) *overlayv1.Region {
+func regionOf(r wire.Region) *overlayv1.Region {
 	return &overlayv1.Region{Digits: uint32(r.N), Version: r.Version, Hosts: r.Hosts}
 }
 
-func pathOf(hops []overlay.Hop) (out []*overlayv1.Hop) {
+func pathOf(hops []wire.Hop) (out []*overlayv1.Hop) {
 	for _, h := range hops {
 		out = append(out, &overlayv1.Hop{Host: hostOf(h.Host), CostUs: h.CostUs, LossPpm: h.LossPpm, StayUs: h.StayUs, Spa: h.SPA})
 	}
@@ -57,21 +58,21 @@ func peerOf(p *overlay.PeerStatus) *overlayv1.Peer {
 	}
 }
 
-var places = map[overlay.Place]string{overlay.AtSource: "source", overlay.AtSink: "sink", overlay.Anywhere: "anywhere"}
+var places = map[wire.Place]string{wire.AtSource: "source", wire.AtSink: "sink", wire.Anywhere: "anywhere"}
 
-func placeOf(s string) (overlay.Place, error) {
+func placeOf(s string) (wire.Place, error) {
 	for p, name := range places {
 		if s == name {
 			return p, nil
 		}
 	}
 	if s == "" {
-		return overlay.AtSource, nil
+		return wire.AtSource, nil
 	}
 	return 0, fmt.Errorf("place %q is not source, sink or anywhere", s)
 }
 
-func stagesOf(stages []overlay.Stage) (out []*overlayv1.Stage) {
+func stagesOf(stages []wire.Stage) (out []*overlayv1.Stage) {
 	for _, s := range stages {
 		out = append(out, &overlayv1.Stage{Spa: s.SPA, Params: s.Params, Place: places[s.Place]})
 	}
@@ -79,19 +80,19 @@ func stagesOf(stages []overlay.Stage) (out []*overlayv1.Stage) {
 }
 
 // infoOf checks an announcement. The stream has no id yet.
-func infoOf(a *overlayv1.Announce) (overlay.StreamInfo, error) {
-	i := overlay.StreamInfo{Name: a.Name, RateBps: a.RateBps, Public: a.Public}
-	if len(a.Name) > overlay.MaxName {
-		return i, fmt.Errorf("name of %d bytes: at most %d", len(a.Name), overlay.MaxName)
+func infoOf(a *overlayv1.Announce) (wire.StreamInfo, error) {
+	i := wire.StreamInfo{Name: a.Name, RateBps: a.RateBps, Public: a.Public}
+	if len(a.Name) > wire.MaxName {
+		return i, fmt.Errorf("name of %d bytes: at most %d", len(a.Name), wire.MaxName)
 	}
-	if _, err := overlay.ParseStreamID(a.Name); err == nil {
+	if _, err := wire.ParseStreamID(a.Name); err == nil {
 		return i, fmt.Errorf("name %q could be a stream's id: choose another", a.Name)
 	}
 	if a.Public && a.Name == "" {
 		return i, fmt.Errorf("a public stream needs a name to be found by")
 	}
-	if len(a.Pipeline) > overlay.MaxStages {
-		return i, fmt.Errorf("%d SPAs: at most %d", len(a.Pipeline), overlay.MaxStages)
+	if len(a.Pipeline) > wire.MaxStages {
+		return i, fmt.Errorf("%d SPAs: at most %d", len(a.Pipeline), wire.MaxStages)
 	}
 	for _, s := range a.Pipeline {
 		p, err := placeOf(s.Place)
@@ -101,20 +102,20 @@ func infoOf(a *overlayv1.Announce) (overlay.StreamInfo, error) {
 		if s.Spa == splitSPA {
 			return i, errors.New("SPA split is the announcement's field split (publish --split 3:1): it needs a path for each part")
 		}
-		i.Pipeline = append(i.Pipeline, overlay.Stage{SPA: s.Spa, Params: s.Params, Place: p})
+		i.Pipeline = append(i.Pipeline, wire.Stage{SPA: s.Spa, Params: s.Params, Place: p})
 	}
 	if n := len(a.Split); n > 0 {
 		if n != 2 || min(a.Split[0], a.Split[1]) == 0 || max(a.Split[0], a.Split[1]) > math.MaxUint16 {
 			return i, fmt.Errorf("split by weights %v: it takes two, from 1 to %d each", a.Split, math.MaxUint16)
 		}
-		if len(a.Pipeline) == overlay.MaxStages {
-			return i, fmt.Errorf("%d SPAs and split: at most %d", len(a.Pipeline), overlay.MaxStages)
+		if len(a.Pipeline) == wire.MaxStages {
+			return i, fmt.Errorf("%d SPAs and split: at most %d", len(a.Pipeline), wire.MaxStages)
 		}
 	}
 	return i, nil
 }
 
-func contractOf(c *overlay.Contract) *overlayv1.Contract {
+func contractOf(c *wire.Contract) *overlayv1.Contract {
 	m := &overlayv1.Contract{
 		LatencyUs: c.LatencyUs, MinRateBps: c.MinRateBps, Degrade: c.Degrade, BestEffort: c.BestEffort, NoSwap: c.NoSwap,
 	}
@@ -124,8 +125,8 @@ func contractOf(c *overlay.Contract) *overlayv1.Contract {
 	return m
 }
 
-func contract(m *overlayv1.Contract) (overlay.Contract, error) {
-	c := overlay.Contract{
+func contract(m *overlayv1.Contract) (wire.Contract, error) {
+	c := wire.Contract{
 		LatencyUs: m.GetLatencyUs(), MinRateBps: m.GetMinRateBps(), Degrade: m.GetDegrade(),
 		BestEffort: m.GetBestEffort(), NoSwap: m.GetNoSwap(),
 	}
@@ -157,7 +158,7 @@ func (d *Daemon) subOf(u *overlay.SubStatus) *overlayv1.Subscription {
 		Reason: u.Reason, Degraded: u.Degraded, Path: pathOf(u.Path), PredictedUs: u.PredictedUs, PredictedLossPpm: u.PredictedPpm,
 		Measured: reportOf(&u.Measured), Swaps: uint32(u.Swaps), Repairs: uint32(u.Repairs), Delivery: &overlayv1.Delivery{},
 	}
-	if u.Stream == (overlay.StreamID{}) {
+	if u.Stream == (wire.StreamID{}) {
 		m.Stream = ""
 	}
 	if s := d.subs[u.ID]; s != nil {

@@ -20,6 +20,7 @@ import (
 	"sandstream/internal/cli"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -50,10 +51,10 @@ type Daemon struct {
 	// The loop's.
 	subs     map[overlay.SubID]*subscription
 	partOf   map[overlay.SubID]overlay.SubID // subscriptions to parts of a split stream
-	pubs     map[overlay.StreamID]*publication
-	flows    map[overlay.StreamID]*flow
+	pubs     map[wire.StreamID]*publication
+	flows    map[wire.StreamID]*flow
 	ticks    ticks
-	reportAt overlay.Time // when what was delivered is measured next
+	reportAt wire.Time // when what was delivered is measured next
 
 	watchMu  sync.Mutex
 	watchers map[chan *overlayv1.WatchResponse]struct{}
@@ -101,8 +102,8 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 		cfg: cfg, lock: lock, log: cfg.Log.With("host", self.ID.String()), start: time.Now(), tr: tr,
 		node: overlay.New(proto, self, rand.Uint64()),
 		stop: make(chan struct{}), joined: make(chan struct{}), left: make(chan struct{}), failed: make(chan error, 1),
-		subs: map[overlay.SubID]*subscription{}, partOf: map[overlay.SubID]overlay.SubID{}, pubs: map[overlay.StreamID]*publication{},
-		flows: map[overlay.StreamID]*flow{}, watchers: map[chan *overlayv1.WatchResponse]struct{}{},
+		subs: map[overlay.SubID]*subscription{}, partOf: map[overlay.SubID]overlay.SubID{}, pubs: map[wire.StreamID]*publication{},
+		flows: map[wire.StreamID]*flow{}, watchers: map[chan *overlayv1.WatchResponse]struct{}{},
 	}
 	d.loop = newLoop(d.turn, d.endAll)
 	d.spas = newSPAs(d.log)
@@ -167,7 +168,7 @@ func (d *Daemon) linger() { time.Sleep(100 * time.Millisecond) }
 func (d *Daemon) Joined() <-chan struct{} { return d.joined }
 
 // Self is the host's id and the address by which others reach it.
-func (d *Daemon) Self() overlay.Peer { return d.node.Self() }
+func (d *Daemon) Self() wire.Peer { return d.node.Self() }
 
 // Leave hands the host's ids over, if any host is left to take them. It gives up
 // after some seconds: the heirs claim the ids then, as after a crash.
@@ -207,16 +208,16 @@ func (d *Daemon) Close() {
 	d.lock.Close()
 }
 
-func (d *Daemon) now() overlay.Time { return time.Since(d.start) }
+func (d *Daemon) now() wire.Time { return time.Since(d.start) }
 
 // handler takes what the transport hears.
 type handler struct{ d *Daemon }
 
 // Control must not block: without room the message is dropped, as it could
 // have been on the way.
-func (h handler) Control(from overlay.Peer, b []byte) {
+func (h handler) Control(from wire.Peer, b []byte) {
 	d := h.d
-	m, err := overlay.Decode(b)
+	m, err := wire.Decode(b)
 	if err != nil {
 		d.malformed.Add(1)
 		return
@@ -226,7 +227,7 @@ func (h handler) Control(from overlay.Peer, b []byte) {
 	}
 }
 
-func (h handler) Unreachable(to overlay.Peer, err error) {
+func (h handler) Unreachable(to wire.Peer, err error) {
 	h.d.log.Debug("unreachable", "peer", to.String(), "err", err)
 }
 
@@ -246,7 +247,7 @@ func (d *Daemon) findSeeds(addrs []string) {
 	})
 	said := map[string]string{}
 	for {
-		var found []overlay.Peer
+		var found []wire.Peer
 		var hopeless int
 		var why, twin error
 		for _, a := range addrs {
@@ -309,10 +310,10 @@ func (d *Daemon) findSeeds(addrs []string) {
 	}
 }
 
-func (d *Daemon) connect(ctx context.Context, addr string) (overlay.Peer, error) {
+func (d *Daemon) connect(ctx context.Context, addr string) (wire.Peer, error) {
 	a, err := resolve(ctx, addr, d.tr.Self().Addr)
 	if err != nil {
-		return overlay.Peer{}, err
+		return wire.Peer{}, err
 	}
 	p, err := d.tr.Connect(ctx, a)
 	switch {

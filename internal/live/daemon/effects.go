@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -22,11 +23,11 @@ func (d *Daemon) carryOut() {
 			more = true
 			switch e := e.(type) {
 			case overlay.Send:
-				buf = overlay.Encode(buf[:0], e.Msg)
+				buf = wire.Encode(buf[:0], e.Msg)
 				if err := d.tr.SendControl(e.To, buf); err != nil {
 					// The core sends again what matters.
 					d.sendFails.Add(1)
-					d.log.Debug("send", "to", e.To.String(), "message", overlay.KindOf(e.Msg), "err", err)
+					d.log.Debug("send", "to", e.To.String(), "message", wire.KindOf(e.Msg).String(), "err", err)
 				}
 			case overlay.Forward:
 				d.forward(e.Stream, e.Entry)
@@ -126,7 +127,7 @@ func (d *Daemon) measure() {
 	}
 	d.ticks.stale = true // an SPA may have gone out of service or come back
 	type leg struct {
-		of   overlay.StreamID
+		of   wire.StreamID
 		path uint16
 	}
 	stays := map[leg]time.Duration{}

@@ -10,6 +10,7 @@ import (
 
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // A split stream is several streams to the core, its parts, each with a tree of
@@ -21,7 +22,7 @@ import (
 const splitSPA = "split"
 
 // wholeOf gives the transport's stream and the path of one of the core's.
-func wholeOf(id overlay.StreamID, i *overlay.StreamInfo) (overlay.StreamID, uint16) {
+func wholeOf(id wire.StreamID, i *wire.StreamInfo) (wire.StreamID, uint16) {
 	for path, p := range i.Parts {
 		if p.ID == id {
 			return i.Parts[0].ID, uint16(path)
@@ -32,25 +33,25 @@ func wholeOf(id overlay.StreamID, i *overlay.StreamInfo) (overlay.StreamID, uint
 
 // split makes of a stream its parts; ids are theirs, info's first. Stages for
 // anywhere run at the source: behind it there is no host that sees all packets.
-func split(info overlay.StreamInfo, weights []uint32, ids []overlay.StreamID) []overlay.StreamInfo {
+func split(info wire.StreamInfo, weights []uint32, ids []wire.StreamID) []wire.StreamInfo {
 	var sum uint64
-	var parts []overlay.Part
+	var parts []wire.Part
 	for i, w := range weights {
 		sum += uint64(w)
-		parts = append(parts, overlay.Part{ID: ids[i], Weight: uint16(w)})
+		parts = append(parts, wire.Part{ID: ids[i], Weight: uint16(w)})
 	}
 	pipeline, params := slices.Clone(info.Pipeline), map[string]uint64{}
 	for i := range pipeline {
-		if pipeline[i].Place == overlay.Anywhere {
-			pipeline[i].Place = overlay.AtSource
+		if pipeline[i].Place == wire.Anywhere {
+			pipeline[i].Place = wire.AtSource
 		}
 	}
 	sinks := atSink(pipeline)
 	for i, w := range weights {
 		params[fmt.Sprint("weight", i)] = uint64(w)
 	}
-	pipeline = append(pipeline, overlay.Stage{SPA: splitSPA, Params: params})
-	var out []overlay.StreamInfo
+	pipeline = append(pipeline, wire.Stage{SPA: splitSPA, Params: params})
+	var out []wire.StreamInfo
 	for i, w := range weights {
 		p := info
 		p.ID, p.Parts = ids[i], parts
@@ -63,7 +64,7 @@ func split(info overlay.StreamInfo, weights []uint32, ids []overlay.StreamID) []
 			if p.Name != "" {
 				p.Name = fmt.Sprintf("%s#%d", info.Name, i)
 			}
-			if len(p.Name) > overlay.MaxName {
+			if len(p.Name) > wire.MaxName {
 				p.Name = ""
 			}
 		}
@@ -75,14 +76,14 @@ func split(info overlay.StreamInfo, weights []uint32, ids []overlay.StreamID) []
 // here lists the flows that the transport's stream of consists of on this host.
 // parts are those of one of them. A stream does not become a part of another by its own
 // word: what the first part says counts, or what a reader here was told of it.
-func (d *Daemon) here(of overlay.StreamID, parts []overlay.Part) (flows []*flow) {
-	ids := []overlay.StreamID{of}
+func (d *Daemon) here(of wire.StreamID, parts []wire.Part) (flows []*flow) {
+	ids := []wire.StreamID{of}
 	for _, p := range parts {
 		if p.ID != of {
 			ids = append(ids, p.ID)
 		}
 	}
-	var ref *overlay.StreamInfo
+	var ref *wire.StreamInfo
 	for _, s := range d.subs {
 		if s.of == of && s.info != nil {
 			ref = s.info
@@ -105,7 +106,7 @@ func (d *Daemon) here(of overlay.StreamID, parts []overlay.Part) (flows []*flow)
 }
 
 // rebuild puts what there is of a stream into the transport's table.
-func (d *Daemon) rebuild(of overlay.StreamID, parts []overlay.Part) {
+func (d *Daemon) rebuild(of wire.StreamID, parts []wire.Part) {
 	flows := d.here(of, parts)
 	if len(flows) == 0 {
 		d.tr.DelForward(of)
@@ -171,7 +172,7 @@ func (d *Daemon) subscribeParts(id overlay.SubID, s *subscription, f *flow) {
 	if len(s.info.Parts) == 0 || f.of != s.info.Parts[0].ID {
 		return
 	}
-	var avoid []overlay.HostID
+	var avoid []wire.HostID
 	if p := f.entry.Path; len(p) > 2 {
 		for _, h := range p[1 : len(p)-1] {
 			if len(avoid) < 8 {

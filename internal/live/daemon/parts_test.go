@@ -13,6 +13,7 @@ import (
 
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -193,11 +194,11 @@ func TestSplit(t *testing.T) {
 func TestForeignPart(t *testing.T) {
 	d := host(t, nil, nil)
 	<-d.Joined()
-	victim, liar := overlay.StreamID{1}, overlay.StreamID{2}
-	parts := []overlay.Part{{ID: victim, Weight: 1}, {ID: liar, Weight: 1}}
-	entry := func(id overlay.StreamID, from byte, parts []overlay.Part) *overlay.ForwardEntry {
-		p := overlay.Peer{ID: overlay.HostID{from}, Addr: d.Self().Addr}
-		return &overlay.ForwardEntry{Upstream: p, Info: overlay.StreamInfo{ID: id, Publisher: p, Parts: parts}}
+	victim, liar := wire.StreamID{1}, wire.StreamID{2}
+	parts := []wire.Part{{ID: victim, Weight: 1}, {ID: liar, Weight: 1}}
+	entry := func(id wire.StreamID, from byte, parts []wire.Part) *overlay.ForwardEntry {
+		p := wire.Peer{ID: wire.HostID{from}, Addr: d.Self().Addr}
+		return &overlay.ForwardEntry{Upstream: p, Info: wire.StreamInfo{ID: id, Publisher: p, Parts: parts}}
 	}
 	here := func() (n int) {
 		if err := d.do(t.Context(), func() { n = len(d.here(victim, parts)) }); err != nil {
@@ -232,7 +233,7 @@ func TestForeignPart(t *testing.T) {
 // arrivals counts packets of a stream by their path, at a host, until stopped.
 func arrivals(t *testing.T, d *Daemon, stream string, by map[uint16][]uint64) (stop func()) {
 	t.Helper()
-	id, err := overlay.ParseStreamID(stream)
+	id, err := wire.ParseStreamID(stream)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"sandstream/internal/cli"
 	"sandstream/internal/live/engine"
 	"sandstream/internal/live/transport"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 	"sandstream/uls"
 )
 
@@ -97,7 +97,7 @@ func (s *spas) available() []string {
 }
 
 // check says what is wrong with a pipeline, by starting its SPAs once.
-func (s *spas) check(stages []overlay.Stage) error {
+func (s *spas) check(stages []wire.Stage) error {
 	for _, st := range stages {
 		a, err := s.open(st)
 		if err != nil {
@@ -112,7 +112,7 @@ func (s *spas) check(stages []overlay.Stage) error {
 const spasAtOnce = 128
 
 // open starts an SPA, which counts as running until end.
-func (s *spas) open(st overlay.Stage) (engine.Agent, error) {
+func (s *spas) open(st wire.Stage) (engine.Agent, error) {
 	if !slices.Contains(s.available(), st.SPA) {
 		byName := slices.DeleteFunc(s.available(), func(n string) bool { return n == splitSPA }) // which infoOf refuses
 		return nil, cli.Usagef("SPA %q: a stream can have %s", st.SPA, strings.Join(byName, ", "))
@@ -150,7 +150,7 @@ func (s *spas) end(a engine.Agent) {
 // pipeline runs packets through SPAs, one after the other.
 type pipeline struct {
 	s      *spas
-	stages []overlay.Stage
+	stages []wire.Stage
 	slots  []*slot
 
 	in, out atomic.Uint64 // bytes of packets since passed was last called
@@ -175,7 +175,7 @@ const (
 
 // keep makes a pipeline of these stages: p itself if it is one. No stages make
 // none (nil), whose methods do nothing.
-func (s *spas) keep(p *pipeline, stages []overlay.Stage) *pipeline {
+func (s *spas) keep(p *pipeline, stages []wire.Stage) *pipeline {
 	if p != nil && reflect.DeepEqual(p.stages, stages) {
 		return p
 	}
@@ -201,30 +201,30 @@ func (s *spas) keep(p *pipeline, stages []overlay.Stage) *pipeline {
 // degrading are the stages that make a stream smaller for a subscriber who
 // accepts that: of MPEG-TS video the key frames stay, and what the publisher
 // marked as discardable goes.
-func degrading(spa string) []overlay.Stage {
+func degrading(spa string) []wire.Stage {
 	switch spa {
 	case "":
 		return nil
 	case "filter":
-		return []overlay.Stage{{SPA: spa, Params: map[string]uint64{"keyframes": 1, "discardable": 1}}}
+		return []wire.Stage{{SPA: spa, Params: map[string]uint64{"keyframes": 1, "discardable": 1}}}
 	}
-	return []overlay.Stage{{SPA: spa}}
+	return []wire.Stage{{SPA: spa}}
 }
 
 // atSink are the stages that a subscriber's host runs. What transform has
 // compressed on the way is expanded there, said or not.
-func atSink(pipeline []overlay.Stage) (out []overlay.Stage) {
+func atSink(pipeline []wire.Stage) (out []wire.Stage) {
 	compressed := false
 	for _, st := range pipeline {
 		if st.SPA == "transform" {
 			compressed = st.Params["expand"] == 0
 		}
-		if st.Place == overlay.AtSink {
+		if st.Place == wire.AtSink {
 			out = append(out, st)
 		}
 	}
 	if compressed {
-		out = append(out, overlay.Stage{SPA: "transform", Params: map[string]uint64{"expand": 1}, Place: overlay.AtSink})
+		out = append(out, wire.Stage{SPA: "transform", Params: map[string]uint64{"expand": 1}, Place: wire.AtSink})
 	}
 	return out
 }

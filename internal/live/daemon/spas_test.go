@@ -13,7 +13,7 @@ import (
 	"connectrpc.com/connect"
 
 	"sandstream/internal/live/payload"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -200,9 +200,9 @@ func TestTransformThere(t *testing.T) {
 func TestSPAsAreBounded(t *testing.T) {
 	s := newSPAs(slog.New(slog.DiscardHandler))
 	defer s.close()
-	eight := slices.Repeat([]overlay.Stage{{SPA: "monitor"}}, overlay.MaxStages)
+	eight := slices.Repeat([]wire.Stage{{SPA: "monitor"}}, wire.MaxStages)
 	var ps []*pipeline
-	for range spasAtOnce/overlay.MaxStages + 4 {
+	for range spasAtOnce/wire.MaxStages + 4 {
 		ps = append(ps, s.keep(nil, eight))
 	}
 	if n := s.running.Load(); n != spasAtOnce {

@@ -15,20 +15,21 @@ import (
 	"sandstream/internal/live/frame"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
 )
 
 // flow is what the data plane does with a stream here.
 type flow struct {
 	entry    overlay.ForwardEntry
-	of       overlay.StreamID // the transport's stream, see parts.go
-	path     uint16           // in its packets' headers
+	of       wire.StreamID // the transport's stream, see parts.go
+	path     uint16        // in its packets' headers
 	ingress  *pipeline
-	branches map[overlay.HostID]*pipeline // by child
+	branches map[wire.HostID]*pipeline // by child
 }
 
 // forward puts an entry of the core into the transport's table, with its SPAs.
-func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
+func (d *Daemon) forward(id wire.StreamID, e *overlay.ForwardEntry) {
 	d.ticks.stale = true
 	f := d.flows[id]
 	if e == nil {
@@ -42,7 +43,7 @@ func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
 	of, path := wholeOf(id, &e.Info)
 	if f == nil {
 		d.spas.start()
-		f = &flow{of: of, branches: map[overlay.HostID]*pipeline{}}
+		f = &flow{of: of, branches: map[wire.HostID]*pipeline{}}
 		d.flows[id] = f
 	}
 	moved := f.entry.Upstream.ID != e.Upstream.ID
@@ -51,7 +52,7 @@ func (d *Daemon) forward(id overlay.StreamID, e *overlay.ForwardEntry) {
 	// SPAs keep state: those that stay keep running.
 	old := f.ingress
 	f.ingress = d.spas.keep(old, e.Ingress)
-	branches := map[overlay.HostID]*pipeline{}
+	branches := map[wire.HostID]*pipeline{}
 	for _, c := range e.Children {
 		p := d.spas.keep(f.branches[c.Host.ID], degrading(c.SPA))
 		if p == f.branches[c.Host.ID] {
@@ -94,9 +95,9 @@ func (f *flow) revive() {
 
 // publication is a stream of a local user.
 type publication struct {
-	id        overlay.StreamID
-	parts     []overlay.StreamID // of a split stream, the first is id; else id alone
-	infos     []overlay.StreamInfo
+	id        wire.StreamID
+	parts     []wire.StreamID // of a split stream, the first is id; else id alone
+	infos     []wire.StreamInfo
 	d         *Daemon
 	once      sync.Once
 	withdrawn chan struct{}
@@ -113,14 +114,14 @@ func (d *Daemon) plan(a *overlayv1.Announce) (*publication, error) {
 	if err != nil {
 		return nil, cli.Usagef("%w", err)
 	}
-	p := &publication{d: d, parts: make([]overlay.StreamID, max(1, len(a.Split))), withdrawn: make(chan struct{})}
+	p := &publication{d: d, parts: make([]wire.StreamID, max(1, len(a.Split))), withdrawn: make(chan struct{})}
 	for i := range p.parts {
 		if _, err := rand.Read(p.parts[i][:]); err != nil {
 			return nil, fmt.Errorf("stream id: %w", err)
 		}
 	}
 	p.id, info.ID = p.parts[0], p.parts[0]
-	p.infos = []overlay.StreamInfo{info}
+	p.infos = []wire.StreamInfo{info}
 	if len(a.Split) > 0 {
 		p.infos = split(info, a.Split, p.parts)
 	}
@@ -203,7 +204,7 @@ type subscription struct {
 	order *orderer
 	wake  chan struct{}
 
-	contract overlay.Contract
+	contract wire.Contract
 
 	// The loop's.
 	status overlay.SubStatus
@@ -211,8 +212,8 @@ type subscription struct {
 	over   uint64 // payloads that the reader has heard he did not get
 	sink   *transport.Sink
 	sinks  *pipeline                            // SPAs at the sink
-	info   *overlay.StreamInfo                  // nil: no path yet
-	of     overlay.StreamID                     // the transport's stream
+	info   *wire.StreamInfo                     // nil: no path yet
+	of     wire.StreamID                        // the transport's stream
 	since  time.Time                            // there is info
 	parts  map[overlay.SubID]*overlay.SubStatus // the other parts of a split stream
 
@@ -225,9 +226,9 @@ type subscription struct {
 }
 
 // subscribe asks the core for a stream, by id or by name.
-func (d *Daemon) subscribe(ctx context.Context, what string, c overlay.Contract) (*subscription, overlay.SubID, error) {
-	id, name := overlay.StreamID{}, ""
-	if parsed, err := overlay.ParseStreamID(what); err == nil {
+func (d *Daemon) subscribe(ctx context.Context, what string, c wire.Contract) (*subscription, overlay.SubID, error) {
+	id, name := wire.StreamID{}, ""
+	if parsed, err := wire.ParseStreamID(what); err == nil {
 		id = parsed
 	} else {
 		name = what

@@ -5,7 +5,7 @@ package daemon
 import (
 	"time"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // ticks calls SPAs that want to be called when time passes, while no packets
@@ -13,8 +13,8 @@ import (
 type ticks struct {
 	stale   bool // pipelines have changed
 	every   time.Duration
-	due     overlay.Time
-	streams []overlay.StreamID
+	due     wire.Time
+	streams []wire.StreamID
 }
 
 // tick does what is due, and says how long the loop may sleep.
@@ -22,7 +22,7 @@ func (d *Daemon) tick() time.Duration {
 	t := &d.ticks
 	if t.stale {
 		t.stale, t.every, t.streams = false, 0, t.streams[:0]
-		want := func(id overlay.StreamID, ps ...*pipeline) {
+		want := func(id wire.StreamID, ps ...*pipeline) {
 			var every time.Duration
 			for _, p := range ps {
 				every = oftener(every, p.every())

@@ -9,7 +9,7 @@ import (
 
 	"sandstream/internal/live/frame"
 	"sandstream/internal/live/transport"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -29,7 +29,7 @@ func TestTickWithoutPackets(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.withdraw()
-			s, id, err := d.subscribe(t.Context(), p.id.String(), overlay.Contract{})
+			s, id, err := d.subscribe(t.Context(), p.id.String(), wire.Contract{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Why a host is not spoken to, for errors.Is.
@@ -70,7 +70,7 @@ const (
 )
 
 // proof binds the token to one TLS session and to both hosts.
-func (t Token) proof(s side, exported []byte, dial, listen overlay.HostID) [32]byte {
+func (t Token) proof(s side, exported []byte, dial, listen wire.HostID) [32]byte {
 	key := hmac.New(sha256.New, []byte("sandstream join token v1"))
 	key.Write(t)
 	m := hmac.New(sha256.New, key.Sum(nil))
@@ -102,18 +102,18 @@ func tlsConfig(id *Identity, ca *x509.CertPool) *tls.Config {
 }
 
 // verifyPeer checks the other side's certificate and gives its host id.
-func verifyPeer(cs tls.ConnectionState, ca *x509.CertPool) (overlay.HostID, error) {
+func verifyPeer(cs tls.ConnectionState, ca *x509.CertPool) (wire.HostID, error) {
 	if len(cs.PeerCertificates) == 0 {
-		return overlay.HostID{}, errors.New("the other host shows no certificate")
+		return wire.HostID{}, errors.New("the other host shows no certificate")
 	}
 	leaf := cs.PeerCertificates[0]
 	key, ok := leaf.PublicKey.(ed25519.PublicKey)
 	if !ok {
-		return overlay.HostID{}, fmt.Errorf("the other host's key is a %T, not an Ed25519 key", leaf.PublicKey)
+		return wire.HostID{}, fmt.Errorf("the other host's key is a %T, not an Ed25519 key", leaf.PublicKey)
 	}
 	id, err := IDOf(key)
 	if err != nil {
-		return overlay.HostID{}, err
+		return wire.HostID{}, err
 	}
 	if ca != nil {
 		if err := verifyLeaf(leaf, ca); err != nil {

@@ -5,13 +5,13 @@ package transport
 import (
 	"fmt"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // SendControl sends a control message to a host. It never waits: without a
 // session the message is kept, up to a bound, while a handshake is tried. An
 // error says that it is certainly lost; no error promises nothing.
-func (t *Transport) SendControl(to overlay.Peer, b []byte) error {
+func (t *Transport) SendControl(to wire.Peer, b []byte) error {
 	if t.closed.Load() {
 		return ErrClosed
 	}

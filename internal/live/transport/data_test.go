@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sandstream/internal/live/frame"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
-var testStream = overlay.StreamID{0xca, 0xfe}
+var testStream = wire.StreamID{0xca, 0xfe}
 
 // collector is a local reader that keeps what it gets.
 type collector struct {
@@ -282,10 +282,10 @@ func TestUpstreamOnlyAndOnce(t *testing.T) {
 		t.Errorf("%d duplicates counted, want 5", n)
 	}
 	// A stream that b does not know at all.
-	if err := a.SetForward(overlay.StreamID{7}, Entry{Children: legs(b)}); err != nil {
+	if err := a.SetForward(wire.StreamID{7}, Entry{Children: legs(b)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Publish(overlay.StreamID{7}, payloads(0, 3, 20)); err != nil {
+	if _, err := a.Publish(wire.StreamID{7}, payloads(0, 3, 20)); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "an unknown stream is dropped", func() bool { return b.stat(a.Self().ID).RxNotExpected == 3 })
@@ -464,7 +464,7 @@ func TestPublishIsChecked(t *testing.T) {
 	if _, err := a.Publish(testStream, payloads(0, 1, 10)); err == nil {
 		t.Error("published a stream that has no entry")
 	}
-	forward(t, a, Entry{Upstream: []Leg{{Host: overlay.Peer{ID: overlay.HostID{1}}}}})
+	forward(t, a, Entry{Upstream: []Leg{{Host: wire.Peer{ID: wire.HostID{1}}}}})
 	if _, err := a.Publish(testStream, payloads(0, 1, 10)); err == nil {
 		t.Error("published a stream that begins elsewhere")
 	}

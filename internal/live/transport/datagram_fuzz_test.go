@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"sandstream/internal/live/frame"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // heardOnly fails if anything but one text is heard.
@@ -18,14 +18,14 @@ type heardOnly struct {
 	heard int
 }
 
-func (h *heardOnly) Control(_ overlay.Peer, b []byte) {
+func (h *heardOnly) Control(_ wire.Peer, b []byte) {
 	if string(b) != h.want {
 		h.t.Errorf("heard %q, which nobody sent", b)
 	}
 	h.heard++
 }
 
-func (*heardOnly) Unreachable(overlay.Peer, error) {}
+func (*heardOnly) Unreachable(wire.Peer, error) {}
 
 // FuzzDatagram gives the reader any bytes in place of what a peer sends, and a
 // change of what it sends: nothing gets through but what was sealed, once.
@@ -37,17 +37,17 @@ func FuzzDatagram(f *testing.F) {
 		listen := &heardOnly{t: t, want: "a message"}
 		tr := &Transport{
 			start: time.Now(), handler: listen,
-			peers: map[overlay.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[overlay.StreamID]*stream{},
+			peers: map[wire.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[wire.StreamID]*stream{},
 		}
 		tr.cfg.defaults()
-		p := tr.peerFor(overlay.Peer{ID: overlay.HostID{1}})
+		p := tr.peerFor(wire.Peer{ID: wire.HostID{1}})
 		ours := &session{peer: p, local: 7, useAES: true, clear: true, recvKey: [32]byte{9}}
 		tr.sessions[7] = ours
 		theirs := &session{remote: 7, useAES: true, clear: true, sendKey: [32]byte{9}}
 		var got [][]byte
 		s := tr.makeStream(testStream)
 		s.entry = &Entry{
-			Upstream: []Leg{{Host: overlay.Peer{ID: p.id}}},
+			Upstream: []Leg{{Host: wire.Peer{ID: p.id}}},
 			Process: func(in [][]byte, _ func([]byte)) {
 				for _, b := range in {
 					got = append(got, bytes.Clone(b))

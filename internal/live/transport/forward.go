@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"sandstream/internal/live/frame"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Process is what an SPA does with packets (header and payload) of one stream,
@@ -22,7 +22,7 @@ type Process func(in [][]byte, emit func(pkt []byte))
 // Leg is a branch of a stream: packets whose header says Path go to, or come
 // from, this host. A stream that is not split has path 0 everywhere.
 type Leg struct {
-	Host overlay.Peer
+	Host wire.Peer
 	Path uint16
 	// Cost is the link's one-way delay; children only.
 	Cost time.Duration
@@ -53,7 +53,7 @@ type Payload struct {
 // stream is one row of the forwarding table with its local readers.
 type stream struct {
 	t  *Transport
-	id overlay.StreamID
+	id wire.StreamID
 
 	mu       sync.Mutex
 	entry    *Entry
@@ -100,7 +100,7 @@ const MaxHops = 64
 // SetForward makes or replaces the entry of a stream. Sequence numbers and
 // local readers stay. Children without a session are connected to in the
 // background.
-func (t *Transport) SetForward(id overlay.StreamID, e Entry) error {
+func (t *Transport) SetForward(id wire.StreamID, e Entry) error {
 	children := make([]child, len(e.Children))
 	for i, leg := range e.Children {
 		p := t.legFor(leg.Host)
@@ -154,7 +154,7 @@ func sameHosts(a, b []Leg) bool {
 
 // DelForward removes the entry of a stream. Its local readers get nothing more
 // but stay until they are closed.
-func (t *Transport) DelForward(id overlay.StreamID) {
+func (t *Transport) DelForward(id wire.StreamID) {
 	s := t.stream(id)
 	if s == nil {
 		return
@@ -185,7 +185,7 @@ func (t *Transport) stream(id [16]byte) *stream {
 	return t.streams[id]
 }
 
-func (t *Transport) makeStream(id overlay.StreamID) *stream {
+func (t *Transport) makeStream(id wire.StreamID) *stream {
 	t.streamMu.Lock()
 	defer t.streamMu.Unlock()
 	s := t.streams[id]
@@ -199,7 +199,7 @@ func (t *Transport) makeStream(id overlay.StreamID) *stream {
 // Publish sends packets of a stream that begins here: the stream's entry must
 // have no upstream. It gives the last sequence number used. It does not wait:
 // what a child or reader can not take is dropped there and counted.
-func (t *Transport) Publish(id overlay.StreamID, payloads []Payload) (seq uint64, err error) {
+func (t *Transport) Publish(id wire.StreamID, payloads []Payload) (seq uint64, err error) {
 	s := t.stream(id)
 	if s == nil {
 		return 0, fmt.Errorf("publish %s: the stream has no forwarding entry", id)

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,13 +27,13 @@ type host struct {
 	failed  []error
 }
 
-func (h *host) Control(from overlay.Peer, b []byte) {
+func (h *host) Control(from wire.Peer, b []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.control = append(h.control, fmt.Sprintf("%s: %s", from.ID, b))
 }
 
-func (h *host) Unreachable(_ overlay.Peer, err error) {
+func (h *host) Unreachable(_ wire.Peer, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failed = append(h.failed, err)
@@ -112,7 +112,7 @@ func connect(t testing.TB, a, b *host) {
 	eventually(t, "the listener has the session", func() bool { return b.up(a.Self().ID) })
 }
 
-func (h *host) up(id overlay.HostID) bool {
+func (h *host) up(id wire.HostID) bool {
 	for _, p := range h.Peers() {
 		if p.Peer.ID == id {
 			return p.Up
@@ -122,7 +122,7 @@ func (h *host) up(id overlay.HostID) bool {
 }
 
 // stat gives the counters for one peer.
-func (h *host) stat(id overlay.HostID) PeerStats {
+func (h *host) stat(id wire.HostID) PeerStats {
 	for _, p := range h.Peers() {
 		if p.Peer.ID == id {
 			return p

@@ -18,7 +18,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Files of an identity folder.
@@ -30,19 +30,19 @@ const (
 // Identity is a host's key pair with its certificate. The host's id follows
 // from the public key, so that nobody can take another host's id.
 type Identity struct {
-	ID   overlay.HostID
+	ID   wire.HostID
 	Cert tls.Certificate
 }
 
 // IDOf gives the id of the host with this public key: the first 16 bytes of the
 // SHA-256 of its SubjectPublicKeyInfo.
-func IDOf(key ed25519.PublicKey) (overlay.HostID, error) {
+func IDOf(key ed25519.PublicKey) (wire.HostID, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
-		return overlay.HostID{}, fmt.Errorf("host id: %w", err)
+		return wire.HostID{}, fmt.Errorf("host id: %w", err)
 	}
 	sum := sha256.Sum256(der)
-	return overlay.HostID(sum[:16]), nil
+	return wire.HostID(sum[:16]), nil
 }
 
 // NewIdentity makes a key pair with a self-signed certificate, in memory only.

@@ -13,7 +13,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"sandstream/internal/live/frame"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // maxSealed is the most that one sealed datagram carries, in bytes.
@@ -35,7 +35,7 @@ const (
 // peer is another host, as far as the transport has dealings with it.
 type peer struct {
 	t  *Transport
-	id overlay.HostID
+	id wire.HostID
 
 	mu         sync.Mutex
 	addr       netip.AddrPort              // of QUIC

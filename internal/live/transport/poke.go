@@ -2,11 +2,11 @@
 
 package transport
 
-import "sandstream/internal/overlay"
+import "sandstream/internal/overlay/wire"
 
 // Poke calls every Process of a stream without packets: what it emits then, for
 // example because a packet has waited long enough, goes on as if it had come now.
-func (t *Transport) Poke(id overlay.StreamID) {
+func (t *Transport) Poke(id wire.StreamID) {
 	s := t.stream(id)
 	if s == nil {
 		return

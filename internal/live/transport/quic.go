@@ -14,7 +14,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // MaxMessage is the longest control message, in bytes.
@@ -184,7 +184,7 @@ func (p *peer) failed(err error) {
 	gone := p.gone
 	p.backoff = min(max(2*p.backoff, firstBackoff), longestBackoff)
 	p.refuseTo = p.t.now() + p.backoff
-	to := overlay.Peer{ID: p.id, Addr: p.addr}
+	to := wire.Peer{ID: p.id, Addr: p.addr}
 	p.mu.Unlock()
 	if gone {
 		return // nobody waits for it
@@ -229,7 +229,7 @@ func export(conn *quic.Conn) (*exported, error) {
 
 // connect does the handshake with the host at addr, whose id must be want
 // unless that is zero.
-func (t *Transport) connect(ctx context.Context, addr netip.AddrPort, want overlay.HostID) (*peer, error) {
+func (t *Transport) connect(ctx context.Context, addr netip.AddrPort, want wire.HostID) (*peer, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.HandshakeTimeout)
 	defer cancel()
 	q, err := t.control.acquire()
@@ -255,7 +255,7 @@ func (t *Transport) connect(ctx context.Context, addr netip.AddrPort, want overl
 }
 
 // greet is the dialler's side of the handshake.
-func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrPort, want overlay.HostID) (*peer, error) {
+func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrPort, want wire.HostID) (*peer, error) {
 	id, err := verifyPeer(conn.ConnectionState().TLS, t.cfg.CA)
 	if err != nil {
 		return nil, err
@@ -301,7 +301,7 @@ func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrP
 	}
 	s.agree(t, &theirs)
 	s.sendKey, s.recvKey = keys.dialKey, keys.listenKey
-	p, err := t.establish(s, conn, overlay.Peer{ID: id, Addr: addr}, theirs.dataPort, true)
+	p, err := t.establish(s, conn, wire.Peer{ID: id, Addr: addr}, theirs.dataPort, true)
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +317,7 @@ func (s *session) agree(t *Transport, theirs *hello) {
 
 // establish puts a session whose keys are complete into use, with the peer that
 // the table has then.
-func (t *Transport) establish(s *session, conn *quic.Conn, who overlay.Peer, dataPort uint16, confirmed bool) (*peer, error) {
+func (t *Transport) establish(s *session, conn *quic.Conn, who wire.Peer, dataPort uint16, confirmed bool) (*peer, error) {
 	t.peerMu.Lock()
 	p := t.peers[who.ID]
 	switch {
@@ -407,7 +407,7 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, quic.ApplicationErrorCode, 
 	}
 	s.agree(t, &theirs)
 	s.sendKey, s.recvKey = keys.listenKey, keys.dialKey
-	p, err := t.establish(s, conn, overlay.Peer{ID: id, Addr: addr}, theirs.dataPort, false)
+	p, err := t.establish(s, conn, wire.Peer{ID: id, Addr: addr}, theirs.dataPort, false)
 	if err != nil {
 		return nil, codeFull, err
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"sandstream/internal/live/frame"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // groupMax is the most packets of one stream that are forwarded together.
@@ -202,4 +202,4 @@ func (p *peer) mayControl(now time.Duration, n int) bool {
 	return p.controlIn.take(now, float64(n), rate, rate)
 }
 
-func (p *peer) who() overlay.Peer { return overlay.Peer{ID: p.id, Addr: p.address()} }
+func (p *peer) who() wire.Peer { return wire.Peer{ID: p.id, Addr: p.address()} }

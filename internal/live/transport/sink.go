@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"sandstream/internal/live/frame"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Delivery is a packet for a local reader. Payload is valid until the callback
@@ -53,7 +53,7 @@ type Sink struct {
 }
 
 // AddSink adds a local reader to a stream, which may get its entry later.
-func (t *Transport) AddSink(id overlay.StreamID, cfg SinkConfig) *Sink {
+func (t *Transport) AddSink(id wire.StreamID, cfg SinkConfig) *Sink {
 	if cfg.Queue <= 0 {
 		cfg.Queue = 1024
 	}

@@ -16,18 +16,18 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"sandstream/internal/live/frame"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
-// wire is a data socket in virtual time: it notes when each datagram left.
-type wire struct {
+// slowSocket is a data socket in virtual time: it notes when each datagram left.
+type slowSocket struct {
 	batchConn
 	mu   sync.Mutex
 	left map[string][]time.Time // by address
 	size int                    // of every datagram
 }
 
-func (w *wire) WriteBatch(ms []ipv4.Message, _ int) (int, error) {
+func (w *slowSocket) WriteBatch(ms []ipv4.Message, _ int) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range ms {
@@ -43,18 +43,18 @@ func (w *wire) WriteBatch(ms []ipv4.Message, _ int) (int, error) {
 // delay of each packet to each child but the first, and to each reader but the first,
 // which are those that stall, if they do.
 func burstDelays(t *testing.T, children int, stall bool) (delays []time.Duration) {
-	w := &wire{left: map[string][]time.Time{}, size: maxDatagram}
+	w := &slowSocket{left: map[string][]time.Time{}, size: maxDatagram}
 	tr := &Transport{
 		start: time.Now(), data: &udpBatch{batch: w}, dials: make(chan struct{}, 1),
 		cfg:   Config{SendRate: 3_000_000, SendQueue: 512},
-		peers: map[overlay.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[overlay.StreamID]*stream{},
+		peers: map[wire.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[wire.StreamID]*stream{},
 	}
 	tr.cfg.defaults()
 	tr.ctx, tr.cancel = context.WithCancel(t.Context())
 	tr.data.gso.Store(true)
 	var legs []Leg
 	for i := range children {
-		who := overlay.Peer{ID: overlay.HostID{byte(i + 1)}, Addr: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(1000+i))}
+		who := wire.Peer{ID: wire.HostID{byte(i + 1)}, Addr: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(1000+i))}
 		p := tr.peerFor(who)
 		s := &session{peer: p, useAES: true}
 		_, _ = rand.Read(s.sendKey[:])

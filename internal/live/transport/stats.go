@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"sandstream/internal/live/frame"
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Stats are the transport's counters. Those of datagrams that belong to no peer
@@ -61,7 +61,7 @@ func (t *Transport) Stats() Stats {
 // PeerStats are what has passed between this host and a peer. Packets, unless
 // it says bytes.
 type PeerStats struct {
-	Peer          overlay.Peer  `json:"peer"`
+	Peer          wire.Peer     `json:"peer"`
 	Up            bool          `json:"up"`          // there is a session
 	SessionAge    time.Duration `json:"session_age"` // ns
 	Handshakes    uint64        `json:"handshakes"`
@@ -137,7 +137,7 @@ func (t *Transport) Peers() []PeerStats {
 	for i, p := range ps {
 		out[i] = p.stats.load()
 		p.mu.Lock()
-		out[i].Peer = overlay.Peer{ID: p.id, Addr: p.addr}
+		out[i].Peer = wire.Peer{ID: p.id, Addr: p.addr}
 		if s := p.sendSession(); s != nil {
 			out[i].Up, out[i].SessionAge = true, t.now()-s.created
 		}
@@ -150,23 +150,23 @@ func (t *Transport) Peers() []PeerStats {
 
 // StreamStats are what has passed of a stream.
 type StreamStats struct {
-	ID         overlay.StreamID `json:"id"`
-	In         uint64           `json:"in"` // packets, published here or received
-	BytesIn    uint64           `json:"bytes_in"`
-	Duplicates uint64           `json:"duplicates"` // dropped: came before
-	TooFar     uint64           `json:"too_far"`    // dropped: more than MaxHops hops
-	BadEmits   uint64           `json:"bad_emits"`  // dropped: an SPA made no packet of this stream
-	Last       frame.Header     `json:"last"`       // of the newest packet
-	Children   []LegStats       `json:"children,omitempty"`
-	Sinks      []SinkStats      `json:"sinks,omitempty"`
+	ID         wire.StreamID `json:"id"`
+	In         uint64        `json:"in"` // packets, published here or received
+	BytesIn    uint64        `json:"bytes_in"`
+	Duplicates uint64        `json:"duplicates"` // dropped: came before
+	TooFar     uint64        `json:"too_far"`    // dropped: more than MaxHops hops
+	BadEmits   uint64        `json:"bad_emits"`  // dropped: an SPA made no packet of this stream
+	Last       frame.Header  `json:"last"`       // of the newest packet
+	Children   []LegStats    `json:"children,omitempty"`
+	Sinks      []SinkStats   `json:"sinks,omitempty"`
 }
 
 // LegStats are what one child was sent, in packets.
 type LegStats struct {
-	Host    overlay.Peer `json:"host"`
-	Path    uint16       `json:"path"`
-	Sent    uint64       `json:"sent"`
-	Dropped uint64       `json:"dropped"`
+	Host    wire.Peer `json:"host"`
+	Path    uint16    `json:"path"`
+	Sent    uint64    `json:"sent"`
+	Dropped uint64    `json:"dropped"`
 	// Stay is the time from a packet's arrival to its sending on, smoothed.
 	Stay time.Duration `json:"stay"`
 }

@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // nowhere is an address at which nobody answers.
 var nowhere = netip.MustParseAddrPort("127.0.0.1:9")
 
-func stranger(i int) overlay.Peer {
-	return overlay.Peer{ID: overlay.HostID{9, byte(i), byte(i >> 8)}, Addr: nowhere}
+func stranger(i int) wire.Peer {
+	return wire.Peer{ID: wire.HostID{9, byte(i), byte(i >> 8)}, Addr: nowhere}
 }
 
 // Hosts that do not exist, named by a member, take neither the places of those

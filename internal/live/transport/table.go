@@ -8,19 +8,19 @@ import (
 	"errors"
 	"time"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // peerFor gives the state of a peer, new if need be; nil if there is no place.
 // It is not forgotten before it was without use for a while, unless it is a stranger.
-func (t *Transport) peerFor(who overlay.Peer) *peer {
+func (t *Transport) peerFor(who wire.Peer) *peer {
 	t.peerMu.Lock()
 	defer t.peerMu.Unlock()
 	return t.find(who)
 }
 
 // legFor is peerFor for the forwarding table: the peer stays while it has legs.
-func (t *Transport) legFor(who overlay.Peer) *peer {
+func (t *Transport) legFor(who wire.Peer) *peer {
 	t.peerMu.Lock()
 	defer t.peerMu.Unlock()
 	p := t.find(who)
@@ -31,7 +31,7 @@ func (t *Transport) legFor(who overlay.Peer) *peer {
 }
 
 // find is peerFor. t.peerMu is held.
-func (t *Transport) find(who overlay.Peer) *peer {
+func (t *Transport) find(who wire.Peer) *peer {
 	p := t.peers[who.ID]
 	if p == nil {
 		return t.add(who, true)
@@ -49,7 +49,7 @@ func (t *Transport) find(who overlay.Peer) *peer {
 // that somebody else named: it had no session yet, and may not exist. Members can
 // name any number of those, so that they have an eighth of the places, and none
 // that a host with a session needs. t.peerMu is held.
-func (t *Transport) add(who overlay.Peer, stranger bool) *peer {
+func (t *Transport) add(who wire.Peer, stranger bool) *peer {
 	if stranger && t.strangers >= max(t.cfg.MaxPeers/8, 1) && !t.evictStranger() {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Config says who the host is, where it listens and what it bounds. Zero
@@ -82,17 +82,17 @@ func (c *Config) defaults() {
 type Handler interface {
 	// Control gets a control message from a host whose key was checked. b is valid
 	// during the call only.
-	Control(from overlay.Peer, b []byte)
+	Control(from wire.Peer, b []byte)
 	// Unreachable says that a handshake has failed, and why; control messages that
 	// waited for it are lost.
-	Unreachable(to overlay.Peer, err error)
+	Unreachable(to wire.Peer, err error)
 }
 
 // Transport connects a host with others. Its methods may be called by any
 // goroutine.
 type Transport struct {
 	cfg      Config
-	self     overlay.Peer
+	self     wire.Peer
 	aes      bool
 	handler  Handler
 	data     *udpBatch
@@ -111,7 +111,7 @@ type Transport struct {
 	firsts chan struct{} // and for those with strangers
 
 	peerMu    sync.Mutex
-	peers     map[overlay.HostID]*peer
+	peers     map[wire.HostID]*peer
 	strangers int       // those of peers that never had a session
 	past      PeerStats // sums of those that were forgotten
 
@@ -119,7 +119,7 @@ type Transport struct {
 	sessions map[uint32]*session
 
 	streamMu sync.RWMutex
-	streams  map[overlay.StreamID]*stream
+	streams  map[wire.StreamID]*stream
 
 	send  sender
 	hot   atomic.Bool // much traffic: the reader keeps its buffers, and all are larger
@@ -142,7 +142,7 @@ func New(cfg Config) (*Transport, error) {
 	}
 	t := &Transport{
 		cfg: cfg, aes: hasAES(), start: time.Now(), dials: make(chan struct{}, dialsAtOnce), firsts: make(chan struct{}, dialsAtOnce),
-		peers: map[overlay.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[overlay.StreamID]*stream{},
+		peers: map[wire.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[wire.StreamID]*stream{},
 	}
 	t.wall = uint64(t.start.UnixNano())
 	control, err := newEndpoint(t, cfg.Listen)
@@ -156,7 +156,7 @@ func New(cfg Config) (*Transport, error) {
 	}
 	t.control, t.data, t.dataAddr = control, data, data.addr()
 	addr := control.udp.LocalAddr().(*net.UDPAddr).AddrPort()
-	t.self = overlay.Peer{ID: cfg.Identity.ID, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}
+	t.self = wire.Peer{ID: cfg.Identity.ID, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t, nil
 }
@@ -232,7 +232,7 @@ func (t *Transport) spawn(f func()) bool {
 }
 
 // Self is this host: its id and the address it listens on.
-func (t *Transport) Self() overlay.Peer { return t.self }
+func (t *Transport) Self() wire.Peer { return t.self }
 
 // DataAddr is the address of the socket for sealed datagrams.
 func (t *Transport) DataAddr() netip.AddrPort { return t.dataAddr }
@@ -249,26 +249,26 @@ func (t *Transport) Now() uint64 { return t.WallNs(t.now()) }
 
 // Connect does a handshake with the host at addr and tells who it is: for
 // joining through a member of which only the address is known.
-func (t *Transport) Connect(ctx context.Context, addr netip.AddrPort) (overlay.Peer, error) {
+func (t *Transport) Connect(ctx context.Context, addr netip.AddrPort) (wire.Peer, error) {
 	type result struct {
 		p   *peer
 		err error
 	}
 	c := make(chan result, 1)
 	if !t.spawn(func() {
-		p, err := t.connect(t.ctx, addr, overlay.HostID{})
+		p, err := t.connect(t.ctx, addr, wire.HostID{})
 		c <- result{p, err}
 	}) {
-		return overlay.Peer{}, ErrClosed
+		return wire.Peer{}, ErrClosed
 	}
 	select {
 	case r := <-c:
 		if r.err != nil {
-			return overlay.Peer{}, r.err
+			return wire.Peer{}, r.err
 		}
 		return r.p.who(), nil
 	case <-ctx.Done():
-		return overlay.Peer{}, fmt.Errorf("connect to %s: %w", addr, ctx.Err())
+		return wire.Peer{}, fmt.Errorf("connect to %s: %w", addr, ctx.Err())
 	}
 }
 

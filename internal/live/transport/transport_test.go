@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 func TestControlBothWays(t *testing.T) {
@@ -92,7 +92,7 @@ func TestListenerWithoutToken(t *testing.T) {
 }
 
 func TestProofIsBound(t *testing.T) {
-	bind, x, y := bytes.Repeat([]byte{1}, 32), overlay.HostID{1}, overlay.HostID{2}
+	bind, x, y := bytes.Repeat([]byte{1}, 32), wire.HostID{1}, wire.HostID{2}
 	whole := testToken.proof(dialler, bind, x, y)
 	for name, other := range map[string][32]byte{
 		"side":    testToken.proof(listener, bind, x, y),
@@ -108,7 +108,7 @@ func TestProofIsBound(t *testing.T) {
 
 func TestOtherHostAtAddress(t *testing.T) {
 	a, b := newHost(t, nil), newHost(t, nil)
-	other := overlay.Peer{ID: overlay.HostID{1, 2, 3}, Addr: b.Self().Addr}
+	other := wire.Peer{ID: wire.HostID{1, 2, 3}, Addr: b.Self().Addr}
 	if err := a.SendControl(other, []byte("for somebody else")); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestOtherHostAtAddress(t *testing.T) {
 
 func TestNobodyThere(t *testing.T) {
 	a := newHost(t, func(c *Config) { c.HandshakeTimeout = 1e8 })
-	dead := overlay.Peer{ID: overlay.HostID{9}, Addr: netip.MustParseAddrPort("127.0.0.1:1")}
+	dead := wire.Peer{ID: wire.HostID{9}, Addr: netip.MustParseAddrPort("127.0.0.1:1")}
 	if err := a.SendControl(dead, []byte("anybody?")); err != nil {
 		t.Fatal(err)
 	}

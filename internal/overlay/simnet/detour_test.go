@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // traffic sends packets over links that lose some, and reports to the subscriptions
@@ -22,7 +23,7 @@ type traffic struct {
 	loss  func(from, to int) float64
 	twice int // packets that a host got more than once
 	moves map[int][]Time
-	up    map[int]overlay.HostID
+	up    map[int]wire.HostID
 	aside map[int]bool // about to change to a path around a link
 	early int          // changes to a host that did not send yet
 }
@@ -30,9 +31,9 @@ type traffic struct {
 func newTraffic(w *Net, f *Flow) *traffic {
 	x := &traffic{
 		w: w, f: f, r: rand.New(rand.NewPCG(w.cfg.Seed, 31)), subs: map[*Host]overlay.SubID{},
-		loss: func(int, int) float64 { return 0 }, moves: map[int][]Time{}, up: map[int]overlay.HostID{}, aside: map[int]bool{},
+		loss: func(int, int) float64 { return 0 }, moves: map[int][]Time{}, up: map[int]wire.HostID{}, aside: map[int]bool{},
 	}
-	w.Filter = func(from, to *Host, _ overlay.Message) bool { return x.r.Float64() >= x.loss(from.Index, to.Index) }
+	w.Filter = func(from, to *Host, _ wire.Message) bool { return x.r.Float64() >= x.loss(from.Index, to.Index) }
 	old := w.OnEffect
 	w.OnEffect = func(h *Host, e overlay.Effect) {
 		if old != nil {
@@ -90,10 +91,10 @@ func (x *traffic) runFor(d Time) {
 // packet counts who gets one packet how often.
 func (x *traffic) packet() map[int]int {
 	got := map[int]int{}
-	var down func(i int, from overlay.HostID, hops int)
-	down = func(i int, from overlay.HostID, hops int) {
+	var down func(i int, from wire.HostID, hops int)
+	down = func(i int, from wire.HostID, hops int) {
 		h, e := x.w.hosts[i], x.f.entries[i]
-		if !h.Up || e == nil || hops > overlay.MaxPath || !e.Publisher && e.Upstream.ID != from {
+		if !h.Up || e == nil || hops > wire.MaxPath || !e.Publisher && e.Upstream.ID != from {
 			return
 		}
 		if len(e.Local) > 0 {
@@ -107,7 +108,7 @@ func (x *traffic) packet() map[int]int {
 	}
 	for i, e := range x.f.entries {
 		if e.Publisher {
-			down(i, overlay.HostID{}, 0)
+			down(i, wire.HostID{}, 0)
 		}
 	}
 	return got
@@ -147,7 +148,7 @@ func TestLossyLinkIsAvoided(t *testing.T) {
 		w.RunFor(time.Second)
 		for i, h := range w.hosts {
 			if h != pub && i%2 == 0 {
-				c := overlay.Contract{BestEffort: true}
+				c := wire.Contract{BestEffort: true}
 				if i%4 == 0 {
 					c.LossPpm = 10_000
 				}
@@ -252,9 +253,9 @@ func TestLossyLineIsKept(t *testing.T) {
 		id := w.announce(t, pub, 1e6)
 		x := newTraffic(w, w.Watch(id))
 		w.RunFor(time.Second)
-		x.subs[h] = w.subscribe(t, h, id, overlay.Contract{LossPpm: 10_000})
+		x.subs[h] = w.subscribe(t, h, id, wire.Contract{LossPpm: 10_000})
 		for i := 20; i < 30; i++ {
-			x.subs[w.hosts[i]] = w.subscribe(t, w.hosts[i], id, overlay.Contract{})
+			x.subs[w.hosts[i]] = w.subscribe(t, w.hosts[i], id, wire.Contract{})
 		}
 		x.runFor(10 * time.Second)
 		x.loss = func(_, to int) float64 {

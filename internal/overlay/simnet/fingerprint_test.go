@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 var (
@@ -81,8 +82,8 @@ type life struct {
 	w    *Net
 	r    *rand.Rand
 	out  io.Writer
-	ids  []overlay.StreamID
-	fwd  map[int]map[overlay.StreamID]*overlay.ForwardEntry
+	ids  []wire.StreamID
+	fwd  map[int]map[wire.StreamID]*overlay.ForwardEntry
 	loss map[[2]int]float64
 	lost map[string]float64 // by kind of message
 }
@@ -108,22 +109,22 @@ func lifePrint(t *testing.T, seed uint64) string {
 	}
 	l := &life{
 		t: t, w: New(cfg), r: rand.New(rand.NewPCG(seed, 77)), out: out,
-		fwd: map[int]map[overlay.StreamID]*overlay.ForwardEntry{}, loss: map[[2]int]float64{},
+		fwd: map[int]map[wire.StreamID]*overlay.ForwardEntry{}, loss: map[[2]int]float64{},
 	}
 	l.w.Filter, l.w.OnEffect = l.message, l.effect
 	l.live()
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-func (l *life) message(from, to *Host, m overlay.Message) bool {
-	b := overlay.Encode(nil, m)
+func (l *life) message(from, to *Host, m wire.Message) bool {
+	b := wire.Encode(nil, m)
 	fmt.Fprintf(l.out, "%d %d>%d %x\n", l.w.now, from.Index, to.Index, b)
 	if l.w.order%8 == 0 { // the receiver reads what was sent
-		if got, err := overlay.Decode(b); err != nil || !bytes.Equal(overlay.Encode(nil, got), b) {
+		if got, err := wire.Decode(b); err != nil || !bytes.Equal(wire.Encode(nil, got), b) {
 			l.t.Errorf("%x is read as %+v, %v", b, got, err)
 		}
 	}
-	p := max(l.loss[[2]int{from.Index, to.Index}], l.lost[overlay.KindOf(m)])
+	p := max(l.loss[[2]int{from.Index, to.Index}], l.lost[wire.KindOf(m).String()])
 	return p == 0 || l.r.Float64() >= p
 }
 
@@ -134,7 +135,7 @@ func (l *life) effect(h *Host, e overlay.Effect) {
 	switch e := e.(type) {
 	case overlay.Forward:
 		if l.fwd[h.Index] == nil {
-			l.fwd[h.Index] = map[overlay.StreamID]*overlay.ForwardEntry{}
+			l.fwd[h.Index] = map[wire.StreamID]*overlay.ForwardEntry{}
 		}
 		if e.Entry == nil {
 			delete(l.fwd[h.Index], e.Stream)
@@ -168,7 +169,7 @@ func (l *life) effect(h *Host, e overlay.Effect) {
 	}
 }
 
-func (l *life) path(v []overlay.Hop) {
+func (l *life) path(v []wire.Hop) {
 	for _, h := range v {
 		fmt.Fprintf(l.out, " %v,%d,%d,%d,%s", h.Host, h.CostUs, h.LossPpm, h.StayUs, h.SPA)
 	}
@@ -180,7 +181,7 @@ func (l *life) live() {
 	w := l.w
 	first := w.Add()
 	w.Do(first, func(n *overlay.Node, now Time) { n.Create(now) })
-	l.publish(first, overlay.StreamInfo{Name: "news", Public: true, RateBps: 1_000_000})
+	l.publish(first, wire.StreamInfo{Name: "news", Public: true, RateBps: 1_000_000})
 	for len(w.hosts) < hosts {
 		// Hand-overs that come to nothing, in either phase.
 		l.lost = map[string]float64{}
@@ -195,8 +196,8 @@ func (l *life) live() {
 			l.subscribe()
 		}
 	}
-	l.publish(l.any(), overlay.StreamInfo{Name: "film", Public: true, RateBps: 900_000, Pipeline: []overlay.Stage{
-		{SPA: "monitor"}, {SPA: "transform", Place: overlay.Anywhere, Params: map[string]uint64{"key": 7}}, {SPA: "filter", Place: overlay.AtSink},
+	l.publish(l.any(), wire.StreamInfo{Name: "film", Public: true, RateBps: 900_000, Pipeline: []wire.Stage{
+		{SPA: "monitor"}, {SPA: "transform", Place: wire.Anywhere, Params: map[string]uint64{"key": 7}}, {SPA: "filter", Place: wire.AtSink},
 	}})
 	l.split(l.any())
 	for range 36 {
@@ -226,7 +227,7 @@ func (l *life) live() {
 	}
 	for _, h := range w.hosts {
 		if !h.Up && l.r.IntN(2) == 0 {
-			w.Restart(h, []overlay.Peer{first.Peer, l.any().Peer})
+			w.Restart(h, []wire.Peer{first.Peer, l.any().Peer})
 		}
 	}
 	l.lies()
@@ -336,7 +337,7 @@ func (l *life) any() *Host {
 }
 
 func (l *life) join() {
-	seeds := []overlay.Peer{l.any().Peer, l.w.hosts[0].Peer}
+	seeds := []wire.Peer{l.any().Peer, l.w.hosts[0].Peer}
 	l.w.Do(l.w.Add(), func(n *overlay.Node, now Time) { n.Join(now, seeds) })
 }
 
@@ -344,13 +345,13 @@ func (l *life) leave(h *Host) {
 	l.w.Do(h, func(n *overlay.Node, now Time) { n.Leave(now) })
 }
 
-func (l *life) publish(h *Host, info overlay.StreamInfo) overlay.StreamID {
-	info.ID = overlay.StreamID{byte(len(l.ids) + 1), byte(l.r.IntN(256))}
+func (l *life) publish(h *Host, info wire.StreamInfo) wire.StreamID {
+	info.ID = wire.StreamID{byte(len(l.ids) + 1), byte(l.r.IntN(256))}
 	l.announce(h, info)
 	return info.ID
 }
 
-func (l *life) announce(h *Host, info overlay.StreamInfo) {
+func (l *life) announce(h *Host, info wire.StreamInfo) {
 	l.ids = append(l.ids, info.ID)
 	l.w.Do(h, func(n *overlay.Node, now Time) {
 		if err := n.Announce(now, info); err != nil {
@@ -360,16 +361,16 @@ func (l *life) announce(h *Host, info overlay.StreamInfo) {
 }
 
 func (l *life) split(h *Host) {
-	parts := []overlay.Part{{ID: overlay.StreamID{101}, Weight: 2}, {ID: overlay.StreamID{102}, Weight: 1}}
+	parts := []wire.Part{{ID: wire.StreamID{101}, Weight: 2}, {ID: wire.StreamID{102}, Weight: 1}}
 	for _, p := range parts {
-		l.announce(h, overlay.StreamInfo{ID: p.ID, RateBps: 300_000, Parts: parts})
+		l.announce(h, wire.StreamInfo{ID: p.ID, RateBps: 300_000, Parts: parts})
 	}
 }
 
 func (l *life) subscribe() {
 	id, name := l.ids[l.r.IntN(len(l.ids))], ""
-	var c overlay.Contract
-	var avoid []overlay.HostID
+	var c wire.Contract
+	var avoid []wire.HostID
 	switch l.r.IntN(9) {
 	case 0:
 		c.LatencyUs = uint32(8_000 + l.r.IntN(25_000)) // an exchange of ids may be needed
@@ -382,9 +383,9 @@ func (l *life) subscribe() {
 	case 4:
 		c.BestEffort, c.LatencyUs, c.LossPpm = true, 9_000, 5_000
 	case 5:
-		id, name = overlay.StreamID{}, "news"
+		id, name = wire.StreamID{}, "news"
 	case 6:
-		avoid = []overlay.HostID{l.any().Peer.ID}
+		avoid = []wire.HostID{l.any().Peer.ID}
 	case 7:
 		c.LatencyUs, c.NoSwap, c.LossPpm = 60_000, true, 20_000
 	}
@@ -403,7 +404,7 @@ func (l *life) crowd() {
 	h := l.any()
 	for range 80 {
 		l.w.Do(h, func(n *overlay.Node, now Time) {
-			if _, err := n.Subscribe(now, l.ids[l.r.IntN(len(l.ids))], "", overlay.Contract{}); err != nil {
+			if _, err := n.Subscribe(now, l.ids[l.r.IntN(len(l.ids))], "", wire.Contract{}); err != nil {
 				fmt.Fprintln(l.out, err)
 			}
 		})
@@ -416,7 +417,7 @@ func (l *life) stranger() {
 	l.w.cfg.Overlay.Radix = 5 - own
 	h := l.w.Add()
 	l.w.cfg.Overlay.Radix = own
-	l.w.Do(h, func(n *overlay.Node, now Time) { n.Join(now, []overlay.Peer{l.any().Peer}) })
+	l.w.Do(h, func(n *overlay.Node, now Time) { n.Join(now, []wire.Peer{l.any().Peer}) })
 	l.run(2 * time.Second)
 	if st := h.Node.State(); st != overlay.Gone {
 		l.t.Errorf("a host of another radix is %s", st)
@@ -443,33 +444,33 @@ func (l *life) lies() {
 	}
 	z := zones[0]
 	other := uint8(5 - l.w.cfg.Overlay.Radix)
-	own := overlay.Record{Zone: z.Zone, Counter: z.Counter + uint64(l.r.IntN(3)), Owner: from.Peer}
+	own := wire.Record{Zone: z.Zone, Counter: z.Counter + uint64(l.r.IntN(3)), Owner: from.Peer}
 	leap := own
 	leap.Counter += 1 << 30
 	third := own
 	third.Owner = l.any().Peer
-	all := []overlay.Message{
-		&overlay.Announce{Records: []overlay.Record{own}, Radix: uint8(l.w.cfg.Overlay.Radix)},
-		&overlay.Announce{Records: []overlay.Record{leap, third}, Radix: uint8(l.w.cfg.Overlay.Radix)},
-		&overlay.Moved{Records: []overlay.Record{third}},
-		&overlay.Moved{Records: []overlay.Record{own}, Hearsay: true},
-		&overlay.Query{Zone: z.Zone},
-		&overlay.Dead{Records: []overlay.Record{z}},
-		&overlay.JoinAsk{Req: 5, Radix: other},
-		&overlay.Lookup{Req: 6, Kind: overlay.Find, Origin: from.Peer, Radix: other},
-		&overlay.Offer{Xfer: 3, Give: []overlay.Record{own}, Region: overlay.Region{Radix: uint8(l.w.cfg.Overlay.Radix)}},
-		&overlay.Accept{Xfer: 9, OK: true}, &overlay.Commit{Xfer: 9}, &overlay.Done{Xfer: 9}, &overlay.Cancel{Xfer: 9},
-		&overlay.Found{Req: 4, Region: overlay.Region{N: 9, Version: 1 << 40, Radix: uint8(l.w.cfg.Overlay.Radix)}},
-		&overlay.Attach{Stream: l.ids[0]}, &overlay.Attach{Stream: overlay.StreamID{9, 9}}, &overlay.Detach{Stream: l.ids[0]},
-		&overlay.NoStream{Stream: l.ids[0]}, &overlay.Refuse{Req: 8}, &overlay.SwapNo{Req: 8},
-		&overlay.Beat{Stream: l.ids[0], Path: []overlay.Hop{{Host: from.Peer}}, Info: overlay.StreamInfo{ID: l.ids[0]}},
-		&overlay.SubReq{Req: 11, Stream: l.ids[0], Subscriber: from.Peer, Point: z.Zone.Path},
-		&overlay.SwapFind{Req: 12, Stream: l.ids[0], Subscriber: from.Peer, BoundUs: 9000},
-		&overlay.Heirloom{Peers: []overlay.Peer{from.Peer}}, &overlay.PingReq{Seq: 3, Target: third.Owner}, &overlay.PingRes{Seq: 3, Target: third.Owner.ID},
+	all := []wire.Message{
+		&wire.Announce{Records: []wire.Record{own}, Radix: uint8(l.w.cfg.Overlay.Radix)},
+		&wire.Announce{Records: []wire.Record{leap, third}, Radix: uint8(l.w.cfg.Overlay.Radix)},
+		&wire.Moved{Records: []wire.Record{third}},
+		&wire.Moved{Records: []wire.Record{own}, Hearsay: true},
+		&wire.Query{Zone: z.Zone},
+		&wire.Dead{Records: []wire.Record{z}},
+		&wire.JoinAsk{Req: 5, Radix: other},
+		&wire.Lookup{Req: 6, Kind: wire.Find, Origin: from.Peer, Radix: other},
+		&wire.Offer{Xfer: 3, Give: []wire.Record{own}, Region: wire.Region{Radix: uint8(l.w.cfg.Overlay.Radix)}},
+		&wire.Accept{Xfer: 9, OK: true}, &wire.Commit{Xfer: 9}, &wire.Done{Xfer: 9}, &wire.Cancel{Xfer: 9},
+		&wire.Found{Req: 4, Region: wire.Region{N: 9, Version: 1 << 40, Radix: uint8(l.w.cfg.Overlay.Radix)}},
+		&wire.Attach{Stream: l.ids[0]}, &wire.Attach{Stream: wire.StreamID{9, 9}}, &wire.Detach{Stream: l.ids[0]},
+		&wire.NoStream{Stream: l.ids[0]}, &wire.Refuse{Req: 8}, &wire.SwapNo{Req: 8},
+		&wire.Beat{Stream: l.ids[0], Path: []wire.Hop{{Host: from.Peer}}, Info: wire.StreamInfo{ID: l.ids[0]}},
+		&wire.SubReq{Req: 11, Stream: l.ids[0], Subscriber: from.Peer, Point: z.Zone.Path},
+		&wire.SwapFind{Req: 12, Stream: l.ids[0], Subscriber: from.Peer, BoundUs: 9000},
+		&wire.Heirloom{Peers: []wire.Peer{from.Peer}}, &wire.PingReq{Seq: 3, Target: third.Owner}, &wire.PingRes{Seq: 3, Target: third.Owner.ID},
 	}
 	for range 6 {
 		i := l.r.IntN(len(all))
-		fmt.Fprintf(l.out, "lie %d>%d %s\n", from.Index, to.Index, overlay.KindOf(all[i]))
+		fmt.Fprintf(l.out, "lie %d>%d %s\n", from.Index, to.Index, wire.KindOf(all[i]))
 		l.w.Inject(from, to, all[i])
 		all = slices.Delete(all, i, i+1)
 	}

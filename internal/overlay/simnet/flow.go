@@ -4,17 +4,18 @@ package simnet
 
 import (
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Flow is the data plane of one stream: what each host would do with a packet.
 type Flow struct {
 	w       *Net
-	stream  overlay.StreamID
+	stream  wire.StreamID
 	entries map[int]*overlay.ForwardEntry
 }
 
 // Watch follows the forwarding entries of a stream from now on.
-func (w *Net) Watch(id overlay.StreamID) *Flow {
+func (w *Net) Watch(id wire.StreamID) *Flow {
 	f := &Flow{w: w, stream: id, entries: map[int]*overlay.ForwardEntry{}}
 	old := w.OnEffect
 	w.OnEffect = func(h *Host, e overlay.Effect) {
@@ -39,7 +40,7 @@ func (f *Flow) Packet() (copies map[int]int, delay map[int]Time) {
 	copies, delay = map[int]int{}, map[int]Time{}
 	type at struct {
 		host int
-		from overlay.HostID
+		from wire.HostID
 		d    Time
 		hops int
 	}
@@ -53,7 +54,7 @@ func (f *Flow) Packet() (copies map[int]int, delay map[int]Time) {
 		a := q[0]
 		q = q[1:]
 		h, e := f.w.hosts[a.host], f.entries[a.host]
-		if !h.Up || e == nil || a.hops > overlay.MaxPath || !e.Publisher && e.Upstream.ID != a.from {
+		if !h.Up || e == nil || a.hops > wire.MaxPath || !e.Publisher && e.Upstream.ID != a.from {
 			continue // a host takes a stream from its parent only
 		}
 		if len(e.Local) > 0 {

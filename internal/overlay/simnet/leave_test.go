@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // All hosts stop at once: none waits for another to take its ids over.
@@ -45,8 +46,8 @@ func TestMostLeave(t *testing.T) {
 		w := grown(t, config(uint64(c.hosts)), c.hosts)
 		var last Time
 		left := 0
-		w.Filter = func(_, _ *Host, m overlay.Message) bool {
-			if a, ok := m.(*overlay.Announce); ok && a.Gone {
+		w.Filter = func(_, _ *Host, m wire.Message) bool {
+			if a, ok := m.(*wire.Announce); ok && a.Gone {
 				left++
 			}
 			return true

@@ -5,7 +5,7 @@ package simnet
 import (
 	"fmt"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Ownership watches who serves which ids, and knows at every instant of virtual
@@ -13,8 +13,8 @@ import (
 type Ownership struct {
 	radix int
 	root  *node
-	hosts map[int]map[overlay.Zone]overlay.Record // live owners
-	ever  map[claimKey]int                        // (zone, counter, claimant) to host
+	hosts map[int]map[wire.Zone]wire.Record // live owners
+	ever  map[claimKey]int                  // (zone, counter, claimant) to host
 
 	Duplicates []string // two hosts under one (id, epoch): must stay empty
 	Overlaps   uint64   // times a host began to serve ids that another served
@@ -27,7 +27,7 @@ type Ownership struct {
 
 // Gap is a zone that nobody owned for a while.
 type Gap struct {
-	Zone overlay.Zone
+	Zone wire.Zone
 	From Time
 	For  Time
 }
@@ -38,9 +38,9 @@ type openGap struct {
 }
 
 type claimKey struct {
-	zone    overlay.Zone
+	zone    wire.Zone
 	counter uint64
-	owner   overlay.HostID
+	owner   wire.HostID
 }
 
 // node is a node of the trie of zones: who owns exactly this zone, since when
@@ -58,11 +58,11 @@ type node struct {
 
 func newOwnership(radix int) *Ownership {
 	return &Ownership{
-		radix: radix, root: &node{}, hosts: map[int]map[overlay.Zone]overlay.Record{}, ever: map[claimKey]int{},
+		radix: radix, root: &node{}, hosts: map[int]map[wire.Zone]wire.Record{}, ever: map[claimKey]int{},
 	}
 }
 
-func (o *Ownership) owned(h int, r overlay.Record, now Time) {
+func (o *Ownership) owned(h int, r wire.Record, now Time) {
 	k := claimKey{r.Zone, r.Counter, r.Owner.ID}
 	if was, ok := o.ever[k]; ok && was != h {
 		o.Duplicates = append(o.Duplicates, fmt.Sprintf("zone %s epoch %d.%s: hosts %d and %d", r.Zone, r.Counter, r.Owner.ID, was, h))
@@ -80,7 +80,7 @@ func (o *Ownership) owned(h int, r overlay.Record, now Time) {
 		}, func(n *node) { n.pairs++ })
 	}
 	if o.hosts[h] == nil {
-		o.hosts[h] = map[overlay.Zone]overlay.Record{}
+		o.hosts[h] = map[wire.Zone]wire.Record{}
 	}
 	o.hosts[h][r.Zone] = r
 	o.mark(r.Zone, func(n *node) bool { n.owners = append(n.owners, h); return false }, func(n *node) { n.below++ })
@@ -89,7 +89,7 @@ func (o *Ownership) owned(h int, r overlay.Record, now Time) {
 
 // mark makes the node of a zone, hands it to f, and unless f says that nothing
 // changed counts at all nodes above it.
-func (o *Ownership) mark(z overlay.Zone, f func(*node) (same bool), count func(*node)) {
+func (o *Ownership) mark(z wire.Zone, f func(*node) (same bool), count func(*node)) {
 	n := o.root
 	path := make([]*node, 0, z.Len)
 	for i := range int(z.Len) {
@@ -107,7 +107,7 @@ func (o *Ownership) mark(z overlay.Zone, f func(*node) (same bool), count func(*
 	}
 }
 
-func (o *Ownership) remove(h int, z overlay.Zone) {
+func (o *Ownership) remove(h int, z wire.Zone) {
 	delete(o.hosts[h], z)
 	o.mark(z, func(n *node) bool {
 		for i, v := range n.owners {
@@ -120,7 +120,7 @@ func (o *Ownership) remove(h int, z overlay.Zone) {
 	}, func(n *node) { n.below-- })
 }
 
-func (o *Ownership) released(h int, r overlay.Record, now Time) {
+func (o *Ownership) released(h int, r wire.Record, now Time) {
 	o.remove(h, r.Zone)
 	o.gap(r.Zone, now, false)
 	o.settle(r.Zone, now)
@@ -135,12 +135,12 @@ func (o *Ownership) crashed(h int, now Time) {
 }
 
 // settle closes the times of two owners that the release of z has ended.
-func (o *Ownership) settle(z overlay.Zone, now Time) {
+func (o *Ownership) settle(z wire.Zone, now Time) {
 	if o.shared == 0 {
 		return
 	}
-	var ended []overlay.Zone
-	o.around(z, func(n *node) int { return n.pairs }, func(n *node, at overlay.Zone) {
+	var ended []wire.Zone
+	o.around(z, func(n *node) int { return n.pairs }, func(n *node, at wire.Zone) {
 		if n.twice != nil && !o.twice(at) {
 			ended = append(ended, at)
 		}
@@ -157,8 +157,8 @@ func (o *Ownership) settle(z overlay.Zone, now Time) {
 
 // around visits the nodes above, at and below a zone; below only where there is
 // something to find.
-func (o *Ownership) around(z overlay.Zone, below func(*node) int, visit func(*node, overlay.Zone)) {
-	n, at := o.root, overlay.Zone{}
+func (o *Ownership) around(z wire.Zone, below func(*node) int, visit func(*node, wire.Zone)) {
+	n, at := o.root, wire.Zone{}
 	for at.Len < z.Len {
 		visit(n, at)
 		d := z.Path.Digit(int(at.Len))
@@ -170,7 +170,7 @@ func (o *Ownership) around(z overlay.Zone, below func(*node) int, visit func(*no
 	o.under(n, at, below, visit)
 }
 
-func (o *Ownership) under(n *node, at overlay.Zone, below func(*node) int, visit func(*node, overlay.Zone)) {
+func (o *Ownership) under(n *node, at wire.Zone, below func(*node) int, visit func(*node, wire.Zone)) {
 	visit(n, at)
 	if below(n) == 0 {
 		return
@@ -183,7 +183,7 @@ func (o *Ownership) under(n *node, at overlay.Zone, below func(*node) int, visit
 }
 
 // twice says whether some id of z has two owners now.
-func (o *Ownership) twice(z overlay.Zone) bool {
+func (o *Ownership) twice(z wire.Zone) bool {
 	n, above := o.root, 0
 	for i := range int(z.Len) {
 		above += len(n.owners)
@@ -208,7 +208,7 @@ func (n *node) depth(above int) int {
 }
 
 // others says whether a host but h owns an id of z.
-func (o *Ownership) others(z overlay.Zone, h int) bool {
+func (o *Ownership) others(z wire.Zone, h int) bool {
 	n := o.root
 	for i := range int(z.Len) {
 		if n.other(h) {
@@ -245,7 +245,7 @@ func (n *node) any(h int) bool {
 }
 
 // gap notes the ids of z that nobody owns any more.
-func (o *Ownership) gap(z overlay.Zone, now Time, crash bool) {
+func (o *Ownership) gap(z wire.Zone, now Time, crash bool) {
 	n := o.root
 	for i := range int(z.Len) {
 		if len(n.owners) > 0 {
@@ -258,7 +258,7 @@ func (o *Ownership) gap(z overlay.Zone, now Time, crash bool) {
 	o.gapBelow(n, z, openGap{now, crash})
 }
 
-func (o *Ownership) gapBelow(n *node, z overlay.Zone, g openGap) {
+func (o *Ownership) gapBelow(n *node, z wire.Zone, g openGap) {
 	switch {
 	case n == nil || len(n.owners) == 0 && n.below == 0:
 		o.addGap(z, g)
@@ -269,7 +269,7 @@ func (o *Ownership) gapBelow(n *node, z overlay.Zone, g openGap) {
 	}
 }
 
-func (o *Ownership) addGap(z overlay.Zone, g openGap) {
+func (o *Ownership) addGap(z wire.Zone, g openGap) {
 	o.mark(z, func(n *node) (was bool) {
 		was = n.gap != nil
 		if !was {
@@ -280,7 +280,7 @@ func (o *Ownership) addGap(z overlay.Zone, g openGap) {
 	}, func(n *node) { n.gaps++ })
 }
 
-func (o *Ownership) takeGap(z overlay.Zone) (g openGap) {
+func (o *Ownership) takeGap(z wire.Zone) (g openGap) {
 	o.mark(z, func(n *node) bool {
 		g, n.gap = *n.gap, nil
 		o.open--
@@ -290,12 +290,12 @@ func (o *Ownership) takeGap(z overlay.Zone) (g openGap) {
 }
 
 // close ends the gaps that z fills, and cuts those of which it fills a part.
-func (o *Ownership) close(z overlay.Zone, now Time) {
+func (o *Ownership) close(z wire.Zone, now Time) {
 	if o.open == 0 {
 		return
 	}
-	var found []overlay.Zone
-	o.around(z, func(n *node) int { return n.gaps }, func(n *node, at overlay.Zone) {
+	var found []wire.Zone
+	o.around(z, func(n *node) int { return n.gaps }, func(n *node, at wire.Zone) {
 		if n.gap != nil {
 			found = append(found, at)
 		}
@@ -307,7 +307,7 @@ func (o *Ownership) close(z overlay.Zone, now Time) {
 			continue
 		}
 		for c := g; c != z; {
-			var next overlay.Zone
+			var next wire.Zone
 			for v := range o.radix {
 				if k := c.Child(v); k.Contains(z) {
 					next = k
@@ -321,7 +321,7 @@ func (o *Ownership) close(z overlay.Zone, now Time) {
 	}
 }
 
-func (o *Ownership) closed(z overlay.Zone, g openGap, now Time) {
+func (o *Ownership) closed(z wire.Zone, g openGap, now Time) {
 	e := Gap{Zone: z, From: g.since, For: now - g.since}
 	if g.crash {
 		o.Crash = append(o.Crash, e)
@@ -331,8 +331,8 @@ func (o *Ownership) closed(z overlay.Zone, g openGap, now Time) {
 }
 
 // Zones lists the zones a live host owns, in order.
-func (o *Ownership) Zones(h int) []overlay.Zone {
-	var v []overlay.Zone
+func (o *Ownership) Zones(h int) []wire.Zone {
+	var v []wire.Zone
 	for z := range o.hosts[h] {
 		v = append(v, z)
 	}
@@ -346,7 +346,7 @@ func (o *Ownership) Unowned() (n int, oldest Time) {
 		return 0, 0
 	}
 	oldest = never
-	o.under(o.root, overlay.Zone{}, func(n *node) int { return n.gaps }, func(n *node, _ overlay.Zone) {
+	o.under(o.root, wire.Zone{}, func(n *node) int { return n.gaps }, func(n *node, _ wire.Zone) {
 		if n.gap != nil {
 			oldest = min(oldest, n.gap.since)
 		}
@@ -358,13 +358,13 @@ func (o *Ownership) Unowned() (n int, oldest Time) {
 func (o *Ownership) Twice() int { return o.shared }
 
 // Owner is a host that owns the id, -1 if none does.
-func (o *Ownership) Owner(p overlay.Point) int {
+func (o *Ownership) Owner(p wire.Point) int {
 	n := o.root
 	for i := 0; n != nil; i++ {
 		if len(n.owners) > 0 {
 			return n.owners[0]
 		}
-		if i == overlay.MaxDigits {
+		if i == wire.MaxDigits {
 			break
 		}
 		n = n.child[p.Digit(i)]

@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // The watcher against a table of all 27 ids of three digits.
@@ -17,10 +17,10 @@ func TestOwnershipAgainstTable(t *testing.T) {
 		o := newOwnership(3)
 		type zoneOf struct {
 			host int
-			zone overlay.Zone
+			zone wire.Zone
 		}
 		var held []zoneOf
-		covers := func(z overlay.Zone, id int) bool {
+		covers := func(z wire.Zone, id int) bool {
 			for i := range int(z.Len) {
 				if z.Path.Digit(i) != id/[]int{9, 3, 1}[i]%3 {
 					return false
@@ -34,7 +34,7 @@ func TestOwnershipAgainstTable(t *testing.T) {
 			h := rapid.IntRange(0, 3).Draw(t, "host")
 			switch rapid.IntRange(0, 4).Draw(t, "op") {
 			case 0, 1, 2:
-				var z overlay.Zone
+				var z wire.Zone
 				for range rapid.IntRange(0, 3).Draw(t, "len") {
 					z = z.Child(rapid.IntRange(0, 2).Draw(t, "digit"))
 				}
@@ -42,7 +42,7 @@ func TestOwnershipAgainstTable(t *testing.T) {
 					continue // a host's own zones never overlap
 				}
 				counter++
-				o.owned(h, overlay.Record{Zone: z, Counter: counter, Owner: overlay.Peer{ID: overlay.HostID{byte(h)}}}, now)
+				o.owned(h, wire.Record{Zone: z, Counter: counter, Owner: wire.Peer{ID: wire.HostID{byte(h)}}}, now)
 				held = append(held, zoneOf{h, z})
 				for id := range ever {
 					ever[id] = ever[id] || covers(z, id)
@@ -52,7 +52,7 @@ func TestOwnershipAgainstTable(t *testing.T) {
 					i := rapid.IntRange(0, len(held)-1).Draw(t, "which")
 					v := held[i]
 					held = slices.Delete(held, i, i+1)
-					o.released(v.host, overlay.Record{Zone: v.zone}, now)
+					o.released(v.host, wire.Record{Zone: v.zone}, now)
 				}
 			case 4:
 				o.crashed(h, now)
@@ -68,7 +68,7 @@ func TestOwnershipAgainstTable(t *testing.T) {
 				}
 				free = free || ever[id] && len(owners) == 0
 				double = double || len(owners) > 1
-				var p overlay.Point
+				var p wire.Point
 				p = p.With(0, id/9).With(1, id/3%3).With(2, id%3)
 				if got := o.Owner(p); (got >= 0) != (len(owners) > 0) || got >= 0 && !slices.Contains(owners, got) {
 					t.Fatalf("id %d: owner %d, the table says %v", id, got, owners)
@@ -87,7 +87,7 @@ func TestOwnershipAgainstTable(t *testing.T) {
 // One claim under one epoch by two hosts is what the watcher is for.
 func TestOwnershipSeesDuplicates(t *testing.T) {
 	o := newOwnership(3)
-	r := overlay.Record{Zone: overlay.Zone{}.Child(1), Counter: 5, Owner: overlay.Peer{ID: overlay.HostID{9}}}
+	r := wire.Record{Zone: wire.Zone{}.Child(1), Counter: 5, Owner: wire.Peer{ID: wire.HostID{9}}}
 	o.owned(0, r, 1)
 	o.owned(1, r, 2)
 	if len(o.Duplicates) != 1 || o.Overlaps != 1 {

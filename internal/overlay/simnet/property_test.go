@@ -11,7 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 func drawSchedule(t *rapid.T) Schedule {
@@ -47,8 +47,8 @@ func TestShrink(t *testing.T) {
 	cfg := config(5)
 	deaf := func(w *Net) {
 		// Nobody hears of changes of owners.
-		w.Filter = func(_, _ *Host, m overlay.Message) bool {
-			k := overlay.KindOf(m)
+		w.Filter = func(_, _ *Host, m wire.Message) bool {
+			k := wire.KindOf(m).String()
 			return k != "announce" && k != "moved"
 		}
 	}
@@ -77,9 +77,9 @@ func TestShrink(t *testing.T) {
 func fingerprint(cfg Config, s Schedule) string {
 	h := fnv.New128a()
 	w, bad := Play(cfg, s, func(w *Net) {
-		w.Filter = func(from, to *Host, m overlay.Message) bool {
+		w.Filter = func(from, to *Host, m wire.Message) bool {
 			fmt.Fprint(h, w.now, from.Index, to.Index)
-			h.Write(overlay.Encode(nil, m))
+			h.Write(wire.Encode(nil, m))
 			return true
 		}
 	})
@@ -114,9 +114,9 @@ func TestDeterministic(t *testing.T) {
 func TestLiar(t *testing.T) {
 	w := grown(t, config(11), 120)
 	liar := w.hosts[17]
-	near := map[overlay.Zone]bool{}
-	var all []overlay.Record
-	owner := map[overlay.Zone]int{}
+	near := map[wire.Zone]bool{}
+	var all []wire.Record
+	owner := map[wire.Zone]int{}
 	for _, h := range w.hosts {
 		for _, r := range h.Node.Status(w.now).Zones {
 			all = append(all, r)
@@ -128,19 +128,19 @@ func TestLiar(t *testing.T) {
 			}
 		}
 	}
-	claims := func(jump uint64) []overlay.Record {
-		v := make([]overlay.Record, 0, len(all))
+	claims := func(jump uint64) []wire.Record {
+		v := make([]wire.Record, 0, len(all))
 		for _, r := range all {
 			if owner[r.Zone] != liar.Index {
-				v = append(v, overlay.Record{Zone: r.Zone, Counter: r.Counter + jump, Owner: liar.Peer, Heirs: [2]overlay.Peer{liar.Peer, liar.Peer}})
+				v = append(v, wire.Record{Zone: r.Zone, Counter: r.Counter + jump, Owner: liar.Peer, Heirs: [2]wire.Peer{liar.Peer, liar.Peer}})
 			}
 		}
 		return v
 	}
 	// What it is offered it answers: see below.
 	offers := map[int]uint64{}
-	w.Filter = func(from, to *Host, m overlay.Message) bool {
-		if o, ok := m.(*overlay.Offer); ok && to == liar {
+	w.Filter = func(from, to *Host, m wire.Message) bool {
+		if o, ok := m.(*wire.Offer); ok && to == liar {
 			offers[from.Index] = o.Xfer
 			return false
 		}
@@ -153,20 +153,20 @@ func TestLiar(t *testing.T) {
 			if h == liar {
 				continue
 			}
-			w.Inject(liar, h, &overlay.Announce{Records: forged, Reply: true, Radix: 3})
-			w.Inject(liar, h, &overlay.Moved{Records: forged})
-			w.Inject(liar, h, &overlay.Dead{Records: all[:10]})
-			w.Inject(liar, h, &overlay.Heirloom{Peers: []overlay.Peer{liar.Peer}})
-			w.Inject(liar, h, &overlay.Offer{Xfer: uint64(round), Give: forged[:3], Region: overlay.Region{Radix: 3}})
-			w.Inject(liar, h, &overlay.SwapFind{Req: 1, Subscriber: w.hosts[round%100].Peer, Depth: 1})
-			w.Inject(liar, h, &overlay.SwapFind{Req: 1, Subscriber: liar.Peer, Depth: 1})
-			w.Inject(liar, h, &overlay.Accept{Xfer: offers[h.Index], OK: true})
-			w.Inject(liar, h, &overlay.Accept{Xfer: offers[h.Index], OK: true, Give: []overlay.Record{{Zone: all[round%len(all)].Zone, Counter: 1 << 59, Owner: h.Peer}}})
-			w.Inject(liar, h, &overlay.Ping{Seq: 1, Region: overlay.Region{N: 1, Version: 1<<64 - 1, Radix: 3}})
-			w.Inject(liar, h, &overlay.Ping{Seq: 1, Region: overlay.Region{N: 1, Version: uint64(round) + 20, Radix: 3}})
-			w.Inject(liar, h, &overlay.NoStream{Req: uint64(round)})
-			w.Inject(liar, h, &overlay.Graft{SubReq: overlay.SubReq{Stream: overlay.StreamID{byte(round)}, Subscriber: h.Peer}, Info: overlay.StreamInfo{ID: overlay.StreamID{byte(round)}}, Path: []overlay.Hop{{Host: liar.Peer}}})
-			w.Inject(liar, h, &overlay.Lookup{Kind: overlay.Put, Target: overlay.Point(uint64(round) << 56), Origin: liar.Peer, Radix: 3, Info: &overlay.StreamInfo{ID: overlay.StreamID{byte(round), 1}, Publisher: liar.Peer}})
+			w.Inject(liar, h, &wire.Announce{Records: forged, Reply: true, Radix: 3})
+			w.Inject(liar, h, &wire.Moved{Records: forged})
+			w.Inject(liar, h, &wire.Dead{Records: all[:10]})
+			w.Inject(liar, h, &wire.Heirloom{Peers: []wire.Peer{liar.Peer}})
+			w.Inject(liar, h, &wire.Offer{Xfer: uint64(round), Give: forged[:3], Region: wire.Region{Radix: 3}})
+			w.Inject(liar, h, &wire.SwapFind{Req: 1, Subscriber: w.hosts[round%100].Peer, Depth: 1})
+			w.Inject(liar, h, &wire.SwapFind{Req: 1, Subscriber: liar.Peer, Depth: 1})
+			w.Inject(liar, h, &wire.Accept{Xfer: offers[h.Index], OK: true})
+			w.Inject(liar, h, &wire.Accept{Xfer: offers[h.Index], OK: true, Give: []wire.Record{{Zone: all[round%len(all)].Zone, Counter: 1 << 59, Owner: h.Peer}}})
+			w.Inject(liar, h, &wire.Ping{Seq: 1, Region: wire.Region{N: 1, Version: 1<<64 - 1, Radix: 3}})
+			w.Inject(liar, h, &wire.Ping{Seq: 1, Region: wire.Region{N: 1, Version: uint64(round) + 20, Radix: 3}})
+			w.Inject(liar, h, &wire.NoStream{Req: uint64(round)})
+			w.Inject(liar, h, &wire.Graft{SubReq: wire.SubReq{Stream: wire.StreamID{byte(round)}, Subscriber: h.Peer}, Info: wire.StreamInfo{ID: wire.StreamID{byte(round)}}, Path: []wire.Hop{{Host: liar.Peer}}})
+			w.Inject(liar, h, &wire.Lookup{Kind: wire.Put, Target: wire.Point(uint64(round) << 56), Origin: liar.Peer, Radix: 3, Info: &wire.StreamInfo{ID: wire.StreamID{byte(round), 1}, Publisher: liar.Peer}})
 		}
 		w.RunFor(100 * time.Millisecond)
 	}

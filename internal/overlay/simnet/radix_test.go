@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Who was started with another radix is told so, joins nothing, and changes
@@ -29,7 +30,7 @@ func TestAnotherRadixIsShutOut(t *testing.T) {
 				}
 			}
 			start := w.now
-			w.Do(h, func(n *overlay.Node, now Time) { n.Join(now, []overlay.Peer{w.hosts[m/2].Peer}) })
+			w.Do(h, func(n *overlay.Node, now Time) { n.Join(now, []wire.Peer{w.hosts[m/2].Peer}) })
 			w.RunFor(5 * time.Second)
 			if want := fmt.Sprintf("this overlay has radix %d, this host was started with --radix %d", radix, other); said != want || at-start > time.Second {
 				t.Errorf("%d hosts: %q after %v, want %q within a second", m, said, at-start, want)
@@ -57,7 +58,7 @@ func TestAnotherRadixIsDead(t *testing.T) {
 	h.Node = overlay.New(cfg, h.Peer, 99)
 	w.Do(h, func(n *overlay.Node, now Time) { n.Create(now) })
 	for _, o := range w.hosts {
-		w.Inject(h, o, &overlay.Ping{Seq: 1, Region: overlay.Region{N: 9, Version: before.Version + 1, Radix: 2}})
+		w.Inject(h, o, &wire.Ping{Seq: 1, Region: wire.Region{N: 9, Version: before.Version + 1, Radix: 2}})
 	}
 	w.RunFor(time.Minute)
 	if st := h.Node.Status(w.now); len(st.Zones) != 1 || st.Zones[0].Zone.Len != 0 || len(st.Peers) > 0 {

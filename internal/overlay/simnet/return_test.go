@@ -8,26 +8,27 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
-func (w *Net) publish(t testing.TB, h *Host, name string, n uint64, rate uint64) overlay.StreamID {
+func (w *Net) publish(t testing.TB, h *Host, name string, n uint64, rate uint64) wire.StreamID {
 	t.Helper()
-	var id overlay.StreamID
+	var id wire.StreamID
 	binary.BigEndian.PutUint64(id[:], n)
 	id[15] = byte(h.Index)
 	w.Do(h, func(n *overlay.Node, now Time) {
-		if err := n.Announce(now, overlay.StreamInfo{ID: id, Name: name, Public: true, RateBps: rate}); err != nil {
+		if err := n.Announce(now, wire.StreamInfo{ID: id, Name: name, Public: true, RateBps: rate}); err != nil {
 			t.Fatal(err)
 		}
 	})
 	return id
 }
 
-func (w *Net) byName(t testing.TB, h *Host, name string, c overlay.Contract) (id overlay.SubID) {
+func (w *Net) byName(t testing.TB, h *Host, name string, c wire.Contract) (id overlay.SubID) {
 	t.Helper()
 	w.Do(h, func(n *overlay.Node, now Time) {
 		var err error
-		if id, err = n.Subscribe(now, overlay.StreamID{}, name, c); err != nil {
+		if id, err = n.Subscribe(now, wire.StreamID{}, name, c); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -35,7 +36,7 @@ func (w *Net) byName(t testing.TB, h *Host, name string, c overlay.Contract) (id
 }
 
 // served is when a subscription gets its stream, counted from now; at most 30 s.
-func (w *Net) served(h *Host, s overlay.SubID, id overlay.StreamID) Time {
+func (w *Net) served(h *Host, s overlay.SubID, id wire.StreamID) Time {
 	start := w.now
 	w.Until(30*time.Second, 10*time.Millisecond, func() bool {
 		st := w.sub(h, s)
@@ -52,19 +53,19 @@ func TestPublisherComesBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := grown(t, config(31), 30)
 			infos := 0
-			w.Filter = func(_, _ *Host, m overlay.Message) bool {
-				if f, ok := m.(*overlay.Found); ok && len(f.Infos) > infos {
+			w.Filter = func(_, _ *Host, m wire.Message) bool {
+				if f, ok := m.(*wire.Found); ok && len(f.Infos) > infos {
 					infos = len(f.Infos)
 				}
-				l, ok := m.(*overlay.Lookup)
-				return !ok || l.Kind != overlay.Drop || !lost
+				l, ok := m.(*wire.Lookup)
+				return !ok || l.Kind != wire.Drop || !lost
 			}
 			pub, reader := w.hosts[3], w.hosts[20]
 			var first, worst Time
 			for round := range uint64(14) {
 				id := w.publish(t, pub, "reuse", round+1, 1e6)
 				w.RunFor(200 * time.Millisecond)
-				s := w.byName(t, reader, "reuse", overlay.Contract{})
+				s := w.byName(t, reader, "reuse", wire.Contract{})
 				took := w.served(reader, s, id)
 				worst = max(worst, took)
 				if round == 0 {
@@ -81,7 +82,7 @@ func TestPublisherComesBack(t *testing.T) {
 			}
 			t.Logf("found after %v at most, among up to %d entries", worst, infos)
 			w.RunFor(time.Second)
-			s := w.byName(t, reader, "reuse", overlay.Contract{})
+			s := w.byName(t, reader, "reuse", wire.Contract{})
 			w.RunFor(2 * time.Second)
 			want := "waiting: stream not found"
 			if lost {
@@ -103,27 +104,27 @@ func TestLiarUnderAName(t *testing.T) {
 			pub, liar, reader := w.hosts[3], w.hosts[9], w.hosts[20]
 			id := w.publish(t, pub, "reuse", 1, 1e6)
 			w.RunFor(time.Second)
-			var at overlay.Point
-			w.Filter = func(_, _ *Host, m overlay.Message) bool {
-				if l, ok := m.(*overlay.Lookup); ok && l.Kind == overlay.Get {
+			var at wire.Point
+			w.Filter = func(_, _ *Host, m wire.Message) bool {
+				if l, ok := m.(*wire.Lookup); ok && l.Kind == wire.Get {
 					at = l.Target
 				}
 				return true
 			}
-			s := w.byName(t, reader, "reuse", overlay.Contract{})
+			s := w.byName(t, reader, "reuse", wire.Contract{})
 			w.served(reader, s, id)
 			w.Do(reader, func(n *overlay.Node, now Time) { _ = n.Unsubscribe(now, s) })
 			owner := w.hosts[w.Own.Owner(at)]
 			for i := range byte(20) {
-				info := overlay.StreamInfo{ID: overlay.StreamID{i, 7}, Name: "reuse", Public: true, Publisher: pub.Peer, RateBps: 1e6, Version: 1 << 50}
+				info := wire.StreamInfo{ID: wire.StreamID{i, 7}, Name: "reuse", Public: true, Publisher: pub.Peer, RateBps: 1e6, Version: 1 << 50}
 				if own {
 					info.Publisher = liar.Peer
 				}
-				w.Inject(liar, owner, &overlay.Lookup{Kind: overlay.Put, Target: at, Origin: liar.Peer, Info: &info, Radix: 3})
-				w.Inject(liar, owner, &overlay.Lookup{Kind: overlay.Drop, Target: at, Origin: pub.Peer, Info: &overlay.StreamInfo{ID: id}, Radix: 3})
+				w.Inject(liar, owner, &wire.Lookup{Kind: wire.Put, Target: at, Origin: liar.Peer, Info: &info, Radix: 3})
+				w.Inject(liar, owner, &wire.Lookup{Kind: wire.Drop, Target: at, Origin: pub.Peer, Info: &wire.StreamInfo{ID: id}, Radix: 3})
 			}
 			w.RunFor(time.Second)
-			s = w.byName(t, reader, "reuse", overlay.Contract{})
+			s = w.byName(t, reader, "reuse", wire.Contract{})
 			if took := w.served(reader, s, id); took > time.Second {
 				t.Errorf("found after %v: %+v", took, w.sub(reader, s))
 			}
@@ -140,7 +141,7 @@ func TestRateOfTheEntry(t *testing.T) {
 	w.RunFor(time.Second)
 	fast := w.publish(t, w.hosts[5], "two", 3, 3e6)
 	w.RunFor(time.Second)
-	asks := overlay.Contract{MinRateBps: 2e6}
+	asks := wire.Contract{MinRateBps: 2e6}
 	firm := w.byName(t, w.hosts[7], "slow", asks)
 	of2 := w.byName(t, w.hosts[7], "two", asks)
 	asks.BestEffort = true

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Op is what a step of a schedule does.
@@ -59,10 +60,10 @@ func Play(cfg Config, s Schedule, prepare func(*Net)) (*Net, []string) {
 	}
 	first := w.Add()
 	w.Do(first, func(n *overlay.Node, now Time) { n.Create(now) })
-	id := overlay.StreamID{1}
+	id := wire.StreamID{1}
 	var bad []string
 	w.Do(first, func(n *overlay.Node, now Time) {
-		if err := n.Announce(now, overlay.StreamInfo{ID: id, RateBps: 1e5}); err != nil {
+		if err := n.Announce(now, wire.StreamInfo{ID: id, RateBps: 1e5}); err != nil {
 			bad = append(bad, err.Error())
 		}
 	})
@@ -119,7 +120,7 @@ func (w *Net) total() (n uint64) {
 	return n
 }
 
-func (w *Net) step(s Step, id overlay.StreamID) {
+func (w *Net) step(s Step, id wire.StreamID) {
 	h := w.hosts[s.Host%len(w.hosts)]
 	switch s.Op {
 	case OpJoin:
@@ -128,7 +129,7 @@ func (w *Net) step(s Step, id overlay.StreamID) {
 			seed = w.hosts[0]
 		}
 		n := w.Add()
-		w.Do(n, func(n *overlay.Node, now Time) { n.Join(now, []overlay.Peer{seed.Peer, w.hosts[0].Peer}) })
+		w.Do(n, func(n *overlay.Node, now Time) { n.Join(now, []wire.Peer{seed.Peer, w.hosts[0].Peer}) })
 	case OpLeave:
 		if h.Index > 0 && h.Up {
 			w.Do(h, func(n *overlay.Node, now Time) { n.Leave(now) })
@@ -139,7 +140,7 @@ func (w *Net) step(s Step, id overlay.StreamID) {
 		}
 	case OpRestart:
 		if !h.Up {
-			w.Restart(h, []overlay.Peer{w.hosts[0].Peer})
+			w.Restart(h, []wire.Peer{w.hosts[0].Peer})
 		}
 	case OpWait:
 		w.RunFor(Time(s.Arg) * 100 * time.Millisecond)
@@ -153,7 +154,7 @@ func (w *Net) step(s Step, id overlay.StreamID) {
 		}
 	case OpSubscribe:
 		if h.Up && h.Index > 0 && len(h.Node.Status(w.now).Subs) == 0 {
-			c := overlay.Contract{LatencyUs: uint32(s.Arg) * 1000}
+			c := wire.Contract{LatencyUs: uint32(s.Arg) * 1000}
 			w.Do(h, func(n *overlay.Node, now Time) { _, _ = n.Subscribe(now, id, "", c) }) // refused while it joins: no matter
 		}
 	case OpLoss:

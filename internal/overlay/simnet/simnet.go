@@ -13,10 +13,11 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Time is virtual time since the start of the run.
-type Time = overlay.Time
+type Time = wire.Time
 
 // Links says how long a message takes between two hosts.
 type Links interface {
@@ -41,7 +42,7 @@ type Net struct {
 	q     events
 	order uint64
 	hosts []*Host
-	byID  map[overlay.HostID]*Host
+	byID  map[wire.HostID]*Host
 
 	Own      *Ownership
 	Messages map[string]uint64 // sent, by class
@@ -52,13 +53,13 @@ type Net struct {
 	// OnEffect sees every effect but Send.
 	OnEffect func(h *Host, e overlay.Effect)
 	// Filter, if set, may drop a message.
-	Filter func(from, to *Host, m overlay.Message) bool
+	Filter func(from, to *Host, m wire.Message) bool
 }
 
 // Host is one simulated host.
 type Host struct {
 	Index int
-	Peer  overlay.Peer
+	Peer  wire.Peer
 	Node  *overlay.Node
 	Up    bool
 	Group int // hosts of different groups do not reach one another
@@ -77,7 +78,7 @@ type event struct {
 	to    int32
 	from  int32 // -1: tick
 	gen   uint32
-	msg   overlay.Message
+	msg   wire.Message
 }
 
 // New makes an empty network.
@@ -96,12 +97,12 @@ func (w *Net) Hosts() []*Host { return w.hosts }
 // Add makes a host that has not joined.
 func (w *Net) Add() *Host {
 	i := len(w.hosts)
-	var id overlay.HostID
+	var id wire.HostID
 	binary.BigEndian.PutUint64(id[:], w.rng.Uint64())
 	binary.BigEndian.PutUint64(id[8:], w.rng.Uint64())
 	var a [4]byte
 	binary.BigEndian.PutUint32(a[:], uint32(i)|10<<24)
-	h := &Host{Index: i, Peer: overlay.Peer{ID: id, Addr: netip.AddrPortFrom(netip.AddrFrom4(a), 1)}, Born: w.now, tick: never}
+	h := &Host{Index: i, Peer: wire.Peer{ID: id, Addr: netip.AddrPortFrom(netip.AddrFrom4(a), 1)}, Born: w.now, tick: never}
 	h.Node = overlay.New(w.cfg.Overlay, h.Peer, w.rng.Uint64())
 	h.Up = true
 	w.hosts = append(w.hosts, h)
@@ -127,7 +128,7 @@ func (w *Net) Crash(h *Host) {
 }
 
 // Restart brings a crashed host back with its name and nothing else.
-func (w *Net) Restart(h *Host, seeds []overlay.Peer) {
+func (w *Net) Restart(h *Host, seeds []wire.Peer) {
 	h.Up, h.Joined = true, false
 	h.gen++
 	h.Born, h.tick = w.now, never
@@ -181,7 +182,7 @@ func (w *Net) HostAt(a netip.AddrPort) *Host {
 }
 
 func (w *Net) send(h *Host, s overlay.Send) {
-	w.Messages[overlay.Class(s.Msg)]++
+	w.Messages[wire.ClassOf(s.Msg).String()]++
 	to := w.HostAt(s.To.Addr)
 	if to == nil {
 		w.Lost++
@@ -200,7 +201,7 @@ func (w *Net) send(h *Host, s overlay.Send) {
 
 // Inject delivers a message as if from had sent it: what a host that does not
 // keep to the protocol may do.
-func (w *Net) Inject(from, to *Host, m overlay.Message) {
+func (w *Net) Inject(from, to *Host, m wire.Message) {
 	w.push(event{at: w.now + w.cfg.Links.Delay(from.Index, to.Index), to: int32(to.Index), from: int32(from.Index), msg: m})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // grown is an overlay of m hosts that has settled.
@@ -18,7 +19,7 @@ func grown(t testing.TB, cfg Config, m int) *Net {
 	for i := 1; i < m; i++ {
 		h := w.Add()
 		seed := w.hosts[int(w.rng.Uint64()%uint64(i))]
-		w.Do(h, func(n *overlay.Node, now Time) { n.Join(now, []overlay.Peer{seed.Peer}) })
+		w.Do(h, func(n *overlay.Node, now Time) { n.Join(now, []wire.Peer{seed.Peer}) })
 		w.RunFor(5 * time.Millisecond)
 	}
 	all := func() bool {

@@ -6,11 +6,11 @@ import (
 	"cmp"
 	"slices"
 
-	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
-func sortZones(v []overlay.Zone) {
-	slices.SortFunc(v, func(a, b overlay.Zone) int {
+func sortZones(v []wire.Zone) {
+	slices.SortFunc(v, func(a, b wire.Zone) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Len, b.Len))
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // plane is a network where delay is distance on a plane: hosts i on a grid.
@@ -19,18 +20,18 @@ func (p plane) Delay(a, b int) Time {
 	return 2*time.Millisecond + time.Duration(dx*dx+dy*dy)*time.Millisecond/4
 }
 
-func (w *Net) announce(t testing.TB, h *Host, rate uint64) overlay.StreamID {
+func (w *Net) announce(t testing.TB, h *Host, rate uint64) wire.StreamID {
 	t.Helper()
-	id := overlay.StreamID{byte(h.Index), 1, 2}
+	id := wire.StreamID{byte(h.Index), 1, 2}
 	w.Do(h, func(n *overlay.Node, now Time) {
-		if err := n.Announce(now, overlay.StreamInfo{ID: id, Name: fmt.Sprint("s", h.Index), Public: true, RateBps: rate}); err != nil {
+		if err := n.Announce(now, wire.StreamInfo{ID: id, Name: fmt.Sprint("s", h.Index), Public: true, RateBps: rate}); err != nil {
 			t.Fatal(err)
 		}
 	})
 	return id
 }
 
-func (w *Net) subscribe(t testing.TB, h *Host, id overlay.StreamID, c overlay.Contract) overlay.SubID {
+func (w *Net) subscribe(t testing.TB, h *Host, id wire.StreamID, c wire.Contract) overlay.SubID {
 	t.Helper()
 	var s overlay.SubID
 	w.Do(h, func(n *overlay.Node, now Time) {
@@ -61,7 +62,7 @@ func TestStreamReachesAll(t *testing.T) {
 	w.RunFor(time.Second)
 	subs := map[*Host]overlay.SubID{}
 	for i := 10; i < 40; i++ {
-		subs[w.hosts[i]] = w.subscribe(t, w.hosts[i], id, overlay.Contract{})
+		subs[w.hosts[i]] = w.subscribe(t, w.hosts[i], id, wire.Contract{})
 	}
 	w.RunFor(3 * time.Second)
 	once := func(when string) {
@@ -123,15 +124,15 @@ func TestContracts(t *testing.T) {
 	cases := []struct {
 		name string
 		host *Host
-		c    overlay.Contract
+		c    wire.Contract
 		want overlay.ContractState
 		why  string
 	}{
-		{"near", w.hosts[1], overlay.Contract{LatencyUs: 40_000}, overlay.Admitted, ""},
-		{"slower than light", far, overlay.Contract{LatencyUs: 5_000}, overlay.Refused, "ms"},
-		{"too fast", w.hosts[2], overlay.Contract{MinRateBps: 2e6}, overlay.Refused, "bit/s"},
-		{"best effort", w.hosts[3], overlay.Contract{LatencyUs: 1_000, BestEffort: true}, overlay.Violated, "ms"},
-		{"unknown", w.hosts[4], overlay.Contract{}, overlay.Refused, "no host publishes"},
+		{"near", w.hosts[1], wire.Contract{LatencyUs: 40_000}, overlay.Admitted, ""},
+		{"slower than light", far, wire.Contract{LatencyUs: 5_000}, overlay.Refused, "ms"},
+		{"too fast", w.hosts[2], wire.Contract{MinRateBps: 2e6}, overlay.Refused, "bit/s"},
+		{"best effort", w.hosts[3], wire.Contract{LatencyUs: 1_000, BestEffort: true}, overlay.Violated, "ms"},
+		{"unknown", w.hosts[4], wire.Contract{}, overlay.Refused, "no host publishes"},
 	}
 	ids := make([]overlay.SubID, len(cases))
 	for i, c := range cases {
@@ -163,7 +164,7 @@ func TestDegrade(t *testing.T) {
 	var hs []*Host
 	var ids []overlay.SubID
 	for i := 1; i < 20; i++ {
-		c := overlay.Contract{}
+		c := wire.Contract{}
 		if i%2 == 0 {
 			c.Degrade = []string{"filter"}
 		}
@@ -208,7 +209,7 @@ func TestSwap(t *testing.T) {
 		for i := 20; i < 60; i++ {
 			h := w.hosts[i]
 			direct := w.Delay(pub, h)
-			c := overlay.Contract{LatencyUs: uint32(direct/time.Microsecond) * 3 / 2, NoSwap: noSwap}
+			c := wire.Contract{LatencyUs: uint32(direct/time.Microsecond) * 3 / 2, NoSwap: noSwap}
 			hs, ids = append(hs, h), append(ids, w.subscribe(t, h, id, c))
 			w.RunFor(500 * time.Millisecond)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // wish is a subscription that its user has not ended.
@@ -20,7 +21,7 @@ type wish struct {
 	born   Time // of the host's process
 	id     overlay.SubID
 	stream int
-	c      overlay.Contract
+	c      wire.Contract
 	trail  []string // states it went through
 }
 
@@ -29,9 +30,9 @@ type surviving struct {
 	w      *Net
 	r      *rand.Rand
 	pubs   []*Host
-	ids    []overlay.StreamID
+	ids    []wire.StreamID
 	flows  []*Flow
-	points []overlay.Point // of the directory entries
+	points []wire.Point // of the directory entries
 	wishes []*wish
 	swaps  int
 	events map[string]int
@@ -69,8 +70,8 @@ func survive(t testing.TB, seed uint64, length Time) (s *surviving, bad []string
 func (s *surviving) start(t testing.TB) {
 	t.Helper()
 	w := s.w
-	w.Filter = func(_, _ *Host, m overlay.Message) bool {
-		if l, ok := m.(*overlay.Lookup); ok && l.Kind == overlay.Put && !slices.Contains(s.points, l.Target) {
+	w.Filter = func(_, _ *Host, m wire.Message) bool {
+		if l, ok := m.(*wire.Lookup); ok && l.Kind == wire.Put && !slices.Contains(s.points, l.Target) {
 			s.points = append(s.points, l.Target)
 		}
 		return true
@@ -101,9 +102,9 @@ func (s *surviving) start(t testing.TB) {
 	w.RunFor(10 * time.Second)
 	for i := range surviveStreams {
 		h := w.hosts[i]
-		id := overlay.StreamID{byte(i + 1), byte(w.cfg.Seed)}
+		id := wire.StreamID{byte(i + 1), byte(w.cfg.Seed)}
 		w.Do(h, func(n *overlay.Node, now Time) {
-			if err := n.Announce(now, overlay.StreamInfo{ID: id, Name: fmt.Sprint("s", i), Public: true, RateBps: 1e5}); err != nil {
+			if err := n.Announce(now, wire.StreamInfo{ID: id, Name: fmt.Sprint("s", i), Public: true, RateBps: 1e5}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -116,7 +117,7 @@ func (s *surviving) join() {
 	live := s.live(0)
 	seed := live[s.r.IntN(len(live))]
 	h := s.w.Add()
-	s.w.Do(h, func(n *overlay.Node, now Time) { n.Join(now, []overlay.Peer{seed.Peer, s.w.hosts[0].Peer}) })
+	s.w.Do(h, func(n *overlay.Node, now Time) { n.Join(now, []wire.Peer{seed.Peer, s.w.hosts[0].Peer}) })
 }
 
 // live are the hosts that run, from the i-th on: those before publish, and stay.
@@ -163,7 +164,7 @@ func (s *surviving) step() {
 		for _, h := range w.hosts {
 			if !h.Up && h.Node.State() != overlay.Gone {
 				s.events["return"]++
-				w.Restart(h, []overlay.Peer{w.hosts[0].Peer})
+				w.Restart(h, []wire.Peer{w.hosts[0].Peer})
 				break
 			}
 		}
@@ -222,7 +223,7 @@ func (s *surviving) wish(h *Host) {
 	}
 	id, name := s.ids[i], ""
 	if s.r.IntN(2) == 0 {
-		id, name = overlay.StreamID{}, fmt.Sprint("s", i)
+		id, name = wire.StreamID{}, fmt.Sprint("s", i)
 	}
 	s.w.Do(h, func(n *overlay.Node, now Time) {
 		x.id, _ = n.Subscribe(now, id, name, x.c)
@@ -306,14 +307,14 @@ func TestDirectoryMoves(t *testing.T) {
 		s := &surviving{w: New(cfg), r: rand.New(rand.NewPCG(seed, 22)), events: map[string]int{}}
 		asked := map[uint64]bool{}
 		s.start(t)
-		s.w.Filter = func(_, _ *Host, m overlay.Message) bool {
+		s.w.Filter = func(_, _ *Host, m wire.Message) bool {
 			switch m := m.(type) {
-			case *overlay.Lookup:
-				if m.Kind == overlay.Get && !asked[m.Req] {
+			case *wire.Lookup:
+				if m.Kind == wire.Get && !asked[m.Req] {
 					asked[m.Req] = true
 					gets++
 				}
-			case *overlay.Found:
+			case *wire.Found:
 				if asked[m.Req] && len(m.Infos) == 0 {
 					none++
 				}
@@ -345,14 +346,14 @@ func TestDirectoryMoves(t *testing.T) {
 func TestWaitsForTheDirectory(t *testing.T) {
 	w := grown(t, config(8), 20)
 	lost := true
-	w.Filter = func(_, _ *Host, m overlay.Message) bool {
-		l, ok := m.(*overlay.Lookup)
-		return !lost || !ok || l.Kind != overlay.Put
+	w.Filter = func(_, _ *Host, m wire.Message) bool {
+		l, ok := m.(*wire.Lookup)
+		return !lost || !ok || l.Kind != wire.Put
 	}
 	pub := w.hosts[3]
 	id := w.announce(t, pub, 1e5)
 	h := w.hosts[11]
-	sub := w.subscribe(t, h, id, overlay.Contract{BestEffort: true})
+	sub := w.subscribe(t, h, id, wire.Contract{BestEffort: true})
 	for range 9 {
 		w.RunFor(time.Second)
 		if st := w.sub(h, sub); st.State != overlay.Resolving || st.Reason != "waiting: stream not found" {
@@ -373,11 +374,11 @@ func TestAsksThePublisher(t *testing.T) {
 	pub, h := w.hosts[3], w.hosts[11]
 	id := w.announce(t, pub, 1e5)
 	w.RunFor(time.Second)
-	sub := w.subscribe(t, h, id, overlay.Contract{})
+	sub := w.subscribe(t, h, id, wire.Contract{})
 	w.RunFor(2 * time.Second)
-	w.Filter = func(_, _ *Host, m overlay.Message) bool {
-		l, ok := m.(*overlay.Lookup)
-		return !ok || l.Kind != overlay.Put
+	w.Filter = func(_, _ *Host, m wire.Message) bool {
+		l, ok := m.(*wire.Lookup)
+		return !ok || l.Kind != wire.Put
 	}
 	alone := func() overlay.SubStatus {
 		t.Helper()
@@ -414,7 +415,7 @@ func TestWaitsForTheOtherSide(t *testing.T) {
 		h.Group = i % 2
 	}
 	w.RunFor(25 * time.Second) // entries are kept for 20 s
-	sub := w.subscribe(t, h, id, overlay.Contract{})
+	sub := w.subscribe(t, h, id, wire.Contract{})
 	w.RunFor(15 * time.Second)
 	if st := w.sub(h, sub); st.State != overlay.Resolving || st.Reason != "waiting: stream not found" {
 		t.Errorf("on the other side: %s (%s)", st.State, st.Reason)

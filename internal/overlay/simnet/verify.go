@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // Problems lists what is wrong with an overlay that has had time to settle:
@@ -31,7 +32,7 @@ func (w *Net) Problems() []string {
 			continue
 		}
 		st := h.Node.Status(w.now)
-		known := map[overlay.Zone]overlay.HostID{}
+		known := map[wire.Zone]wire.HostID{}
 		for _, p := range st.Peers {
 			for _, r := range p.Zones {
 				known[r.Zone] = r.Owner.ID
@@ -50,7 +51,7 @@ func (w *Net) Problems() []string {
 					if v == r.Zone.Path.Digit(d) {
 						continue
 					}
-					w.Own.each(overlay.Zone{Path: r.Zone.Path.With(d, v), Len: r.Zone.Len}, func(z overlay.Zone, o int) {
+					w.Own.each(wire.Zone{Path: r.Zone.Path.With(d, v), Len: r.Zone.Len}, func(z wire.Zone, o int) {
 						if o != h.Index && known[z] != w.hosts[o].Peer.ID {
 							add("host %d, zone %s: does not know host %d, owner of %s", h.Index, r.Zone, o, z)
 						}
@@ -63,9 +64,9 @@ func (w *Net) Problems() []string {
 }
 
 // HostByID finds a host by its name.
-func (w *Net) HostByID(id overlay.HostID) *Host {
+func (w *Net) HostByID(id wire.HostID) *Host {
 	if w.byID == nil {
-		w.byID = map[overlay.HostID]*Host{}
+		w.byID = map[wire.HostID]*Host{}
 	}
 	if h := w.byID[id]; h != nil {
 		return h
@@ -77,8 +78,8 @@ func (w *Net) HostByID(id overlay.HostID) *Host {
 }
 
 // each visits the owned zones that overlap z.
-func (o *Ownership) each(z overlay.Zone, f func(overlay.Zone, int)) {
-	n, at := o.root, overlay.Zone{}
+func (o *Ownership) each(z wire.Zone, f func(wire.Zone, int)) {
+	n, at := o.root, wire.Zone{}
 	for {
 		for _, h := range n.owners {
 			f(at, h)
@@ -95,7 +96,7 @@ func (o *Ownership) each(z overlay.Zone, f func(overlay.Zone, int)) {
 	o.eachBelow(n, at, f)
 }
 
-func (o *Ownership) eachBelow(n *node, at overlay.Zone, f func(overlay.Zone, int)) {
+func (o *Ownership) eachBelow(n *node, at wire.Zone, f func(wire.Zone, int)) {
 	if n.below == 0 {
 		return
 	}
@@ -109,9 +110,9 @@ func (o *Ownership) eachBelow(n *node, at overlay.Zone, f func(overlay.Zone, int
 	}
 }
 
-func (o *Ownership) openZones() []overlay.Zone {
-	var v []overlay.Zone
-	o.under(o.root, overlay.Zone{}, func(n *node) int { return n.gaps }, func(n *node, at overlay.Zone) {
+func (o *Ownership) openZones() []wire.Zone {
+	var v []wire.Zone
+	o.under(o.root, wire.Zone{}, func(n *node) int { return n.gaps }, func(n *node, at wire.Zone) {
 		if n.gap != nil {
 			v = append(v, at)
 		}
