@@ -14,7 +14,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/payload"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/wire"
@@ -33,7 +33,7 @@ func failed(err error) error {
 		return nil
 	case errors.Is(err, errStopping):
 		return connect.NewError(connect.CodeUnavailable, err)
-	case errors.Is(err, cli.ErrUsage):
+	case errors.Is(err, fail.ErrUsage):
 		return invalid(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err

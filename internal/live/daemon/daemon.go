@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/wire"
@@ -265,7 +265,7 @@ func (d *Daemon) findSeeds(addrs []string) {
 			case errors.Is(err, errHopeless):
 				hopeless++
 				why = err
-			case errors.Is(err, transport.ErrToken) || errors.Is(err, transport.ErrCA) || errors.Is(err, cli.ErrUsage):
+			case errors.Is(err, transport.ErrToken) || errors.Is(err, transport.ErrCA) || errors.Is(err, fail.ErrUsage):
 				d.failed <- fmt.Errorf("join: %w", err)
 				return
 			}
@@ -280,7 +280,7 @@ func (d *Daemon) findSeeds(addrs []string) {
 			d.failed <- fmt.Errorf("join: %w", twin)
 			return
 		case hopeless == len(addrs):
-			d.failed <- cli.Usagef("join: %w", why)
+			d.failed <- fail.Usagef("join: %w", why)
 			return
 		}
 		if len(found) > 0 {
@@ -292,7 +292,7 @@ func (d *Daemon) findSeeds(addrs []string) {
 				select {
 				case e := <-events:
 					if e.Kind == overlay.EventShutOut {
-						d.failed <- cli.Usagef("join: %s", e.Detail)
+						d.failed <- fail.Usagef("join: %s", e.Detail)
 						return
 					}
 				case <-d.joined:
@@ -321,9 +321,9 @@ func (d *Daemon) connect(ctx context.Context, addr string) (wire.Peer, error) {
 		return p, err
 	case d.listensOn(a):
 		// All hosts may be given one list of members: the others may start later.
-		return p, cli.Errorf(errHopeless, "member %s is this host itself, or has a copy of its key: name another member, and give each host its own --state", addr)
+		return p, fail.Errorf(errHopeless, "member %s is this host itself, or has a copy of its key: name another member, and give each host its own --state", addr)
 	}
-	return p, cli.Errorf(transport.ErrSelf, "member %s: a host with this very key (%s) is there already: give each host its own --state", addr, d.Self().ID.Hex())
+	return p, fail.Errorf(transport.ErrSelf, "member %s: a host with this very key (%s) is there already: give each host its own --state", addr, d.Self().ID.Hex())
 }
 
 // errHopeless is of members that can never be joined through.
@@ -369,7 +369,7 @@ func resolve(ctx context.Context, addr string, listen netip.AddrPort) (netip.Add
 	}
 	host, service, err := net.SplitHostPort(addr)
 	if err != nil {
-		return netip.AddrPort{}, cli.Usagef("member %q is no HOST:PORT: %w", addr, err)
+		return netip.AddrPort{}, fail.Usagef("member %q is no HOST:PORT: %w", addr, err)
 	}
 	port, err := net.DefaultResolver.LookupPort(ctx, "udp", service)
 	if err != nil {
@@ -397,5 +397,5 @@ func pick(member string, listen netip.AddrPort, ips ...netip.Addr) (netip.Addr, 
 	if listen.Addr().Is4() {
 		have, want = want, have
 	}
-	return netip.Addr{}, cli.Errorf(errHopeless, "member %s has only an %s address, and this host listens on %s, which is %s: name an %s address by --listen", member, want, listen, have, want)
+	return netip.Addr{}, fail.Errorf(errHopeless, "member %s has only an %s address, and this host listens on %s, which is %s: name an %s address by --listen", member, want, listen, have, want)
 }

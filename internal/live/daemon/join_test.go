@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/transport"
 )
 
@@ -43,7 +43,7 @@ func TestAnotherRadixEndsTheHost(t *testing.T) {
 			2: "this overlay has radix 2, this host was started with --radix 3",
 			3: "this overlay has radix 3, this host was started with --radix 2",
 		}[radix]
-		if !errors.Is(err, cli.ErrUsage) || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, fail.ErrUsage) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
@@ -52,7 +52,7 @@ func TestAnotherRadixEndsTheHost(t *testing.T) {
 func TestAnotherFamilyEndsTheHost(t *testing.T) {
 	err := runEnds(t, nil, "[2001:db8::1]:4455")
 	want := "member [2001:db8::1]:4455 has only an IPv6 address, and this host listens on 127.0.0.1:"
-	if !errors.Is(err, cli.ErrUsage) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--listen") {
+	if !errors.Is(err, fail.ErrUsage) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("%v, want a usage error with %q and --listen", err, want)
 	}
 	// Another member of the right kind will do.
@@ -128,7 +128,7 @@ func TestOwnAddressAmongTheMembers(t *testing.T) {
 		c.Close()
 	}
 	at := func(i int) func(*Config) { return func(c *Config) { c.Listen = addrs[i] } }
-	if err := runEnds(t, at(0), addrs[0]); !errors.Is(err, cli.ErrUsage) || !strings.Contains(err.Error(), "this host itself") {
+	if err := runEnds(t, at(0), addrs[0]); !errors.Is(err, fail.ErrUsage) || !strings.Contains(err.Error(), "this host itself") {
 		t.Errorf("through itself: %v", err)
 	}
 	early := host(t, nil, func(c *Config) { c.Create, c.Join, c.Listen = false, addrs, addrs[0] })

@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/engine"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay/wire"
@@ -115,7 +115,7 @@ const spasAtOnce = 128
 func (s *spas) open(st wire.Stage) (engine.Agent, error) {
 	if !slices.Contains(s.available(), st.SPA) {
 		byName := slices.DeleteFunc(s.available(), func(n string) bool { return n == splitSPA }) // which infoOf refuses
-		return nil, cli.Usagef("SPA %q: a stream can have %s", st.SPA, strings.Join(byName, ", "))
+		return nil, fail.Usagef("SPA %q: a stream can have %s", st.SPA, strings.Join(byName, ", "))
 	}
 	if s.running.Add(1) > spasAtOnce {
 		s.running.Add(-1)
@@ -132,9 +132,9 @@ func (s *spas) open(st wire.Stage) (engine.Agent, error) {
 			s.end(a)
 			switch {
 			case errors.Is(err, engine.ErrUnknownParam):
-				return nil, cli.Usagef("%w", err)
+				return nil, fail.Usagef("%w", err)
 			case errors.Is(err, engine.ErrParamRange):
-				return nil, cli.Usagef("SPA %s: %d is out of the range of %s", st.SPA, st.Params[k], k)
+				return nil, fail.Usagef("SPA %s: %d is out of the range of %s", st.SPA, st.Params[k], k)
 			}
 			return nil, err
 		}

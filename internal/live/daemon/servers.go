@@ -18,7 +18,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/ownfolder"
 	"sandstream/internal/live/webui"
 	"sandstream/overlayapi"
@@ -65,7 +65,7 @@ func listenTCP(flag, addr string) (net.Listener, error) {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return nil, cli.Usagef("--%s %q is no ADDRESS:PORT, e.g. 127.0.0.1:7080", flag, addr)
+		return nil, fail.Usagef("--%s %q is no ADDRESS:PORT, e.g. 127.0.0.1:7080", flag, addr)
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -78,7 +78,7 @@ func listenTCP(flag, addr string) (net.Listener, error) {
 // daemon left is replaced, one that a living one serves is not.
 func listenUnix(path string) (net.Listener, error) {
 	if err := overlayapi.CheckSocket(path); err != nil {
-		return nil, cli.Usagef("control %w (choose another: --socket)", err)
+		return nil, fail.Usagef("control %w (choose another: --socket)", err)
 	}
 	dir, mode := filepath.Dir(path), fs.FileMode(0o750)
 	if filepath.Dir(dir) == filepath.Clean(os.TempDir()) {
@@ -89,13 +89,13 @@ func listenUnix(path string) (net.Listener, error) {
 	}
 	// Who can write the folder could put a socket of his own in this one's place.
 	if err := ownfolder.Check(dir); err != nil {
-		return nil, cli.Errorf(cli.ErrPermission, "control socket: %w (choose another with --socket)", err)
+		return nil, fail.Errorf(fail.ErrPermission, "control socket: %w (choose another with --socket)", err)
 	}
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
 		return nil, fmt.Errorf("another overlayd serves %s: give this one a --socket of its own", path)
 	} else if errors.Is(err, fs.ErrPermission) {
-		return nil, cli.Errorf(cli.ErrPermission, "control socket %s: %w", path, err)
+		return nil, fail.Errorf(fail.ErrPermission, "control socket %s: %w", path, err)
 	}
 	if i, err := os.Lstat(path); err == nil && i.Mode()&fs.ModeSocket != 0 {
 		_ = os.Remove(path)

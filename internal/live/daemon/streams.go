@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/frame"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
@@ -112,7 +112,7 @@ func (p *publication) end() { p.once.Do(func() { close(p.withdrawn) }) }
 func (d *Daemon) plan(a *overlayv1.Announce) (*publication, error) {
 	info, err := infoOf(a)
 	if err != nil {
-		return nil, cli.Usagef("%w", err)
+		return nil, fail.Usagef("%w", err)
 	}
 	p := &publication{d: d, parts: make([]wire.StreamID, max(1, len(a.Split))), withdrawn: make(chan struct{})}
 	for i := range p.parts {
