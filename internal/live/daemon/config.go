@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"sandstream/internal/fail"
 	"sandstream/internal/live/transport"
@@ -34,6 +35,8 @@ type Config struct {
 	Protocol    *overlay.Config // times and limits; nil: overlay.DefaultConfig
 	Version     string
 	Log         *slog.Logger
+
+	joinWithin time.Duration // how long a user waits for a host that is still joining; 0: 10 s
 }
 
 // protocol is the core's configuration.
