@@ -444,29 +444,37 @@ func TestLeaveUnderSubscriber(t *testing.T) {
 	}
 }
 
+// get asks for a page, under the name host if that is not "".
+func get(t *testing.T, url, host string) (int, string) {
+	t.Helper()
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Host = host
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(b)
+}
+
 func TestHTTP(t *testing.T) {
 	d := start(t, nil, func(c *Config) { c.Metrics, c.Web = "127.0.0.1:0", "127.0.0.1:0" })
 	<-d.Joined()
-	get := func(url string) (int, string) {
-		r, err := http.Get(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Body.Close()
-		b, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.StatusCode, string(b)
-	}
 	defer http.DefaultClient.CloseIdleConnections()
-	code, body := get("http://" + d.control.MetricsAddr() + "/metrics")
+	code, body := get(t, "http://"+d.control.MetricsAddr()+"/metrics", "")
 	for _, want := range []string{"overlayd_member 1", `overlayd_contracts{state="admitted"} 0`, "overlayd_spas_running 0", `overlayd_data_total{counter="malformed"} 0`, "go_goroutines"} {
 		if code != 200 || !strings.Contains(body, want) {
 			t.Errorf("metrics (%d) lack %q", code, want)
 		}
 	}
-	code, body = get("http://" + d.control.WebAddr() + "/snapshot")
+	code, body = get(t, "http://"+d.control.WebAddr()+"/snapshot", "")
 	if code != 200 || !strings.Contains(body, `"status":{"self"`) || !strings.Contains(body, `"contracts":{"subscriptions":[]}`) {
 		t.Errorf("snapshot: %d %s", code, body)
 	}

@@ -4,7 +4,6 @@ package daemon
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,26 +13,6 @@ import (
 	"sandstream/overlayapi/overlayv1"
 )
 
-// scrape gets the metrics of a daemon under the name host.
-func scrape(t *testing.T, d *Daemon, host string) (int, string) {
-	t.Helper()
-	q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+d.control.MetricsAddr()+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q.Host = host
-	r, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r.StatusCode, string(b)
-}
-
 // The id of a stream is what lets in: neither a page of another site nor who reads
 // the metrics gets it.
 func TestMetricsKeepIDs(t *testing.T) {
@@ -42,12 +21,13 @@ func TestMetricsKeepIDs(t *testing.T) {
 	second := start(t, first, nil)
 	<-second.Joined()
 	defer http.DefaultClient.CloseIdleConnections()
+	page := "http://" + first.control.MetricsAddr() + "/metrics"
 	src := publishNumbers(t, first, &overlayv1.Announce{Name: "private"})
 	defer src.stop()
-	if code, body := scrape(t, first, "rebound.example:9100"); code != http.StatusForbidden || strings.Contains(body, "overlayd_") {
+	if code, body := get(t, page, "rebound.example:9100"); code != http.StatusForbidden || strings.Contains(body, "overlayd_") {
 		t.Errorf("a name of another site: %d", code)
 	}
-	code, body := scrape(t, first, "127.0.0.1:9100")
+	code, body := get(t, page, "127.0.0.1:9100")
 	if id := src.id; code != http.StatusOK || strings.Contains(body, id) || !strings.Contains(body, fmt.Sprintf("stream_packets_total{stream=%q}", id[:8])) {
 		t.Errorf("%d: the stream %s in\n%s", code, id, body)
 	}
