@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package cli is what the project's commands have in common: strict command
-// lines, output that must get out, tables and JSON, manual pages. It is the
-// only package beside the commands that knows cobra. What a failure means to
-// the exit status is package fail's.
+// lines, output that must get out, tables and JSON, manual pages. Beside the
+// commands (and lab/points, which makes some) only it knows cobra. What a
+// failure means to the exit status is package fail's.
 package cli
 
 import (

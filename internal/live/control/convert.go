@@ -137,8 +137,8 @@ func contract(m *overlayv1.Contract) (wire.Contract, error) {
 		c.LossPpm = max(1, *m.LossPpm) // to the core, 0 is no bound
 	}
 	for _, name := range c.Degrade {
-		if !slices.Contains(delivery.Degraders, name) {
-			return c, fmt.Errorf("degrade by %q: no such SPA can; one of %v", name, delivery.Degraders)
+		if !slices.Contains(delivery.Degraders(), name) {
+			return c, fmt.Errorf("degrade by %q: no such SPA can; one of %v", name, delivery.Degraders())
 		}
 	}
 	if err := c.Check(); err != nil {

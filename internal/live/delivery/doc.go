@@ -15,13 +15,14 @@
 // # Goroutines
 //
 // Streams, with its flows, subscriptions and ticks, belongs to the daemon's loop:
-// its methods are called there, one at a time, and take no lock. Plan and
-// Subscribe are the exceptions, for any goroutine; so are all methods of the
-// Publication and the Reader they give, by which users send and receive.
+// its methods are called there, one at a time, and take no lock of their own. Plan,
+// Subscribe and Engine are the exceptions, for any goroutine; so are all methods of the
+// Publication and the Reader that the first two give, by which users send and receive.
 //
 // Packets never pass the loop. The transport's goroutines call pipelines and
-// orderers, and an orderer hands what is in order to its Reader. Locks are taken in
-// this order, each held for one batch: the SPA's (slot), the orderer's, the
-// Reader's. The loop takes the same locks to read counters and to change SPAs, never
-// two at once.
+// orderers, each under its own lock for one batch, and an orderer hands what is in
+// order to its Reader. Of these locks two are held at once only in that order: a
+// slot's and then that of spas (an SPA fails), an orderer's and then its Reader's. The
+// loop takes them to read counters and to change SPAs, and waits in Sink.Close for
+// the transport's callbacks; none of those waits for the loop.
 package delivery

@@ -38,7 +38,7 @@ type spas struct {
 var usable = []string{"filter", "transform", "merge", "monitor", SplitSPA}
 
 // Degraders are the SPAs that make a stream smaller so that it is still of use.
-var Degraders = []string{"filter"}
+func Degraders() []string { return []string{"filter"} }
 
 func newSPAs(log *slog.Logger) *spas {
 	s := &spas{log: log}
