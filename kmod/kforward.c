@@ -25,7 +25,7 @@
 
 #include "generated/uls_netlink_gen.h"
 #include "kforward.h"
-#include "netlink.h"
+#include "reply.h"
 #include "uls_shm.h"
 
 struct kforward {

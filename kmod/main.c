@@ -6,6 +6,8 @@
  *
  * On a machine that cannot make upcalls the module loads all the same: "info"
  * says why not, and nothing can be loaded.
+ *
+ * Owns what is registered with the kernel: family and notifier.
  */
 #include <linux/cpumask.h>
 #include <linux/module.h>
@@ -18,9 +20,7 @@
 #include "generated/uls_netlink_gen.h"
 #include "kforward.h"
 #include "spa.h"
-
-#define CREATE_TRACE_POINTS
-#include "trace.h"
+#include "uls_shm.h"
 
 /* A socket that is closed takes with it what it has not committed. */
 static int netlink_event(struct notifier_block *nb, unsigned long event,
