@@ -24,7 +24,7 @@ func checkCommand() *cobra.Command {
 }
 
 // moduleDirs are the folders with kernel modules.
-var moduleDirs = []string{"kmod", "lab/guest/gen", "lab/guest/kfpu"}
+var moduleDirs = []string{"kmod", "lab/guest/gen", "lab/guest/kforward", "lab/guest/kfpu"}
 
 func checkKernel(ctx context.Context) error {
 	b, err := image.Builder(image.Options{})
@@ -63,7 +63,7 @@ func checkKernel(ctx context.Context) error {
 	if n := len(style) + len(static); n > 0 {
 		return fmt.Errorf("%d findings in kernel code", n)
 	}
-	fmt.Printf("check: %d patches, kmod and the generator: no finding\n", len(series))
+	fmt.Printf("check: %d patches, kmod and the modules of the lab: no finding\n", len(series))
 	return nil
 }
 

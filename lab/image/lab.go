@@ -8,6 +8,7 @@
 //	/init                 PID 1 (lab/guest/init)
 //	/bin                  busybox and its commands, ulsctl, overlayd
 //	/lib/modules          uls.ko of kmod/, ulsgen.ko of lab/guest/gen (the generator),
+//	                      kforward.ko of lab/guest/kforward (a contender),
 //	                      kfpu.ko of lab/guest/kfpu (for a test)
 //	/spa                  the SPAs of sandboxlib/, for example echo.spa; /spa/tests: its test SPAs
 //	/tests/NAME           test programs: lab/tests/NAME
