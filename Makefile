@@ -20,7 +20,7 @@ BIN := bin
 LAB := $(BIN)/lab
 
 .PHONY: help deps ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint check-kernel \
-	reproduce overlay churn fanout bench bench-deps ulsctl-docs overlayd demo overlayd-docs api api-check clean distclean undeps FORCE
+	reproduce overlay churn fanout bench bench-deps ulsctl-docs overlayd demo overlayd-docs abi api api-check clean distclean undeps FORCE
 
 help: ## this list
 	@echo 'Sandstream. Targets (times: two cores, no KVM, first run / later):'
@@ -132,6 +132,9 @@ demo: overlayd ## five hosts of the overlay on this machine; bin/overlayd demo -
 
 overlayd-docs: deps ## man pages and shell completion of overlayd, into bin/overlayd-docs
 	@go run ./overlayd gen-docs $(BIN)/overlayd-docs
+
+abi: $(LAB) ## generate kmod/generated, uls/internal/abi and docs/abi.md from kmod/uapi: 10 s after make kernel
+	@tree=$$($(LAB) tree) && $(MAKE) -C kmod generate KSRC="$$tree"
 
 api: ## generate overlayapi/overlayv1 from overlay.proto; needs Debian's protobuf-compiler
 	@overlayapi/generate.sh

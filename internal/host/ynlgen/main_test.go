@@ -34,7 +34,7 @@ func TestCommittedFilesAreUpToDate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(a, b) {
-			t.Errorf("%s is out of date: make -C kmod generate", want)
+			t.Errorf("%s is out of date: make abi", want)
 		}
 	}
 }
