@@ -90,7 +90,7 @@ test-vm: $(LAB) ## tests in virtual machines: 10 min
 test-debug: $(LAB) ## the same under KASAN and lockdep; not part of test: 40 min / 30 min
 	@$(LAB) test --variant debug --out results/vm-tests-debug
 
-check-kernel: $(LAB) ## checkpatch --strict, sparse and W=1 on our kernel code: 1 min
+check-kernel: $(LAB) ## checkpatch --strict, sparse, W=1, and the order of files, on our kernel code: 2 min
 	@$(LAB) check
 	@if [ -e kmod/Makefile ]; then tree=$$($(LAB) tree) && $(MAKE) -C kmod check-generated KSRC="$$tree"; \
 	 else echo 'check-kernel: kmod/ is not in this tree' >&2; fi
