@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package labrun runs the end-host experiments' points: boots of the lab guest
+// Package points runs the end-host experiments' points: boots of the lab guest
 // that load the generator, set up one contender, and measure.
 //
-//	env, err := labrun.Open(ctx, run)            // builds kernel, module, image if need be
+//	env, err := points.Open(ctx, run)            // builds kernel, module, image if need be
 //	out, err := env.Boots(ctx, run, boots)       // at most two machines at a time
 //
 // A boot is one machine from power-on to power-off; what it printed is an

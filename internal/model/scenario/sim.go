@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sim builds what every overlay experiment starts from: a physical
+// Package scenario builds what every overlay experiment starts from: a physical
 // network with hosts on it, from a few words on the command line, refused
 // before work starts when it cannot be.
 package scenario

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package lab puts the laboratory together: kernel, module, libraries, tools and
+// Package image puts the laboratory together: kernel, module, libraries, tools and
 // the guest's programs, in one image that [vm.Run] boots.
 //
 // What a guest finds:
