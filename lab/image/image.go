@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package lab puts the laboratory together: kernel, module, libraries, tools and
+// Package image puts the laboratory together: kernel, module, libraries, tools and
 // the guest's programs, in one image that [vm.Run] boots.
 //
 // What a guest finds:
@@ -8,6 +8,7 @@
 //	/init                 PID 1 (lab/guest/init)
 //	/bin                  busybox and its commands, ulsctl, overlayd
 //	/lib/modules          uls.ko of kmod/, ulsgen.ko of lab/guest/gen (the generator),
+//	                      kforward.ko of lab/guest/kforward (a contender),
 //	                      kfpu.ko of lab/guest/kfpu (for a test)
 //	/spa                  the SPAs of sandboxlib/, for example echo.spa; /spa/tests: its test SPAs
 //	/tests/NAME           test programs: lab/tests/NAME

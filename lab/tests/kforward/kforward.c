@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel-thread forwarder:
+ * kforward - tests of the kernel-thread forwarder, kforward.ko, through its
+ * file /proc/net/kforward:
  *
  *	   AF_PACKET --> ktest1 ======== ktest0 (rx handler)
  *	                                    |
@@ -8,24 +9,31 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <linux/ip.h>
 #include <linux/rtnetlink.h>
 #include <linux/udp.h>
-#include <linux/uls_netlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "nl.h"
 #include "tap.h"
-#include "tests.h"
-#include "uls_shm.h"
+
+#define CONTROL	"/proc/net/kforward"
+#define MAC	"02:00:00:00:00:09"
+#define FLOW	"flow udp dst 192.0.2.2:2000 -> 198.51.100.7:3000 src 192.0.2.2:* mac " MAC
 
 #define PAYLOAD	100
 #define FRAME	(sizeof(struct ethhdr) + sizeof(struct iphdr) + \
@@ -194,50 +202,120 @@ static int receive(int fd, struct frame *f, int timeout_ms)
 
 static const uint8_t next_hop[6] = { 2, 0, 0, 0, 0, 9 };
 
-static void start_msg(struct msg *m, uint32_t ifindex)
-{
-	struct uls_msg_flow f = {
-		.hdr = { .type = ULS_MSG_FLOW_ADD, .len = sizeof(f) },
-		.match_dst_ip = inet_addr("192.0.2.2"),
-		.match_dst_port = htons(2000),
-		.new_src_ip = inet_addr("192.0.2.2"),
-		.new_dst_ip = inet_addr("198.51.100.7"),
-		.new_dst_port = htons(3000),
-	};
+static char shown[4096];	/* what the module's file said last */
 
-	memcpy(f.new_dst_mac, next_hop, 6);
-	msg_init(m, ULS_CMD_KFORWARD_START);
-	msg_u32(m, ULS_A_KFORWARD_IFINDEX, ifindex);
-	msg_put(m, ULS_A_KFORWARD_FLOW, &f, sizeof(f));
+/* Fills in shown; 0 or a positive errno. */
+static int show(void)
+{
+	int fd = open(CONTROL, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return errno;
+	n = read(fd, shown, sizeof(shown) - 1);
+	close(fd);
+	if (n < 0)
+		return EIO;
+	shown[n] = 0;
+	return 0;
 }
 
-static int by_ifindex(struct nl *nl, uint8_t cmd, uint32_t ifindex)
+/* 0 or a positive errno. */
+static int command(const char *text)
 {
-	struct msg m;
+	int fd = open(CONTROL, O_WRONLY | O_CLOEXEC), err = 0;
 
-	msg_init(&m, cmd);
-	msg_u32(&m, ULS_A_KFORWARD_IFINDEX, ifindex);
-	return nl_call(nl, &m);
+	if (fd < 0)
+		return errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = errno;
+	close(fd);
+	return err;
 }
 
-static void refusals(struct nl *nl, uint32_t ifindex)
+/* The figure after a word of what the file says; 0 without it. */
+static unsigned long long figure(const char *word)
 {
-	struct msg m;
+	const char *at = strstr(shown, word);
 
-	start_msg(&m, 9999);
-	ok(nl_call(nl, &m) == ENODEV, "no such interface: \"%s\"", nl->text);
-	start_msg(&m, if_nametoindex("lo"));
-	ok(nl_call(nl, &m) == EOPNOTSUPP, "no Ethernet: \"%s\"", nl->text);
-	msg_init(&m, ULS_CMD_KFORWARD_START);
-	msg_u32(&m, ULS_A_KFORWARD_IFINDEX, ifindex);
-	ok(nl_call(nl, &m) == EINVAL, "no flow: \"%s\"", nl->text);
-	msg_put(&m, ULS_A_KFORWARD_FLOW, "abcd", 4);
-	ok(nl_call(nl, &m) == EINVAL, "short flow: \"%s\"", nl->text);
-	start_msg(&m, ifindex);
-	msg_u32(&m, ULS_A_KFORWARD_CPU, 4096);
-	ok(nl_call(nl, &m) == EINVAL, "no such CPU: \"%s\"", nl->text);
-	ok(by_ifindex(nl, ULS_CMD_KFORWARD_STOP, ifindex) == ENOENT,
-	   "stop what was not started: \"%s\"", nl->text);
+	return at ? strtoull(at + strlen(word), NULL, 10) : 0;
+}
+
+static void refuses(const char *text, int err, const char *words,
+		    const char *what)
+{
+	char line[200] = "";
+	int got = command(text);
+
+	show();
+	sscanf(shown, "refused: %199[^\n]", line);
+	ok(got == err && strstr(line, words), "%s: %s, \"%s\"", what,
+	   strerror(got), line);
+}
+
+static void refusals(void)
+{
+	refuses("start none0 " FLOW, ENODEV, "no interface", "no such interface");
+	refuses("start lo " FLOW, EOPNOTSUPP, "no Ethernet", "no Ethernet");
+	refuses("start ktest0", EINVAL, "a flow is needed", "no flow");
+	refuses("start ktest0 flow udp dst 192.0.2.2", EINVAL, "ADDRESS:PORT",
+		"short flow");
+	refuses("start ktest0 flow udp dst 192.0.2.2:2000", EINVAL, "\"->\"",
+		"flow that leads nowhere");
+	refuses("start ktest0 flow udp dst *:1 -> *:2", EINVAL, "MAC address",
+		"flow without a MAC address");
+	refuses("start ktest0 flow udp dst *:1 -> *:2 mac 01:00:00:00:00:01",
+		EINVAL, "no station's", "flow to a group's MAC address");
+	refuses("start ktest0 cpu 4096 " FLOW, EINVAL, "cpu", "no such CPU");
+	refuses("start ktest0 priority 100 " FLOW, EINVAL, "0 to 99",
+		"no such priority");
+	refuses("start ktest0 queue 0 " FLOW, EINVAL, "1 to 65536",
+		"no queue");
+	refuses("start ktest0 " FLOW " loudly", EINVAL, "loudly",
+		"unknown option");
+	refuses("halt ktest0", EINVAL, "halt", "unknown command");
+	refuses("stop ktest0", ENOENT, "no forwarder",
+		"stop what was not started");
+}
+
+/* In a child without capabilities; its exit status is the number of failures. */
+static int as_nobody(void)
+{
+	int bad = 0, fd;
+
+	/* Opened by whoever may: the module looks at who writes. */
+	fd = open(CONTROL, O_WRONLY);
+	if (setgid(65534) || setuid(65534) || fd < 0)
+		return 99;
+	bad += write(fd, "stop ktest0", 11) != -1 || errno != EPERM;
+	bad += write(fd, "start ktest0 " FLOW, 13 + strlen(FLOW)) != -1 ||
+	       errno != EPERM;
+	bad += command("stop ktest0") != EACCES;
+	bad += show() != 0 || !strstr(shown, "ktest0");
+	return bad;
+}
+
+/* In a child with a network namespace of its own. */
+static int elsewhere(void)
+{
+	int bad = 0;
+
+	if (unshare(CLONE_NEWNET))
+		return 99;
+	bad += command("stop ktest0") != ENOENT;
+	bad += show() != 0 || strstr(shown, "ktest0 out");
+	return bad;
+}
+
+static int wrong_in_child(int (*run)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(run());
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 99;
 }
 
 static void forwards(int fd, const uint8_t *mac0)
@@ -269,38 +347,43 @@ static void forwards(int fd, const uint8_t *mac0)
 	ok(receive(fd, &back, 300) == ETIMEDOUT, "another port is not ours");
 }
 
-void test_kforward(struct nl *nl)
+int main(void)
 {
 	uint32_t ifindex;
 	uint8_t mac0[6];
 	struct msg m;
-	int fd;
+	int fd, bad;
 
+	if (show())
+		bail("%s: is kforward.ko loaded?", CONTROL);
 	if (make_veth() || set_up("ktest0") || set_up("ktest1"))
 		bail("cannot make a veth pair");
 	ifindex = if_nametoindex("ktest0");
 	mac_of("ktest0", mac0);
-	refusals(nl, ifindex);
+	refusals();
 
-	start_msg(&m, ifindex);
-	msg_u32(&m, ULS_A_KFORWARD_PRIORITY, 10);
-	ok(!nl_call(nl, &m), "start: %s", nl->text);
-	ok(nl_u64(nl_attr(nl, ULS_A_KFORWARD_PID)) > 0, "thread %llu",
-	   (unsigned long long)nl_u64(nl_attr(nl, ULS_A_KFORWARD_PID)));
-	ok(nl_call(nl, &m) == EBUSY, "start twice: \"%s\"", nl->text);
+	ok(!command("start ktest0 priority 10 " FLOW) && !show(), "start");
+	ok(figure(" pid ") > 0 && figure(" priority ") == 10, "thread %llu",
+	   figure(" pid "));
+	ok(!!strstr(shown, FLOW "\n"), "it says its flow as it was told");
+	refuses("start ktest0 " FLOW, EBUSY, "already has", "start twice");
+	bad = wrong_in_child(as_nobody);
+	ok(!bad, "without CAP_NET_ADMIN: reading yes, changing no (%d wrong)",
+	   bad);
+	bad = wrong_in_child(elsewhere);
+	ok(!bad, "another network namespace knows nothing of it (%d wrong)",
+	   bad);
 	fd = packet_socket("ktest1");
 	forwards(fd, mac0);
 	close(fd);
-	ok(!by_ifindex(nl, ULS_CMD_KFORWARD_GET, ifindex) &&
-	   nl_u64(nl_attr(nl, ULS_A_KFORWARD_RX_FRAMES)) == 3 &&
-	   nl_u64(nl_attr(nl, ULS_A_KFORWARD_TX_FRAMES)) == 2 &&
-	   nl_u64(nl_attr(nl, ULS_A_KFORWARD_TTL_DROPS)) == 1, "counters");
-	ok(!by_ifindex(nl, ULS_CMD_KFORWARD_STOP, ifindex), "stop");
+	ok(!show() && figure(" rx_frames ") == 3 &&
+	   figure(" tx_frames ") == 2 && figure(" ttl_drops ") == 1, "counters");
+	ok(!command("stop ktest0") && !show() && !strstr(shown, "ktest0"),
+	   "stop");
 
-	start_msg(&m, ifindex);
-	ok(!nl_call(nl, &m), "start again");
+	ok(!command("start ktest0 " FLOW), "start again");
 	link_msg(&m, RTM_DELLINK, ifindex);
 	ok(!route_call(&m, 0), "delete the interface");
-	ok(by_ifindex(nl, ULS_CMD_KFORWARD_GET, ifindex) == ENOENT,
-	   "the forwarder went with it");
+	ok(!show() && !strstr(shown, "ktest0"), "the forwarder went with it");
+	return tap_end();
 }
