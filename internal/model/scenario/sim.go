@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sim builds what every overlay experiment starts from: a physical
+// Package scenario builds what every overlay experiment starts from: a physical
 // network with hosts on it, from a few words on the command line, refused
 // before work starts when it cannot be.
 package scenario
@@ -11,8 +11,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
-
-	"github.com/spf13/pflag"
 
 	"sandstream/internal/cli"
 	"sandstream/internal/model/bigmem"
@@ -41,8 +39,16 @@ type Flags struct {
 	Placement string
 }
 
+// FlagSet is where Add declares flags: pflag's set fits, and the standard
+// library's.
+type FlagSet interface {
+	IntVar(p *int, name string, value int, usage string)
+	Uint64Var(p *uint64, name string, value uint64, usage string)
+	StringVar(p *string, name, value, usage string)
+}
+
 // Add declares the flags with the given default number of seeds.
-func (f *Flags) Add(fs *pflag.FlagSet, seeds int) {
+func (f *Flags) Add(fs FlagSet, seeds int) {
 	fs.IntVar(&f.Hosts, "hosts", 65536, "number of hosts")
 	fs.Uint64Var(&f.Seed, "seed", 1, "first seed; the same seed gives the same bytes")
 	fs.IntVar(&f.Seeds, "seeds", seeds, "number of seeds, counted up from --seed")

@@ -17,9 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-
 	"sandstream/internal/report/plot"
 )
 
@@ -59,16 +56,36 @@ type Run struct {
 }
 
 // AddFlags declares the flags every experiment understands: --results,
-// --json, --no-progress.
-func AddFlags(f *pflag.FlagSet) {
+// --json, --no-progress. A flag set of pflag fits, and one of the standard
+// library.
+func AddFlags(f interface {
+	String(name, value, usage string) *string
+	Bool(name string, value bool, usage string) *bool
+},
+) {
 	f.String("results", "results", `folder for results; "" writes no file`)
 	f.Bool("json", false, "write result.json to stdout instead of tables")
 	f.Bool("no-progress", false, "no progress on stderr")
 }
 
+// Flags is what Open reads the flags of AddFlags from: pflag's set has it.
+type Flags interface {
+	GetString(name string) (string, error)
+	GetBool(name string) (bool, error)
+}
+
+// Command is what Open needs of the command that runs the experiment: cobra's
+// has it. This package does not import cobra, so that a result can be written
+// by a program without a command line.
+type Command[F Flags] interface {
+	Flags() F
+	OutOrStdout() io.Writer
+	ErrOrStderr() io.Writer
+}
+
 // Open makes the run's folder. cmd supplies the flags of AddFlags (its own or
 // inherited ones; without them the defaults hold) and the output streams.
-func Open(cmd *cobra.Command, meta Meta) (*Run, error) {
+func Open[F Flags](cmd Command[F], meta Meta) (*Run, error) {
 	r := &Run{Meta: meta, Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()}
 	r.json, _ = cmd.Flags().GetBool("json")
 	r.quiet, _ = cmd.Flags().GetBool("no-progress")
