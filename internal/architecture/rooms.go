@@ -15,6 +15,7 @@ type Room struct {
 	Packages []string // patterns
 	Colour   string   // of its name and of the arrows that leave it
 	Quiet    bool     // no arrows are drawn to it: too many use it
+	Order    []string // packages from top to bottom, where imports alone do not say it
 }
 
 // Floor is a row of rooms; arrows go from a floor to lower ones only.
@@ -36,7 +37,7 @@ var floors = []Floor{
 	}},
 	{"core and doors", []Room{
 		{Name: "overlayapi", Says: "the daemon's API", Packages: []string{"./overlayapi/..."}, Colour: "#5b4fa3"},
-		{Name: "internal/overlay", Says: "the protocol, pure", Packages: []string{"./internal/overlay/..."}, Colour: "#b03a3a"},
+		{Name: "internal/overlay", Says: "the protocol, pure", Packages: []string{"./internal/overlay/..."}, Colour: "#b03a3a", Order: layers},
 		{Name: "uls", Says: "the module's netlink family", Packages: []string{"./uls/..."}, Colour: "#2b7a78"},
 	}},
 	{"foundations", []Room{
@@ -150,9 +151,14 @@ func usersOf(g Graph, at place) (list []place) {
 }
 
 // depths is how far each of a room's packages stands above the lowest: the
-// length of the longest way down inside the room.
-func depths(g Graph, list []string) map[string]int {
+// length of the longest way down inside the room, or as the room's order says.
+func depths(g Graph, room *Room, list []string) map[string]int {
 	depth := map[string]int{}
+	for _, p := range slices.Backward(room.Order) {
+		if slices.Contains(list, p) {
+			depth[p] = len(depth)
+		}
+	}
 	var of func(p string) int
 	of = func(p string) int {
 		if d, ok := depth[p]; ok {

@@ -47,7 +47,7 @@ func printRoom(w io.Writer, g Graph, at place) {
 		fmt.Fprintf(w, "%s%s%s\n", title, strings.Repeat("─", line), tail)
 	}
 	list := packagesOf(g, at)
-	depth := depths(g, list)
+	depth := depths(g, room, list)
 	slices.SortStableFunc(list, func(a, b string) int { return cmp.Compare(depth[b], depth[a]) })
 	column := 0
 	for _, p := range list {
