@@ -3,329 +3,157 @@
 package overlay
 
 import (
-	"math/rand/v2"
-	"slices"
-
+	"sandstream/internal/overlay/links"
+	"sandstream/internal/overlay/streams"
+	"sandstream/internal/overlay/turn"
 	"sandstream/internal/overlay/wire"
+	"sandstream/internal/overlay/zones"
 )
 
-// Node is the protocol state of one host. It is not safe for concurrent use.
+// Node is the protocol state of one host: the machines, and the turns they share. It is
+// not safe for concurrent use.
 type Node struct {
-	cfg  Config
-	self wire.Peer
-	rng  rand.PCG
-	now  wire.Time
-
-	state   MemberState
-	seeds   []wire.Peer
-	region  wire.Region
-	zones   []wire.Record // owned, none overlapping
-	digest  uint64        // of zones
-	table   []wire.Record // owned by others: the zones next to ours
-	dirty   bool          // the table may have gaps
-	touched bool          // heirsDue is set
-	peers   map[wire.HostID]*peer
-	ring    []wire.HostID // order of probing
-	ringPos int
-	turn    uint32
-	seq     uint32
-
-	graves     []grave
-	tentative  []tentative
-	disputes   []dispute
-	returned   []returned
-	rivals     []rival
-	introduced int // hosts told of one another for the message at hand
-	poll       poll
-	wards      []ward
-	claims     []claim // zones of dead owners, and when we claim them
-
-	pending  map[uint64]*request
-	reqs     uint64
-	out      *xfer            // the hand-over we give
-	in       map[uint64]*xfer // hand-overs we take
-	done     []doneXfer
-	verified []wire.Record // owners looked up for an exchange
-	join     joinState
-	known    []wire.Peer // hosts met, for the day when all neighbours are gone
-	knownAt  wire.Time   // when one of them was last asked
-	gapReq   int         // lookups for gaps in flight
-	gaps     map[wire.Zone]int
-	legacy   []legacy
-	refused  map[wire.HostID]bool // who did not take our zones, while leaving: true if it leaves as well
-	leftAt   wire.Time            // when we began to leave
-	aloneAt  wire.Time            // since when all neighbours do; 0 if one stays
-
-	estimate regionState
-	store    map[wire.Point][]stored // directory entries of our ids
-	streams  map[wire.StreamID]*stream
-	subs     []*sub
-	subSeq   uint64
-
-	timers timers
-	fx     []Effect
-	sent   [wire.NumKinds]uint64
-	recv   [wire.NumKinds]uint64
-	counts map[string]uint64
+	turn    *turn.Turn
+	links   *links.Links
+	zones   *zones.Zones
+	streams *streams.Streams
 }
 
 // New makes a host that is not yet part of an overlay. All its chance comes
 // from seed. cfg must pass Check.
 func New(cfg Config, self wire.Peer, seed uint64) *Node {
-	n := &Node{
-		cfg: cfg, self: self, peers: map[wire.HostID]*peer{}, pending: map[uint64]*request{},
-		in: map[uint64]*xfer{}, counts: map[string]uint64{},
-	}
-	n.region.Radix = uint8(cfg.Radix)
-	n.rng.Seed(seed, 0x5a9d57a3a3)
-	// Request numbers of a host that starts anew must not meet its old ones.
-	n.reqs = n.rng.Uint64() >> 16 << 8
-	return n
+	t := turn.New(cfg, self, seed)
+	l := links.New(t)
+	z := zones.New(t, l)
+	s := streams.New(t, l, z)
+	l.Up, z.Up = z, s
+	return &Node{turn: t, links: l, zones: z, streams: s}
 }
 
 // Self is the host itself.
-func (n *Node) Self() wire.Peer { return n.self }
+func (n *Node) Self() wire.Peer { return n.turn.Self }
 
 // State is where the host stands.
-func (n *Node) State() MemberState { return n.state }
+func (n *Node) State() MemberState { return n.zones.State() }
 
 // Effects gives what is to be done since the last call, in order.
-func (n *Node) Effects(yield func(Effect)) {
-	// A driver may call back into the node only after Effects returned.
-	fx := n.fx
-	for i, e := range fx {
-		yield(e)
-		fx[i] = nil
-	}
-	n.fx = fx[:0]
-}
+func (n *Node) Effects(yield func(Effect)) { n.turn.Effects(yield) }
 
 // Create makes this host the first of a new overlay: it owns all ids.
-func (n *Node) Create(now wire.Time) {
-	n.advance(now)
-	if n.state != Idle {
-		return
-	}
-	n.region = wire.Region{N: n.regionFor(1), Version: 1, Hosts: 1, Radix: n.region.Radix}
-	n.start()
-	n.gain(wire.Record{Zone: wire.Zone{}, Counter: 1, Owner: n.self})
-	n.joined()
+func (n *Node) Create(now Time) {
+	n.turn.Advance(now)
+	n.zones.Create()
 }
 
-// start sets the periodic timers.
-func (n *Node) start() {
-	n.state = Joining
-	n.after(n.jitter(n.cfg.ProbeInterval), timer{what: tProbe})
-	n.after(n.jitter(n.cfg.Maintain), timer{what: tMaintain})
-	n.after(n.jitter(n.cfg.GraveInterval), timer{what: tGrave})
-	n.after(n.jitter(n.cfg.RegionInterval), timer{what: tRegion})
+// Join enters the overlay over any of its hosts. It goes on until it succeeds;
+// a Joined effect tells.
+func (n *Node) Join(now Time, seeds []wire.Peer) {
+	n.turn.Advance(now)
+	n.zones.Join(seeds)
 }
 
-func (n *Node) joined() {
-	if n.state == Joining {
-		n.state = Member
-		n.emit(Joined{})
-	}
+// Leave hands all ids over and ends with a Left effect.
+func (n *Node) Leave(now Time) {
+	n.turn.Advance(now)
+	n.zones.Leave()
 }
 
 // Handle takes a message that came from an authenticated host.
-func (n *Node) Handle(now wire.Time, from wire.Peer, m wire.Message) {
-	n.advance(now)
-	if n.state == Idle || n.state == Gone || from.ID == n.self.ID {
+func (n *Node) Handle(now Time, from wire.Peer, m wire.Message) {
+	n.turn.Advance(now)
+	if st := n.State(); st == Idle || st == Gone || from.ID == n.turn.Self.ID {
 		return
 	}
-	n.recv[wire.KindOf(m)]++
-	n.introduced = 0
-	if k, says := wire.RadixOf(m); says && k != n.region.Radix {
-		n.otherRadix(from, m)
+	n.turn.Received(m)
+	if !n.zones.Takes(from, m) {
 		return
 	}
-	if p := n.peers[from.ID]; p != nil {
-		p.heard = now
-		p.Addr = from.Addr
-	}
-	switch m := m.(type) {
-	case *wire.Ping:
-		n.onPing(from, m)
-	case *wire.Ack:
-		n.onAck(from, m)
-	case *wire.PingReq:
-		n.onPingReq(from, m)
-	case *wire.PingRes:
-		n.onPingRes(from, m)
-	case *wire.Pull:
-		n.send(from, n.ownings(false))
-	case *wire.Announce:
-		n.onAnnounce(from, m)
-	case *wire.Moved:
-		n.onMoved(from, m)
-	case *wire.Query:
-		n.onQuery(from, m)
-	case *wire.Dead:
-		n.onDead(from, m)
-	case *wire.Heirloom:
-		n.onHeirloom(from, m)
-	case *wire.Lookup:
-		n.onLookup(from, m)
-	case *wire.Found:
-		n.onFound(from, m)
-	case *wire.JoinAsk:
-		n.onJoinAsk(from, m)
-	case *wire.JoinNo:
-		n.onJoinNo(from, m)
-	case *wire.Offer:
-		n.onOffer(from, m)
-	case *wire.Accept:
-		n.onAccept(from, m)
-	case *wire.Commit:
-		n.onCommit(from, m)
-	case *wire.Done:
-		n.onDone(from, m)
-	case *wire.Cancel:
-		n.onCancel(from, m)
-	case *wire.SubReq:
-		n.onSubReq(from, m)
-	case *wire.Graft:
-		n.onGraft(from, m)
-	case *wire.Attach:
-		n.onAttach(from, m)
-	case *wire.Detach:
-		n.onDetach(from, m)
-	case *wire.NoStream:
-		n.onNoStream(from, m)
-	case *wire.Beat:
-		n.onBeat(from, m)
-	case *wire.Refuse:
-		n.onRefuse(from, m)
-	case *wire.SwapFind:
-		n.onSwapFind(from, m)
-	case *wire.SwapNo:
-		n.onSwapNo(m)
+	n.links.Heard(from)
+	switch wire.ClassOf(m) {
+	case wire.Detection:
+		n.links.Handle(from, m)
+	case wire.Membership, wire.Routing:
+		n.zones.Handle(from, m)
+	case wire.Streams:
+		n.streams.Handle(from, m)
 	}
 }
 
 // Tick does what has come due.
-func (n *Node) Tick(now wire.Time) {
-	n.advance(now)
+func (n *Node) Tick(now Time) {
+	n.turn.Advance(now)
 	for {
-		t, ok := n.timers.due(now)
+		t, ok := n.turn.Due()
 		if !ok {
 			return
 		}
-		n.fire(t)
+		switch t.Of {
+		case turn.Requests:
+			n.turn.Retry(t.Key)
+		case turn.Links:
+			n.links.Due(t)
+		case turn.Zones:
+			n.zones.Due(t)
+		case turn.Streams:
+			n.streams.Due(t)
+		}
 	}
 }
 
 // Deadline is when Tick is next needed; the largest Time if never.
-func (n *Node) Deadline() wire.Time { return n.timers.next() }
+func (n *Node) Deadline() Time { return n.turn.Deadline() }
 
-func (n *Node) fire(t timer) {
-	if n.state == Gone {
-		return
-	}
-	switch t.what {
-	case tProbe:
-		n.probe()
-		n.after(n.jitter(n.cfg.ProbeInterval), t)
-	case tAck:
-		n.ackLate(t.host, uint32(t.key))
-	case tIndirect:
-		n.probeFailed(t.host, uint32(t.key))
-	case tMaintain:
-		n.maintain()
-		n.after(n.jitter(n.cfg.Maintain), t)
-	case tGrave:
-		n.askGraves()
-		n.after(n.jitter(n.cfg.GraveInterval), t)
-	case tRegion:
-		n.estimateHosts()
-		n.after(n.jitter(n.cfg.RegionInterval), t)
-	case tClaim:
-		n.claimDue()
-	case tTentative:
-		n.tentativeDue()
-	case tPoll:
-		n.pollDue()
-	case tHeirs:
-		n.heirsDue()
-	case tRequest:
-		n.retry(t.key)
-	case tXfer:
-		n.xferDue(t.key)
-	case tJoin:
-		n.joinStep()
-	case tBeat:
-		n.beatDue(t)
-	case tStream:
-		n.streamDue(t)
-	case tSub:
-		n.subDue(SubID(t.key))
-	case tPath:
-		n.pathDue(SubID(t.key))
-	case tAnnounceStream:
-		n.putDue(t)
-	}
+// Announce publishes a stream from this host. Packets flow as soon as the
+// driver has them; see Forward.
+func (n *Node) Announce(now Time, info wire.StreamInfo) error {
+	n.turn.Advance(now)
+	return n.streams.Publish(info)
 }
 
-// advance moves the node's clock; it never goes back.
-func (n *Node) advance(now wire.Time) {
-	if now > n.now {
-		n.now = now
-	}
+// Withdraw ends a stream of this host.
+func (n *Node) Withdraw(now Time, id wire.StreamID) error {
+	n.turn.Advance(now)
+	return n.streams.Withdraw(id)
 }
 
-func (n *Node) emit(e Effect) { n.fx = append(n.fx, e) }
-
-func (n *Node) event(kind string, p wire.Peer, detail string) {
-	n.counts[kind]++
-	n.emit(Event{Kind: kind, Host: p, Detail: detail})
+// Subscribe asks for a stream by its id, or with a zero id by its public name.
+// What becomes of it is told by SubChanged.
+func (n *Node) Subscribe(now Time, id wire.StreamID, name string, c wire.Contract) (SubID, error) {
+	return n.SubscribeAvoiding(now, id, name, c, nil)
 }
 
-func (n *Node) send(to wire.Peer, m wire.Message) {
-	if to.ID == n.self.ID {
-		return
-	}
-	n.sent[wire.KindOf(m)]++
-	n.emit(Send{To: to, Msg: m})
+// SubscribeAvoiding is Subscribe for a part of a stream whose other parts come
+// over the hosts avoid, at most 8: the first path it gets leads over none of them.
+func (n *Node) SubscribeAvoiding(now Time, id wire.StreamID, name string, c wire.Contract, avoid []wire.HostID) (SubID, error) {
+	n.turn.Advance(now)
+	return n.streams.Subscribe(id, name, c, avoid)
 }
 
-func (n *Node) rand(limit int) int { return int(n.rng.Uint64() % uint64(limit)) }
-
-// jitter is d, give or take a tenth: hosts that started together drift apart.
-func (n *Node) jitter(d wire.Time) wire.Time {
-	return d - d/10 + wire.Time(n.rng.Uint64()%uint64(d/5+1))
+// Unsubscribe ends a subscription.
+func (n *Node) Unsubscribe(now Time, id SubID) error {
+	n.turn.Advance(now)
+	return n.streams.Unsubscribe(id)
 }
 
-// records is the list of owned zones as it is sent: never changed afterwards.
-func (n *Node) records() []wire.Record { return slices.Clone(n.zones) }
-
-// ownings is the message that lists them.
-func (n *Node) ownings(reply bool) *wire.Announce {
-	return &wire.Announce{Records: n.records(), Reply: reply, Radix: n.region.Radix}
+// Measured takes what the data plane delivered to a subscription since the last
+// call.
+func (n *Node) Measured(now Time, id SubID, r Report) {
+	n.turn.Advance(now)
+	n.streams.Measured(id, r)
 }
 
-// covers says whether the id p is ours.
-func (n *Node) covers(p wire.Point) bool { return n.owned(p) != nil }
-
-func (n *Node) owned(p wire.Point) *wire.Record {
-	for i := range n.zones {
-		if n.zones[i].Zone.Covers(p) {
-			return &n.zones[i]
-		}
-	}
-	return nil
+// Thinned takes what a degrading SPA made of a stream's bytes on the way to one child
+// since the last call. A call without bytes changes nothing.
+func (n *Node) Thinned(now Time, id wire.StreamID, spa string, in, out uint64) {
+	n.turn.Advance(now)
+	n.streams.Thinned(id, spa, in, out)
 }
 
-// volume is the share of all ids that we own.
-func (n *Node) volume() float64 {
-	return n.volumeOf(n.zones)
+// Residence takes the time that packets of a stream spend in this host, in microseconds.
+func (n *Node) Residence(now Time, id wire.StreamID, us uint32) {
+	n.turn.Advance(now)
+	n.streams.Residence(id, us)
 }
 
-// ownZones lists the zones we own.
-func (n *Node) ownZones() []wire.Zone {
-	v := make([]wire.Zone, len(n.zones))
-	for i := range n.zones {
-		v[i] = n.zones[i].Zone
-	}
-	return v
-}
+// Dump describes the inner state, for the report of a failing test.
+func (n *Node) Dump() string { return n.zones.Dump() }

@@ -3,10 +3,64 @@
 package overlay
 
 import (
-	"fmt"
+	"time"
 
+	"sandstream/internal/overlay/streams"
+	"sandstream/internal/overlay/turn"
 	"sandstream/internal/overlay/wire"
+	"sandstream/internal/overlay/zones"
 )
+
+// The machines' types that drivers see. A driver needs this package and wire, no other.
+type (
+	Time   = turn.Time
+	Config = turn.Config
+
+	Effect   = turn.Effect
+	Send     = turn.Send
+	Event    = turn.Event
+	Owned    = zones.Owned
+	Released = zones.Released
+	Joined   = zones.Joined
+	Left     = zones.Left
+
+	Forward      = streams.Forward
+	ForwardEntry = streams.ForwardEntry
+	Child        = streams.Child
+	SubChanged   = streams.SubChanged
+	SubID        = streams.SubID
+	Report       = streams.Report
+
+	MemberState   = zones.MemberState
+	ContractState = streams.ContractState
+	StreamStatus  = streams.StreamStatus
+	SubStatus     = streams.SubStatus
+)
+
+// The states of a host and of a contract, see zones.MemberState and
+// streams.ContractState.
+const (
+	Idle    = zones.Idle
+	Joining = zones.Joining
+	Member  = zones.Member
+	Leaving = zones.Leaving
+	Gone    = zones.Gone
+
+	Resolving   = streams.Resolving
+	Admitted    = streams.Admitted
+	AtRisk      = streams.AtRisk
+	Violated    = streams.Violated
+	Refused     = streams.Refused
+	Withdrawn   = streams.Withdrawn
+	Interrupted = streams.Interrupted
+)
+
+// EventShutOut is the Kind of the Event that says that this host can never be a
+// member, and why. The Node is Gone then.
+const EventShutOut = zones.EventShutOut
+
+// DefaultConfig is for hosts on a wide-area network.
+func DefaultConfig() Config { return turn.DefaultConfig() }
 
 // Status is a snapshot of a Node for its user.
 type Status struct {
@@ -23,22 +77,6 @@ type Status struct {
 	Counts  map[string]uint64 // events by kind
 }
 
-// MemberState is where a host stands.
-type MemberState uint8
-
-// The states of a host.
-const (
-	Idle MemberState = iota
-	Joining
-	Member
-	Leaving
-	Gone
-)
-
-func (m MemberState) String() string {
-	return [...]string{"idle", "joining", "member", "leaving", "gone"}[m]
-}
-
 // PeerStatus is what a host knows of a neighbour.
 type PeerStatus struct {
 	Peer      wire.Peer
@@ -47,79 +85,25 @@ type PeerStatus struct {
 	VarUs     uint32 // its mean deviation
 	LossPpm   uint32
 	Zones     []wire.Record
-	LastHeard wire.Time // ago
+	LastHeard Time // ago
 	Suspect   bool
 }
 
-// StreamStatus is a stream that passes a host.
-type StreamStatus struct {
-	Info      wire.StreamInfo
-	Publisher bool
-	Path      []wire.Hop
-	Children  []Child
-	Local     []SubID
-}
-
-// SubStatus is a subscription and its contract.
-type SubStatus struct {
-	ID       SubID
-	Stream   wire.StreamID
-	Name     string
-	Contract wire.Contract
-	State    ContractState
-	Reason   string // for AtRisk, Violated and Refused
-	Degraded string // the SPA that degrades it, "" for none
-	Path     []wire.Hop
-
-	PredictedUs  uint32
-	PredictedPpm uint32
-	Measured     Report
-	Swaps        int // id exchanges made for it
-	Repairs      int // times the path was made anew
-}
-
-// Report is what the data plane measured of a subscription over the time since
-// the last report. Latency counts what the packets' headers say they spent.
-type Report struct {
-	Packets  uint64 // delivered to the application
-	Lost     uint64
-	Bytes    uint64
-	MeanUs   uint32
-	P99Us    uint32
-	RateBps  uint64
-	Duration wire.Time
-}
-
-// ContractState is where a subscription stands.
-type ContractState uint8
-
-// The states of a contract.
-const (
-	Resolving   ContractState = iota // looking for the stream or for a path
-	Admitted                         // predicted and measured within the contract
-	AtRisk                           // within it, by less than a tenth of a bound
-	Violated                         // outside it by measurement
-	Refused                          // no path can meet it; Reason says why
-	Withdrawn                        // the stream has ended
-	Interrupted                      // was admitted; the path broke and a new one is sought
-)
-
-func (c ContractState) String() string {
-	switch c {
-	case Resolving:
-		return "resolving"
-	case Admitted:
-		return "admitted"
-	case AtRisk:
-		return "at risk"
-	case Violated:
-		return "violated"
-	case Refused:
-		return "refused"
-	case Withdrawn:
-		return "withdrawn"
-	case Interrupted:
-		return "interrupted"
+// Status is a snapshot for the user. It shares nothing with the node.
+func (n *Node) Status(now Time) Status {
+	n.turn.Advance(now)
+	st := Status{
+		Self: n.turn.Self, State: n.State(), Radix: n.turn.Cfg.Radix, Region: n.zones.Region(), Zones: n.zones.Owned(),
+		Streams: n.streams.Status(), Subs: n.streams.Subs(), Counts: n.turn.Counts(),
 	}
-	return fmt.Sprintf("ContractState(%d)", uint8(c))
+	st.Sent, st.Recv = n.turn.Messages()
+	for _, p := range n.links.Hosts() {
+		srtt, deviation := p.RTT()
+		st.Peers = append(st.Peers, PeerStatus{
+			Peer: p.Peer, CostUs: p.Quality().CostUs, RTTUs: uint32(srtt / time.Microsecond), VarUs: uint32(deviation / time.Microsecond),
+			LossPpm: p.Quality().LossPpm, Zones: n.zones.OwnedBy(p.ID), LastHeard: now - p.Heard(),
+			Suspect: p.LateFor(now) > n.turn.Cfg.AckTimeout,
+		})
+	}
+	return st
 }

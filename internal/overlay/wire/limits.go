@@ -50,7 +50,7 @@ func reason(s string) error { return most("reason", len(s), maxReason) }
 func spaName(s string) error { return most("SPA name", len(s), MaxName) }
 
 func (m *SubReq) check() error {
-	return errors.Join(most("excluded hosts", len(m.Exclude), MaxAvoid), m.Contract.Check())
+	return errors.Join(most("hosts to avoid", len(m.Avoid), MaxAvoid), m.Contract.Check())
 }
 
 // Check refuses a contract that asks too much in length.

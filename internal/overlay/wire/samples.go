@@ -18,9 +18,9 @@ func Samples() []Message {
 		Pipeline: []Stage{{SPA: "filter", Params: map[string]uint64{"nulls": 1}, Place: Anywhere}},
 		Parts:    []Part{{StreamID{5}, 3}, {StreamID{6}, 1}},
 	}
-	hop := Hop{Host: SampleHost, CostUs: 1500, LossPpm: 20, StayUs: 8, SPA: "filter"}
+	hop := Hop{Host: SampleHost, Quality: Quality{CostUs: 1500, LossPpm: 20}, StayUs: 8, SPA: "filter"}
 	req := SubReq{
-		Req: 4, Stream: StreamID{5}, Subscriber: SampleHost, Point: 1 << 60, Exclude: []HostID{{4}},
+		Req: 4, Stream: StreamID{5}, Subscriber: SampleHost, Point: 1 << 60, Avoid: []HostID{{4}},
 		Contract: Contract{LatencyUs: 50_000, MinRateBps: 1e6, LossPpm: 100, Degrade: []string{"filter"}, BestEffort: true, NoSwap: true},
 	}
 	reg := Region{N: 5, Version: 6, Hosts: 200, Radix: 3}

@@ -66,8 +66,7 @@ const (
 // Hop is one host of a stream's path, from the publisher (first) on.
 type Hop struct {
 	Host    Peer   `cbor:"1,keyasint"`
-	CostUs  uint32 `cbor:"2,keyasint"`           // one-way latency of the link that leads here, 0 for the publisher
-	LossPpm uint32 `cbor:"3,keyasint,omitempty"` // of that link
+	Quality        // of the link that leads here, zero for the publisher
 	StayUs  uint32 `cbor:"4,keyasint,omitempty"` // residence: measured time from arrival to sending on
 	SPA     string `cbor:"5,keyasint,omitempty"` // what runs on the way out of the host before it
 }

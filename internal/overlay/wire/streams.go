@@ -12,7 +12,7 @@ type SubReq struct {
 	Subscriber Peer     `cbor:"3,keyasint"`
 	Point      Point    `cbor:"4,keyasint"` // an id the subscriber owns
 	Contract   Contract `cbor:"5,keyasint"`
-	Exclude    []HostID `cbor:"6,keyasint,omitempty"`  // hosts to stay clear of
+	Avoid      []HostID `cbor:"6,keyasint,omitempty"`  // hosts to stay clear of
 	Direct     bool     `cbor:"20,keyasint,omitempty"` // over no other host: one was in the way that is dead
 }
 
@@ -105,3 +105,11 @@ type SwapNo struct {
 }
 
 func (*SwapNo) kind() Kind { return 28 }
+
+// SetLink says what the link to the receiver does, as the sender knows it.
+func (m *Graft) SetLink(q Quality, measured bool) {
+	m.LinkUs, m.LinkPpm, m.Measured = q.CostUs, q.LossPpm, measured
+}
+
+// Link is what SetLink said.
+func (m *Graft) Link() Quality { return Quality{CostUs: m.LinkUs, LossPpm: m.LinkPpm} }

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package streams
+
+import (
+	"fmt"
+	"slices"
+
+	"sandstream/internal/overlay/wire"
+)
+
+// StreamStatus is a stream that passes a host.
+type StreamStatus struct {
+	Info      wire.StreamInfo
+	Publisher bool
+	Path      []wire.Hop
+	Children  []Child
+	Local     []SubID
+}
+
+// SubStatus is a subscription and its contract.
+type SubStatus struct {
+	ID       SubID
+	Stream   wire.StreamID
+	Name     string
+	Contract wire.Contract
+	State    ContractState
+	Reason   string // for AtRisk, Violated and Refused
+	Degraded string // the SPA that degrades it, "" for none
+	Path     []wire.Hop
+
+	PredictedUs  uint32
+	PredictedPpm uint32
+	Measured     Report
+	Swaps        int // id exchanges made for it
+	Repairs      int // times the path was made anew
+}
+
+// Report is what the data plane measured of a subscription over the time since
+// the last report. Latency counts what the packets' headers say they spent.
+type Report struct {
+	Packets  uint64 // delivered to the application
+	Lost     uint64
+	Bytes    uint64
+	MeanUs   uint32
+	P99Us    uint32
+	RateBps  uint64
+	Duration wire.Time
+}
+
+// ContractState is where a subscription stands.
+type ContractState uint8
+
+// The states of a contract.
+const (
+	Resolving   ContractState = iota // looking for the stream or for a path
+	Admitted                         // predicted and measured within the contract
+	AtRisk                           // within it, by less than a tenth of a bound
+	Violated                         // outside it by measurement
+	Refused                          // no path can meet it; Reason says why
+	Withdrawn                        // the stream has ended
+	Interrupted                      // was admitted; the path broke and a new one is sought
+)
+
+func (c ContractState) String() string {
+	switch c {
+	case Resolving:
+		return "resolving"
+	case Admitted:
+		return "admitted"
+	case AtRisk:
+		return "at risk"
+	case Violated:
+		return "violated"
+	case Refused:
+		return "refused"
+	case Withdrawn:
+		return "withdrawn"
+	case Interrupted:
+		return "interrupted"
+	}
+	return fmt.Sprintf("ContractState(%d)", uint8(c))
+}
+
+// Status lists the streams that pass this host.
+func (n *Streams) Status() []StreamStatus {
+	var v []StreamStatus
+	for _, s := range n.sorted() {
+		st := StreamStatus{Info: s.info, Publisher: s.publisher, Path: slices.Clone(s.path), Local: n.locals(s)}
+		for i := range s.children {
+			if c := &s.children[i]; !c.trial {
+				st.Children = append(st.Children, Child{Host: c.Peer, OutUs: n.links.CostTo(c.ID), SPA: c.spa, SharePpm: s.sharePpm(c.spa)})
+			}
+		}
+		v = append(v, st)
+	}
+	return v
+}
+
+// Subs lists the subscriptions of the local user.
+func (n *Streams) Subs() []SubStatus {
+	v := make([]SubStatus, 0, len(n.subs))
+	for _, u := range n.subs {
+		v = append(v, n.subStatus(u))
+	}
+	return v
+}
+
+func (n *Streams) subStatus(u *sub) SubStatus {
+	st := SubStatus{
+		ID: u.id, Stream: u.stream, Name: u.name, Contract: u.contract, State: u.state, Reason: u.reason,
+		PredictedUs: u.predicted.CostUs, PredictedPpm: u.predicted.LossPpm, Measured: u.window(), Swaps: u.exchange.tries, Repairs: u.repairs,
+	}
+	if s := n.streams[u.stream]; s != nil {
+		st.Path, st.Degraded = slices.Clone(s.path), s.degraded
+		if st.Name == "" {
+			st.Name = s.info.Name
+		}
+	}
+	return st
+}
