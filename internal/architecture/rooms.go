@@ -164,7 +164,7 @@ func depths(g Graph, room *Room, list []string) map[string]int {
 		if d, ok := depth[p]; ok {
 			return d
 		}
-		d := 0
+		d := len(room.Order) // above those whose order is given
 		for _, use := range g.Uses(p) {
 			if slices.Contains(list, use) {
 				d = max(d, of(use)+1)

@@ -17,6 +17,7 @@ type Rule struct {
 	But     []string    // and of those, the packages that it leaves alone
 	Never   []string    // what they must not import
 	Fine    []string    // and of that, what they may import
+	TestsDo []string    // and what their tests may import besides
 	Through bool        // nor reach through other packages of this repository
 	Why     string      // whole sentences
 	Instead string      // what to do instead
@@ -100,6 +101,9 @@ func (r *Rule) exempt(from string, i Import, used []int) bool {
 // none. Ways through other packages that the rule binds are left out: they are
 // breaches of those.
 func (r *Rule) leads(g Graph, from string, i Import, used []int) []string {
+	if i.Test() && matches(r.TestsDo, i.Path) {
+		return nil
+	}
 	if r.forbids(i.Path) {
 		if r.exempt(from, i, used) {
 			return nil

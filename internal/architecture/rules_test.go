@@ -82,6 +82,14 @@ var broken = map[string][]string{
 		"./internal/live/control -test-> ./internal/overlay/zones",
 		"./experiments/churn -> ./internal/overlay/links",
 	},
+	"script knows turn and wire": {
+		"./internal/overlay/script -> ./internal/overlay/links",
+		"./internal/overlay/script -test-> ./internal/overlay/zones",
+	},
+	"script is for tests": {
+		"./internal/overlay -> ./internal/overlay/script",
+		"./internal/live/daemon -> ./internal/overlay/script",
+	},
 	"simnet knows Node and wire": {
 		"./internal/overlay/simnet -> ./internal/overlay/zones",
 		"./internal/overlay/simnet -> ./internal/model/topology",
@@ -198,7 +206,7 @@ var fine = []string{
 	"./internal/overlay/wire -> net/netip",
 	"./internal/overlay -> time",
 	"./internal/overlay/zones -> math/rand/v2",
-	"./internal/overlay/zones -test-> os",
+	"./internal/overlay/zones -test-> ./internal/overlay/script -> ./internal/overlay/turn",
 	"./internal/overlay/zones -test-> ./internal/overlay/zones", // package zones_test
 	"./internal/overlay/simnet -> ./internal/overlay",
 	"./internal/live/transport -> ./internal/overlay/wire",

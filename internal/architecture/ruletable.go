@@ -14,6 +14,9 @@ var layers = []string{
 	"./internal/overlay/wire",
 }
 
+// script reads the message scripts that test each layer alone.
+const script = "./internal/overlay/script"
+
 // rules are all import rules. rules_test.go breaks each of them.
 var rules = append(layerRules(), []Rule{
 	{
@@ -25,17 +28,30 @@ var rules = append(layerRules(), []Rule{
 			replays any run byte for byte, and the daemon needs no lock around it.`,
 		Instead: `Let internal/live do it: take what comes from outside as an argument of Node's methods, and give what must happen
 			outside back as an effect (internal/overlay/turn).`,
-		Exempt: []Exemption{
-			{"./internal/overlay/...", "os", true, "Message scripts and fuzz inputs are files in testdata/."},
-		},
 	},
 	{
 		Name:    "the core is used by its Node and its wire format",
 		From:    []string{"./..."},
-		But:     append([]string{"./internal/overlay/simnet"}, layers...),
+		But:     append([]string{"./internal/overlay/simnet", script}, layers...),
 		Never:   []string{"./internal/overlay/turn", "./internal/overlay/links", "./internal/overlay/zones", "./internal/overlay/streams"},
 		Why:     `The machines inside the core may change their ways with each other as long as Node keeps its own.`,
 		Instead: `Import internal/overlay, or internal/overlay/wire for ids, zones and messages; add a method or a type alias to Node if it lacks one.`,
+	},
+	{
+		Name:    "script knows turn and wire",
+		From:    []string{script},
+		Never:   []string{"./..."},
+		Fine:    []string{"./internal/overlay/turn", "./internal/overlay/wire"},
+		Why:     `Message scripts drive each machine alone; what reads and writes them must fit all machines.`,
+		Instead: `Let the test of the machine pass in what only that machine has.`,
+	},
+	{
+		Name:    "script is for tests",
+		From:    []string{"./..."},
+		Never:   []string{script},
+		TestsDo: []string{script},
+		Why:     `Message scripts are how tests say what goes in and what comes out; a program has no use for them.`,
+		Instead: `Write messages and effects out with the methods of wire and turn.`,
 	},
 	{
 		Name:    "simnet knows Node and wire",
@@ -169,10 +185,11 @@ func layerRules() (list []Rule) {
 		below := layers[n+1:]
 		name := strings.TrimPrefix(layer, "./internal/")
 		r := Rule{
-			Name:  name + " imports only the core's layers below it",
-			From:  []string{layer},
-			Never: []string{"./..."},
-			Fine:  below,
+			Name:    name + " imports only the core's layers below it",
+			From:    []string{layer},
+			Never:   []string{"./..."},
+			Fine:    below,
+			TestsDo: []string{script},
 			Why: `The core's layers are, from top to bottom, overlay (Node), streams, zones, links, turn and wire; each is read and tested
 				without those above it.`,
 			Instead: `Let the layer above pass in a function or a small interface (links tells of a death by calling what it was given;
@@ -180,6 +197,7 @@ func layerRules() (list []Rule) {
 		}
 		switch name {
 		case "overlay/wire":
+			r.TestsDo = nil
 			r.Name = name + " imports nothing of the project"
 			r.Why = `The wire format is what two hosts of different age have in common; it changes for reasons of its own, and the transport imports nothing else of the core.`
 			r.Instead = `What a type of the wire format needs is in wire itself; what only one layer needs is in that layer.`
