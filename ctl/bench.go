@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/uls"
 )
 
@@ -28,7 +29,7 @@ difference is the cost of a service.`,
 	c.Flags().Uint64Var(&o.Services, "services", 0, "calls of a service in each upcall")
 	c.RunE = func(cmd *cobra.Command, a []string) error {
 		if o.Samples == 0 || o.Samples > 65536 || o.Batch == 0 || o.Batch > 4096 {
-			return cli.Usagef("--samples goes from 1 to 65536, --batch from 1 to 4096")
+			return fail.Usagef("--samples goes from 1 to 65536, --batch from 1 to 4096")
 		}
 		return withSPA(a[0], func(c *uls.Client, s *uls.SPA) error {
 			b, err := c.Bench(s, o)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/uls"
 )
 
@@ -45,7 +46,7 @@ status 5 if they have not come by then.`,
 	c.Flags().DurationVar(&timeout, "timeout", 0, "end with status 5 after that time")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if count < 0 || timeout < 0 {
-			return cli.Usagef("--count and --timeout cannot be negative")
+			return fail.Usagef("--count and --timeout cannot be negative")
 		}
 		ctx := cmd.Context()
 		if timeout > 0 {
@@ -65,7 +66,7 @@ status 5 if they have not come by then.`,
 			case errors.Is(err, context.Canceled):
 				return nil
 			case errors.Is(err, context.DeadlineExceeded):
-				return cli.Errorf(cli.ErrTimeout, "%d events came in %v, not %d", n, timeout, count)
+				return fail.Errorf(fail.ErrTimeout, "%d events came in %v, not %d", n, timeout, count)
 			case errors.Is(err, uls.ErrLost):
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				continue

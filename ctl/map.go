@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/uls"
 )
 
@@ -64,7 +65,7 @@ no port: it gets ticks and control messages only.
 			return usage(err)
 		}
 		if o.Queue < 0 || o.Budget < 0 || o.Frames < 0 {
-			return cli.Usagef("--queue, --budget and --frames cannot be negative")
+			return fail.Usagef("--queue, --budget and --frames cannot be negative")
 		}
 		return withClient(func(c *uls.Client) error {
 			s, err := c.Map(o)

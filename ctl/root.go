@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/uls"
 )
 
@@ -79,7 +80,7 @@ func usage(err error) error {
 	if err == nil || !errors.Is(err, uls.ErrInvalid) {
 		return err
 	}
-	return cli.Usagef("%w", err)
+	return fail.Usagef("%w", err)
 }
 
 // assignments splits words of the form name=value.
@@ -88,10 +89,10 @@ func assignments(words []string) (map[string]string, error) {
 	for _, w := range words {
 		name, value, ok := strings.Cut(w, "=")
 		if !ok || name == "" || value == "" {
-			return nil, cli.Usagef("%q is not NAME=VALUE", w)
+			return nil, fail.Usagef("%q is not NAME=VALUE", w)
 		}
 		if _, twice := out[name]; twice {
-			return nil, cli.Usagef("%s is set twice", name)
+			return nil, fail.Usagef("%s is set twice", name)
 		}
 		out[name] = value
 	}

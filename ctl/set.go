@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/uls"
 )
 
@@ -25,7 +26,7 @@ SPA; 'ulsctl show NAME' lists its own parameters.`,
   ulsctl set forward reserve=300us/1ms`,
 		Args: func(cmd *cobra.Command, a []string) error {
 			if len(a) < 2 {
-				return cli.Usagef("%s: NAME and at least one PARAMETER=VALUE are needed", cmd.CommandPath())
+				return fail.Usagef("%s: NAME and at least one PARAMETER=VALUE are needed", cmd.CommandPath())
 			}
 			return nil
 		},
@@ -50,7 +51,7 @@ func takeLimits(values map[string]string) (l uls.Limits, err error) {
 	if text, ok := values["budget"]; ok {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 {
-			return l, cli.Usagef("budget=%s is not a duration (200us)", text)
+			return l, fail.Usagef("budget=%s is not a duration (200us)", text)
 		}
 		l.Budget = &d
 		delete(values, "budget")
@@ -92,7 +93,7 @@ func flowCommand() *cobra.Command {
 		Long:  "Add, delete or list the flows of a running SPA.\n\n" + flowHelp,
 		Args:  cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return cli.Usagef("flow add, flow del or flow list? (see '%s --help')", cmd.CommandPath())
+			return fail.Usagef("flow add, flow del or flow list? (see '%s --help')", cmd.CommandPath())
 		},
 	}
 	change := func(use, short string, do func(*uls.Client, *uls.SPA, uls.Flow) error) *cobra.Command {

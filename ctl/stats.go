@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/uls"
 )
 
@@ -35,7 +36,7 @@ line each time.`,
 	c.Flags().DurationVar(&interval, "interval", time.Second, "time between two looks")
 	c.RunE = func(cmd *cobra.Command, a []string) error {
 		if interval < 10*time.Millisecond {
-			return cli.Usagef("--interval %v: at least 10ms", interval)
+			return fail.Usagef("--interval %v: at least 10ms", interval)
 		}
 		return withSPA(a[0], func(c *uls.Client, s *uls.SPA) error {
 			if watch {

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/ownfolder"
 	"sandstream/internal/live/transport"
 	"sandstream/overlayapi"
@@ -49,7 +50,7 @@ folder stays.
 	f.BoolVar(&stop, "stop", false, "end the hosts that were started in the folder")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if hosts < 1 || hosts > 64 {
-			return cli.Usagef("--hosts %d: from 1 to 64", hosts)
+			return fail.Usagef("--hosts %d: from 1 to 64", hosts)
 		}
 		abs, err := filepath.Abs(dir)
 		if err != nil {
@@ -57,7 +58,7 @@ folder stays.
 		}
 		d := &demo{cmd: cmd, dir: abs, hosts: hosts}
 		if err := overlayapi.CheckSocket(d.socket(hosts)); err != nil {
-			return cli.Usagef("demo: %w (choose another folder with --dir)", err)
+			return fail.Usagef("demo: %w (choose another folder with --dir)", err)
 		}
 		if !stop {
 			if err := os.MkdirAll(d.dir, 0o700); err != nil {
@@ -65,7 +66,7 @@ folder stays.
 			}
 		}
 		if err := ownfolder.Check(d.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return cli.Errorf(cli.ErrPermission, "demo: %w (choose another with --dir)", err)
+			return fail.Errorf(fail.ErrPermission, "demo: %w (choose another with --dir)", err)
 		}
 		if stop {
 			return d.stop()
@@ -185,7 +186,7 @@ func (d *demo) member(ctx context.Context, i int) (*overlayv1.StatusResponse, er
 			return nil, ctx.Err()
 		}
 		if time.Now().After(deadline) {
-			return nil, cli.Errorf(cli.ErrTimeout, "demo: host %d is %s after 30 s (its log: %s)", i, s.GetState(), filepath.Join(d.dir, fmt.Sprintf("%d.log", i)))
+			return nil, fail.Errorf(fail.ErrTimeout, "demo: host %d is %s after 30 s (its log: %s)", i, s.GetState(), filepath.Join(d.dir, fmt.Sprintf("%d.log", i)))
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/payload"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
@@ -65,7 +66,7 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 			return err
 		}
 		if pace && (a.RateBps == 0 || udp != "") {
-			return cli.Usagef("--pace needs --rate, and stdin as its source")
+			return fail.Usagef("--pace needs --rate, and stdin as its source")
 		}
 		if a.Split, err = parseSplit(splitText); err != nil {
 			return err
@@ -100,7 +101,7 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 func listenUDP(addr string) (net.PacketConn, error) {
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {
-		return nil, cli.Usagef("--udp %q is no ADDRESS:PORT, e.g. 127.0.0.1:5000", addr)
+		return nil, fail.Usagef("--udp %q is no ADDRESS:PORT, e.g. 127.0.0.1:5000", addr)
 	}
 	var c *net.UDPConn
 	if ap.Addr().IsMulticast() {

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/ownfolder"
 	"sandstream/overlayapi"
 )
@@ -87,7 +88,7 @@ func withClient(cmd *cobra.Command, f func(ctx context.Context, c *overlayapi.Cl
 	}
 	socket := socketPath(cmd)
 	if err := overlayapi.CheckSocket(socket); err != nil {
-		return cli.Usagef("%w (name a shorter one: --socket or $%s)", err, overlayapi.SocketEnv)
+		return fail.Usagef("%w (name a shorter one: --socket or $%s)", err, overlayapi.SocketEnv)
 	}
 	c := overlayapi.Dial(socket)
 	defer c.Close()
@@ -108,7 +109,7 @@ func checkText(cmd *cobra.Command) error {
 	}
 	for _, t := range texts {
 		if !utf8.ValidString(t) {
-			return cli.Usagef("%s: %q is not UTF-8 text", cmd.CommandPath(), t)
+			return fail.Usagef("%s: %q is not UTF-8 text", cmd.CommandPath(), t)
 		}
 	}
 	return nil
@@ -123,9 +124,9 @@ func explain(err error, socket string) error {
 	var dial *net.OpError
 	switch {
 	case errors.Is(err, ownfolder.ErrNotOurs):
-		return cli.Errorf(cli.ErrPermission, "talk to overlayd at %s: %w (choose another with --socket or $%s)", socket, ownfolder.ErrNotOurs, overlayapi.SocketEnv)
+		return fail.Errorf(fail.ErrPermission, "talk to overlayd at %s: %w (choose another with --socket or $%s)", socket, ownfolder.ErrNotOurs, overlayapi.SocketEnv)
 	case errors.Is(err, fs.ErrPermission):
-		return cli.Errorf(cli.ErrPermission, "talk to overlayd at %s: permission denied (the socket is for its user and group: run as that user, or join the group)", socket)
+		return fail.Errorf(fail.ErrPermission, "talk to overlayd at %s: permission denied (the socket is for its user and group: run as that user, or join the group)", socket)
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return fmt.Errorf("no overlayd answers at %s (start one: 'overlayd run'; or name its socket: --socket or $%s)", socket, overlayapi.SocketEnv)
 	case !connect.IsWireError(err) && lost(err):
@@ -134,13 +135,13 @@ func explain(err error, socket string) error {
 	words := cli.Plain(e.Message()) // a name in it may be somebody else's
 	switch e.Code() {
 	case connect.CodeInvalidArgument:
-		return cli.Usagef("%s", words)
+		return fail.Usagef("%s", words)
 	case connect.CodePermissionDenied:
-		return cli.Errorf(cli.ErrPermission, "%s", words)
+		return fail.Errorf(fail.ErrPermission, "%s", words)
 	case connect.CodeUnimplemented:
-		return cli.Errorf(cli.ErrUnsupported, "%s", words)
+		return fail.Errorf(fail.ErrUnsupported, "%s", words)
 	case connect.CodeDeadlineExceeded:
-		return cli.Errorf(cli.ErrTimeout, "%s", words)
+		return fail.Errorf(fail.ErrTimeout, "%s", words)
 	}
 	return errors.New(words)
 }

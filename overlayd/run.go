@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/daemon"
 	"sandstream/internal/live/transport"
 )
@@ -83,10 +84,10 @@ func settings(flags *pflag.FlagSet) (*koanf.Koanf, error) {
 		for _, key := range k.Keys() {
 			f := setting(flags, key)
 			if f == nil {
-				return nil, cli.Usagef("configuration file %s: %q is no setting (see 'overlayd run --help': a setting is a flag without its dashes)", path, key)
+				return nil, fail.Usagef("configuration file %s: %q is no setting (see 'overlayd run --help': a setting is a flag without its dashes)", path, key)
 			}
 			if err := give(f, k.Get(key)); err != nil {
-				return nil, cli.Usagef("configuration file %s: %s: %w", path, key, err)
+				return nil, fail.Usagef("configuration file %s: %s: %w", path, key, err)
 			}
 		}
 	}
@@ -101,10 +102,10 @@ func settings(flags *pflag.FlagSet) (*koanf.Koanf, error) {
 		}
 		f := setting(flags, strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-"))
 		if f == nil {
-			return nil, cli.Usagef("environment: %s is no setting (see 'overlayd run --help': OVERLAYD_ and a flag's name in capitals, _ for -)", name)
+			return nil, fail.Usagef("environment: %s is no setting (see 'overlayd run --help': OVERLAYD_ and a flag's name in capitals, _ for -)", name)
 		}
 		if err := give(f, k.Get(name)); err != nil {
-			return nil, cli.Usagef("environment: %s: %w", name, err)
+			return nil, fail.Usagef("environment: %s: %w", name, err)
 		}
 	}
 	k = koanf.New(".")
@@ -164,10 +165,10 @@ func configure(cmd *cobra.Command, k *koanf.Koanf) (daemon.Config, error) {
 		Metrics: k.String("metrics"), Web: k.String("web"), Radix: k.Int("radix"), Version: version(),
 	}
 	if cfg.Radix != 2 && cfg.Radix != 3 {
-		return cfg, cli.Usagef("radix %d: it is 2 or 3, the same for all hosts of an overlay", cfg.Radix)
+		return cfg, fail.Usagef("radix %d: it is 2 or 3, the same for all hosts of an overlay", cfg.Radix)
 	}
 	if cfg.Create == (len(cfg.Join) > 0) {
-		return cfg, cli.Usagef("one of --create (a new overlay) and --join HOST:PORT (one that is there) is needed")
+		return cfg, fail.Usagef("one of --create (a new overlay) and --join HOST:PORT (one that is there) is needed")
 	}
 	var err error
 	if cfg.CapacityBps, err = parseRate(k.String("capacity")); err != nil {
@@ -175,7 +176,7 @@ func configure(cmd *cobra.Command, k *koanf.Koanf) (daemon.Config, error) {
 	}
 	tokenFile := k.String("token-file")
 	if (tokenFile == "") == (cfg.CAFile == "") {
-		return cfg, cli.Usagef("one of --token-file (made by 'overlayd token') and --ca is needed: hosts authenticate each other")
+		return cfg, fail.Usagef("one of --token-file (made by 'overlayd token') and --ca is needed: hosts authenticate each other")
 	}
 	if tokenFile != "" {
 		if cfg.Token, err = readSecret(tokenFile); err != nil {
@@ -189,7 +190,7 @@ func configure(cmd *cobra.Command, k *koanf.Koanf) (daemon.Config, error) {
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(k.String("log-level"))); err != nil {
-		return cfg, cli.Usagef("log level %q: debug, info, warn or error", k.String("log-level"))
+		return cfg, fail.Usagef("log level %q: debug, info, warn or error", k.String("log-level"))
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewTextHandler(cmd.ErrOrStderr(), opts)
@@ -209,14 +210,14 @@ func readSecret(path string) (string, error) {
 	// Where systemd puts credentials only the service can read, whatever the mode says.
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if info.Mode().Perm()&0o077 != 0 && (dir == "" || filepath.Dir(path) != dir) {
-		return "", cli.Errorf(cli.ErrPermission, "token file %s can be read by others (mode %#o): chmod 600 it", path, info.Mode().Perm())
+		return "", fail.Errorf(fail.ErrPermission, "token file %s can be read by others (mode %#o): chmod 600 it", path, info.Mode().Perm())
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("token file: %w", err)
 	}
 	if _, err := transport.ParseToken(string(b)); err != nil {
-		return "", cli.Usagef("token file %s: %w", path, err)
+		return "", fail.Usagef("token file %s: %w", path, err)
 	}
 	return strings.TrimSpace(string(b)), nil
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/knadh/koanf/v2"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 )
 
 // A flag counts more than the environment, and that more than the file.
@@ -63,8 +63,8 @@ func TestWrongSettings(t *testing.T) {
 	}
 	wrong := func(err error, words ...string) {
 		t.Helper()
-		if cli.Status(err) != 2 {
-			t.Errorf("%v: %v, status %d", words, err, cli.Status(err))
+		if fail.Status(err) != 2 {
+			t.Errorf("%v: %v, status %d", words, err, fail.Status(err))
 			return
 		}
 		for _, w := range words {

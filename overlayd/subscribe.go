@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/payload"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
@@ -55,10 +56,10 @@ SPA that degrades the stream is accepted or --best-effort is given.
 		}}
 		var err error
 		if cmd.Flags().Changed("latency") && (bound < time.Microsecond || bound > time.Hour) {
-			return cli.Usagef("--latency %v is no bound: from 1µs to 1h", bound)
+			return fail.Usagef("--latency %v is no bound: from 1µs to 1h", bound)
 		}
 		if timeout < 0 {
-			return cli.Usagef("--timeout %v: it is more than 0, or 0 for none", timeout)
+			return fail.Usagef("--timeout %v: it is more than 0, or 0 for none", timeout)
 		}
 		r.Contract.LatencyUs = uint32(bound.Microseconds())
 		if r.Contract.MinRateBps, err = parseRate(minRate); err != nil {
@@ -91,7 +92,7 @@ func sink(cmd *cobra.Command, udp string) (output, error) {
 	}
 	conn, err := net.Dial("udp", udp)
 	if err != nil {
-		return nil, cli.Usagef("--udp %q: %w", udp, err)
+		return nil, fail.Usagef("--udp %q: %w", udp, err)
 	}
 	return datagrams{conn}, nil
 }
@@ -144,7 +145,7 @@ func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	late := func() {
-		cancel(cli.Errorf(cli.ErrTimeout, "no payload of %s came for %v", cli.Line(r.Stream), s.timeout))
+		cancel(fail.Errorf(fail.ErrTimeout, "no payload of %s came for %v", cli.Line(r.Stream), s.timeout))
 	}
 	var timer *time.Timer
 	if s.timeout > 0 {

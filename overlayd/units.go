@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -22,7 +22,7 @@ func parseRate(s string) (uint64, error) {
 	}
 	v, err := strconv.ParseFloat(digits, 64)
 	if err != nil || v < 0 || v*factor > 1e15 || math.IsNaN(v) {
-		return 0, cli.Usagef("%q is no rate: bits per second, e.g. 800k, 2M, 1.5G", s)
+		return 0, fail.Usagef("%q is no rate: bits per second, e.g. 800k, 2M, 1.5G", s)
 	}
 	return uint64(v*factor + 0.5), nil
 }
@@ -38,7 +38,7 @@ func parseLoss(s string) (uint32, error) {
 			return uint32(v*f + 0.5), nil
 		}
 	}
-	return 0, cli.Usagef("%q is no loss: a share from 0%% to 100%%, e.g. 0.5%% or 5000ppm", s)
+	return 0, fail.Usagef("%q is no loss: a share from 0%% to 100%%, e.g. 0.5%% or 5000ppm", s)
 }
 
 // parseSplit reads two weights: 3:1. Without any the stream is not split.
@@ -50,7 +50,7 @@ func parseSplit(s string) ([]uint32, error) {
 	w0, err0 := strconv.ParseUint(a, 10, 16)
 	w1, err1 := strconv.ParseUint(b, 10, 16)
 	if !ok || err0 != nil || err1 != nil || w0 == 0 || w1 == 0 {
-		return nil, cli.Usagef("--split %q is not two weights from 1 to 65535, e.g. 3:1", s)
+		return nil, fail.Usagef("--split %q is not two weights from 1 to 65535, e.g. 3:1", s)
 	}
 	return []uint32{uint32(w0), uint32(w1)}, nil
 }
@@ -65,9 +65,9 @@ func parseStage(s string) (*overlayv1.Stage, error) {
 	}
 	switch {
 	case name == "":
-		return nil, cli.Usagef("--spa %q names no SPA: NAME[:PARAM=N,...][@source|sink|anywhere]", s)
+		return nil, fail.Usagef("--spa %q names no SPA: NAME[:PARAM=N,...][@source|sink|anywhere]", s)
 	case st.Place != "source" && st.Place != "sink" && st.Place != "anywhere":
-		return nil, cli.Usagef("--spa %q: place %q is not source, sink or anywhere", s, st.Place)
+		return nil, fail.Usagef("--spa %q: place %q is not source, sink or anywhere", s, st.Place)
 	}
 	for p := range strings.SplitSeq(params, ",") {
 		if p == "" {
@@ -76,10 +76,10 @@ func parseStage(s string) (*overlayv1.Stage, error) {
 		k, v, ok := strings.Cut(p, "=")
 		n, err := strconv.ParseUint(v, 0, 64)
 		if !ok || k == "" || err != nil {
-			return nil, cli.Usagef("--spa %q: %q is not PARAM=NUMBER", s, p)
+			return nil, fail.Usagef("--spa %q: %q is not PARAM=NUMBER", s, p)
 		}
 		if _, twice := st.Params[k]; twice {
-			return nil, cli.Usagef("--spa %q sets %s twice", s, k)
+			return nil, fail.Usagef("--spa %q sets %s twice", s, k)
 		}
 		st.Params[k] = n
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/model/adaptive"
 	"sandstream/internal/model/cube"
 	"sandstream/internal/model/placement"
@@ -56,11 +57,11 @@ and the same with ids placed by proximity.`,
 			}
 			switch {
 			case constraint != "unicast" && constraint != "absolute":
-				return cli.Usagef("--constraint is %q; possible are unicast and absolute", constraint)
+				return fail.Usagef("--constraint is %q; possible are unicast and absolute", constraint)
 			case !(spread > 1):
-				return cli.Usagef("--spread is %g; it must be more than 1", spread)
+				return fail.Usagef("--spread is %g; it must be more than 1", spread)
 			case depth < 0 || asks < 0 || rounds < 0:
-				return cli.Usagef("--depth, --asks and --rounds are %d, %d and %d; the least possible is 0", depth, asks, rounds)
+				return fail.Usagef("--depth, --asks and --rounds are %d, %d and %d; the least possible is 0", depth, asks, rounds)
 			}
 			paper, err := scenario.PaperCubes(f.Hosts)
 			if err != nil {
@@ -71,7 +72,7 @@ and the same with ids placed by proximity.`,
 				return err
 			}
 			if cubes[0].IDs() != f.Hosts {
-				return cli.Usagef("adaptive ids exchange one id for one: --hosts must equal the %d ids of the %v", cubes[0].IDs(), cubes[0])
+				return fail.Usagef("adaptive ids exchange one id for one: --hosts must equal the %d ids of the %v", cubes[0].IDs(), cubes[0])
 			}
 			if err := sc.CheckMemory(sc.NetworkBytes() + uint64(f.Hosts)*160*uint64(min(f.Seeds, runtime.GOMAXPROCS(0)))); err != nil {
 				return err

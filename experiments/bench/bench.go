@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/report/results"
 )
 
@@ -40,20 +41,20 @@ The largest size of the defaults is 1,048,576; 16,777,216 takes minutes and up t
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if rounds < 1 || repeat < 1 {
-				return cli.Usagef("--rounds is %d and --repeat %d; the least possible is 1", rounds, repeat)
+				return fail.Usagef("--rounds is %d and --repeat %d; the least possible is 1", rounds, repeat)
 			}
 			var hosts []int
 			for s := range strings.SplitSeq(sizes, ",") {
 				n, err := strconv.Atoi(strings.TrimSpace(s))
 				if err != nil || n < 2 {
-					return cli.Usagef("--sizes %q: %q is no number of hosts", sizes, s)
+					return fail.Usagef("--sizes %q: %q is no number of hosts", sizes, s)
 				}
 				hosts = append(hosts, n)
 			}
 			wanted := strings.Split(parts, ",")
 			for _, p := range wanted {
 				if p != "sssp" && p != "scale" {
-					return cli.Usagef("--parts %q: known are sssp and scale", parts)
+					return fail.Usagef("--parts %q: known are sssp and scale", parts)
 				}
 			}
 			r, err := results.Open(cmd, results.Meta{Experiment: "bench", Seed: seed, Runs: rounds, Clock: "CPU time of the thread (sssp) or process (scale), and wall"})
@@ -82,7 +83,7 @@ The largest size of the defaults is 1,048,576; 16,777,216 takes minutes and up t
 func ms(ns int64) float64 { return float64(ns) / 1e6 }
 
 func missing(what string, err error) error {
-	return cli.Errorf(cli.ErrUnsupported, "%s: %w (install it: apt-get install g++ libboost-graph-dev libigraph-dev; or leave the peers out: --parts scale)", what, err)
+	return fail.Errorf(fail.ErrUnsupported, "%s: %w (install it: apt-get install g++ libboost-graph-dev libigraph-dev; or leave the peers out: --parts scale)", what, err)
 }
 
 var errDisagree = fmt.Errorf("the contenders disagree about distances")

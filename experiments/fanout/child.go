@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 )
 
 // childCommand is one measurement, in the process that it is made in.
@@ -28,7 +29,7 @@ func childCommand() *cobra.Command {
 		Args:   cli.Args("PART", "SYSTEM", "OPTIONS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := json.Unmarshal([]byte(args[2]), &o); err != nil {
-				return cli.Usagef("options: %w", err)
+				return fail.Usagef("options: %w", err)
 			}
 			r, err := measure(args[0], args[1], o)
 			if err != nil {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 )
 
 // TestMain is the program too: a measurement is a process of its own.
@@ -146,8 +146,8 @@ func TestUsage(t *testing.T) {
 		root.SetArgs(args)
 		root.SetOut(new(bytes.Buffer))
 		root.SetErr(new(bytes.Buffer))
-		if err := root.ExecuteContext(t.Context()); cli.Status(err) != 2 {
-			t.Errorf("%v: %v, status %d", args, err, cli.Status(err))
+		if err := root.ExecuteContext(t.Context()); fail.Status(err) != 2 {
+			t.Errorf("%v: %v, status %d", args, err, fail.Status(err))
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/report/results"
 )
 
@@ -57,18 +58,18 @@ the 95 % interval of their median (bootstrap).`,
 			wanted := strings.Split(parts, ",")
 			for _, p := range wanted {
 				if !slices.Contains([]string{"throughput", "delay", "stall", "idle"}, p) {
-					return cli.Usagef("--parts: %q is none of throughput, delay, stall, idle", p)
+					return fail.Usagef("--parts: %q is none of throughput, delay, stall, idle", p)
 				}
 			}
 			var chosen []string
 			for _, s := range strings.Split(systems, ",") {
 				if _, ok := contenders[s]; !ok {
-					return cli.Usagef("--systems: %q is none of %s", s, strings.Join(names, ", "))
+					return fail.Usagef("--systems: %q is none of %s", s, strings.Join(names, ", "))
 				}
 				chosen = append(chosen, s)
 			}
 			if rounds < 1 || o.Fan < 2 || o.Payload < 32 || o.Payload > 1316 || o.Degree >= o.Hosts {
-				return cli.Usagef("rounds at least 1, fan at least 2, payload 32 to 1,316 bytes, degree below hosts")
+				return fail.Usagef("rounds at least 1, fan at least 2, payload 32 to 1,316 bytes, degree below hosts")
 			}
 			r, err := results.Open(cmd, results.Meta{Experiment: "fanout", Seed: seed, Clock: "wall time and CPU time of this machine"})
 			if err != nil {

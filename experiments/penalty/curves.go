@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/model/cube"
 	"sandstream/internal/model/placement"
 	"sandstream/internal/model/routing"
@@ -74,7 +74,7 @@ func makePlan(f scenario.Flags, which string) (*plan, error) {
 		return p, nil
 	case "all":
 	default:
-		return nil, cli.Usagef("--curves is %q; possible are paper and all", which)
+		return nil, fail.Usagef("--curves is %q; possible are paper and all", which)
 	}
 	p.extend(0, multicast, lookahead+"2", lookahead+"3", best)
 	p.add(cubes[0], byBisection, false, greedy, best)
@@ -85,7 +85,7 @@ func makePlan(f scenario.Flags, which string) (*plan, error) {
 	for _, rule := range []cube.Rule{cube.Strict, cube.Authors} {
 		c, err := rule.Choose(f.Hosts)
 		if err != nil {
-			return nil, cli.Usagef("%w", err)
+			return nil, fail.Usagef("%w", err)
 		}
 		if p.has(c) {
 			continue

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/model/cube"
 	"sandstream/internal/report/plot"
 	"sandstream/internal/report/results"
@@ -42,7 +43,7 @@ farthest ids of that cube only.`,
 				return one(cmd, radix, dims)
 			}
 			if from < 1 || to < from || to > cube.MaxIDs/16 {
-				return cli.Usagef("hosts from %d to %d; possible are 1 <= from <= to <= %d", from, to, cube.MaxIDs/16)
+				return fail.Usagef("hosts from %d to %d; possible are 1 <= from <= to <= %d", from, to, cube.MaxIDs/16)
 			}
 			return all(cmd, from, to)
 		},
@@ -57,7 +58,7 @@ farthest ids of that cube only.`,
 func one(cmd *cobra.Command, k, n int) error {
 	c, err := cube.New(k, n)
 	if err != nil {
-		return cli.Usagef("--radix %d --dims %d: %w", k, n, err)
+		return fail.Usagef("--radix %d --dims %d: %w", k, n, err)
 	}
 	r, err := open(cmd)
 	if err != nil {

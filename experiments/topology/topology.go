@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/model/topology"
 	"sandstream/internal/report/results"
 	"sandstream/internal/report/stats"
@@ -46,7 +47,7 @@ counts; domains are disjoint ascending ranges; the graph must be connected.`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if seeds < 1 || samples < 1 {
-				return cli.Usagef("--seeds is %d and --samples %d; the least possible is 1", seeds, samples)
+				return fail.Usagef("--seeds is %d and --samples %d; the least possible is 1", seeds, samples)
 			}
 			graph, name, err := source(spec)
 			if err != nil {
@@ -66,7 +67,7 @@ counts; domains are disjoint ascending ranges; the graph must be connected.`,
 				}
 				g, err := graph(seed + i)
 				if err != nil {
-					return cli.Errorf(cli.ErrUsage, "%w", err)
+					return fail.Errorf(fail.ErrUsage, "%w", err)
 				}
 				if i == 0 && out != "" {
 					if err := write(out, g); err != nil {
@@ -98,12 +99,12 @@ func source(spec string) (func(seed uint64) (*topology.Graph, error), string, er
 	case strings.Contains(spec, "="):
 		var err error
 		if p, err = topology.ParseParams(spec, p); err != nil {
-			return nil, "", cli.Usagef("--topology: %w", err)
+			return nil, "", fail.Usagef("--topology: %w", err)
 		}
 	default:
 		f, err := os.Open(spec)
 		if err != nil {
-			return nil, "", cli.Usagef("--topology: %w (parameters have the form T=10,Nt=5,...)", err)
+			return nil, "", fail.Usagef("--topology: %w (parameters have the form T=10,Nt=5,...)", err)
 		}
 		defer f.Close()
 		g, err := topology.Read(f, 0)

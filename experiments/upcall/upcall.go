@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/report/results"
 	"sandstream/internal/report/stats"
 	"sandstream/lab/points"
@@ -42,7 +43,7 @@ func Command() *cobra.Command {
 	cmd.Flags().IntVar(&rounds, "rounds", 3, "boots of each setting for the wall-clock columns")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if rounds < 0 {
-			return cli.Usagef("--rounds cannot be negative")
+			return fail.Usagef("--rounds cannot be negative")
 		}
 		return run(cmd, f, rounds)
 	}

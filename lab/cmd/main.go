@@ -24,6 +24,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/lab/vm"
 )
 
@@ -32,7 +33,7 @@ func main() {
 	err := cli.Execute(ctx, root())
 	stop()
 	if errors.Is(err, vm.ErrTimeout) {
-		err = cli.Errorf(cli.ErrTimeout, "%w", err)
+		err = fail.Errorf(fail.ErrTimeout, "%w", err)
 	}
 	os.Exit(cli.Report(os.Stderr, err))
 }

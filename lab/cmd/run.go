@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/lab/image"
 	"sandstream/lab/vm"
 )
@@ -101,7 +102,7 @@ func runCommand() *cobra.Command {
 		Short: "Run one program in a guest; its exit status is this command's",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return cli.Usagef("run: name a program, for example: lab run -- /tests/boot/boot 1 2")
+				return fail.Usagef("run: name a program, for example: lab run -- /tests/boot/boot 1 2")
 			}
 			return nil
 		},

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/lab/image"
 	"sandstream/lab/vm"
 )
@@ -32,7 +33,7 @@ func testCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			match, err := regexp.Compile(pattern)
 			if err != nil {
-				return cli.Usagef("--run: %w", err)
+				return fail.Usagef("--run: %w", err)
 			}
 			s.keepGoing = keepGoing(c)
 			tests := choose(match, variant)

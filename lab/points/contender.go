@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/lab/vm"
 )
 
@@ -90,7 +90,7 @@ func Choose(names []string) ([]Contender, error) {
 	}
 	for _, n := range names {
 		if !slices.Contains(known, n) {
-			return nil, cli.Usagef("no contender is called %q: there are %s", n, strings.Join(known, ", "))
+			return nil, fail.Usagef("no contender is called %q: there are %s", n, strings.Join(known, ", "))
 		}
 	}
 	return slices.DeleteFunc(all, func(c Contender) bool { return !slices.Contains(names, c.Name) }), nil

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package labrun runs the end-host experiments' points: boots of the lab guest
+// Package points runs the end-host experiments' points: boots of the lab guest
 // that load the generator, set up one contender, and measure.
 //
-//	env, err := labrun.Open(ctx, run)            // builds kernel, module, image if need be
+//	env, err := points.Open(ctx, run)            // builds kernel, module, image if need be
 //	out, err := env.Boots(ctx, run, boots)       // at most two machines at a time
 //
 // A boot is one machine from power-on to power-off; what it printed is an
@@ -13,5 +13,10 @@
 //
 // In an exact boot guest time counts instructions and nothing depends on the
 // host, so an outcome has one value, not a distribution: running it again gives
-// the same bytes. [Repeat] checks that.
+// the same bytes. 'experiments repeat' checks that.
+//
+// The package knows cobra, which otherwise only the commands do: all end-host
+// experiments are one command ([Experiment]) with one set of flags ([Flags]),
+// and that form is kept here, beside the levels and contenders that the flags
+// choose from, not once in each experiment.
 package points

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 )
 
 // Flags are what all end-host experiments understand, besides results.AddFlags.
@@ -40,14 +40,14 @@ func (f *Flags) Add(cmd *cobra.Command, network bool) {
 // Check refuses what makes no sense and fills in defaults.
 func (f *Flags) Check() error {
 	if f.Jobs < 1 {
-		return cli.Usagef("--jobs must be at least 1")
+		return fail.Usagef("--jobs must be at least 1")
 	}
 	if f.Len < 60 || f.Len > 1514 {
-		return cli.Usagef("--len must be between 60 and 1514")
+		return fail.Usagef("--len must be between 60 and 1514")
 	}
 	for _, n := range f.Levels {
 		if n < 0 || n > 1024 {
-			return cli.Usagef("--levels: %d is not between 0 and 1024", n)
+			return fail.Usagef("--levels: %d is not between 0 and 1024", n)
 		}
 	}
 	if len(f.Levels) == 0 {

@@ -10,8 +10,9 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"time"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
 )
@@ -34,6 +35,8 @@ type Config struct {
 	Protocol    *overlay.Config // times and limits; nil: overlay.DefaultConfig
 	Version     string
 	Log         *slog.Logger
+
+	joinWithin time.Duration // how long a user waits for a host that is still joining; 0: 10 s
 }
 
 // protocol is the core's configuration.
@@ -47,7 +50,7 @@ func (c *Config) protocol() (overlay.Config, error) {
 	}
 	p.CapacityBps = c.CapacityBps
 	if err := p.Check(); err != nil {
-		return p, cli.Usagef("%w", err)
+		return p, fail.Usagef("%w", err)
 	}
 	return p, nil
 }
@@ -58,7 +61,7 @@ func (c *Config) transport() (transport.Config, error) {
 	if c.Token != "" {
 		tok, err := transport.ParseToken(c.Token)
 		if err != nil {
-			return t, cli.Usagef("%w", err)
+			return t, fail.Usagef("%w", err)
 		}
 		t.Token = tok
 	}
@@ -71,7 +74,7 @@ func (c *Config) transport() (transport.Config, error) {
 	}
 	addr, err := net.ResolveUDPAddr("udp", c.Listen)
 	if err != nil {
-		return t, cli.Usagef("listen on %q: %w", c.Listen, err)
+		return t, fail.Usagef("listen on %q: %w", c.Listen, err)
 	}
 	t.Listen = addr.AddrPort()
 	if addr.IP == nil {
@@ -100,7 +103,7 @@ func (c *Config) advertised(ctx context.Context, bound netip.AddrPort) (netip.Ad
 	if c.Advertise != "" {
 		a, err := netip.ParseAddrPort(c.Advertise)
 		if err != nil || a.Addr().IsUnspecified() {
-			return a, cli.Usagef("advertise %q: not an ADDRESS:PORT that others could reach", c.Advertise)
+			return a, fail.Usagef("advertise %q: not an ADDRESS:PORT that others could reach", c.Advertise)
 		}
 		if a.Port() == 0 {
 			a = netip.AddrPortFrom(a.Addr(), bound.Port())
@@ -120,5 +123,5 @@ func (c *Config) advertised(ctx context.Context, bound netip.AddrPort) (netip.Ad
 		conn.Close()
 		return netip.AddrPortFrom(local.Addr().Unmap(), bound.Port()), nil
 	}
-	return bound, cli.Usagef("listening on %s, which is no address that others could reach: name one by --listen or --advertise", bound)
+	return bound, fail.Usagef("listening on %s, which is no address that others could reach: name one by --listen or --advertise", bound)
 }

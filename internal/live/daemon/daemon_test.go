@@ -21,6 +21,7 @@ import (
 	"connectrpc.com/connect"
 	"go.uber.org/goleak"
 
+	"sandstream/internal/live/delivery"
 	"sandstream/internal/live/footprint"
 	"sandstream/internal/live/transport"
 	"sandstream/overlayapi"
@@ -31,8 +32,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testToken = "0123456789abcdef0123456789abcdef"
 
-// host starts a daemon; join is the daemon to join through, nil for the first.
-func host(t *testing.T, join *Daemon, change func(*Config)) *Daemon {
+// start starts a daemon; join is the daemon to join through, nil for the first.
+func start(t *testing.T, join *Daemon, change func(*Config)) *Daemon {
 	t.Helper()
 	dir := t.TempDir()
 	cfg := Config{
@@ -67,9 +68,9 @@ func (w logWriter) Write(p []byte) (int, error) {
 
 func overlayOf(t *testing.T, n int) []*Daemon {
 	t.Helper()
-	ds := []*Daemon{host(t, nil, nil)}
+	ds := []*Daemon{start(t, nil, nil)}
 	for len(ds) < n {
-		ds = append(ds, host(t, ds[0], nil))
+		ds = append(ds, start(t, ds[0], nil))
 	}
 	for i, d := range ds {
 		select {
@@ -355,9 +356,8 @@ func TestRefusals(t *testing.T) {
 // A host that is not a member yet lets its users wait for it, publishers and
 // subscribers alike; in vain, it says where to look.
 func TestUsersWaitForMembership(t *testing.T) {
-	defer func(d time.Duration) { joinWithin = d }(joinWithin)
-	joinWithin = 200 * time.Millisecond
-	alone := host(t, nil, func(c *Config) { c.Create, c.Join = false, []string{"127.0.0.1:1"} })
+	const joinWithin = 200 * time.Millisecond
+	alone := start(t, nil, func(c *Config) { c.Create, c.Join, c.joinWithin = false, []string{"127.0.0.1:1"}, joinWithin })
 	const want = "not a member of the overlay (its log says why; 'overlayd status')"
 	begin := time.Now()
 	r := readNumbers(t, alone, &overlayv1.SubscribeRequest{Stream: "x"})
@@ -374,7 +374,7 @@ func TestUsersWaitForMembership(t *testing.T) {
 }
 
 func TestWrongToken(t *testing.T) {
-	first := host(t, nil, nil)
+	first := start(t, nil, nil)
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -391,7 +391,7 @@ func TestWrongToken(t *testing.T) {
 }
 
 func TestSocketInUse(t *testing.T) {
-	first := host(t, nil, nil)
+	first := start(t, nil, nil)
 	cfg := first.cfg
 	cfg.Listen, cfg.StateDir = "127.0.0.1:0", t.TempDir()
 	if d, err := New(t.Context(), cfg); err == nil {
@@ -434,39 +434,47 @@ func TestLeave(t *testing.T) {
 
 // Who waits for a stream when the host leaves is told that it does.
 func TestLeaveUnderSubscriber(t *testing.T) {
-	d := host(t, nil, nil)
+	d := start(t, nil, nil)
 	<-d.Joined()
 	r := readNumbers(t, d, &overlayv1.SubscribeRequest{Stream: "later"})
 	r.wait(t, "a word of the contract", 20*time.Second, func() bool { return len(r.states) > 0 })
 	go func() { _ = d.Leave(context.WithoutCancel(t.Context())) }()
-	if err := <-r.done; connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), errStopping.Error()) {
+	if err := <-r.done; connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), delivery.ErrStopping.Error()) {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestHTTP(t *testing.T) {
-	d := host(t, nil, func(c *Config) { c.Metrics, c.Web = "127.0.0.1:0", "127.0.0.1:0" })
-	<-d.Joined()
-	get := func(url string) (int, string) {
-		r, err := http.Get(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Body.Close()
-		b, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.StatusCode, string(b)
+// get asks for a page, under the name host if that is not "".
+func get(t *testing.T, url, host string) (int, string) {
+	t.Helper()
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	q.Host = host
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(b)
+}
+
+func TestHTTP(t *testing.T) {
+	d := start(t, nil, func(c *Config) { c.Metrics, c.Web = "127.0.0.1:0", "127.0.0.1:0" })
+	<-d.Joined()
 	defer http.DefaultClient.CloseIdleConnections()
-	code, body := get("http://" + d.servers.metricsAddr() + "/metrics")
+	code, body := get(t, "http://"+d.control.MetricsAddr()+"/metrics", "")
 	for _, want := range []string{"overlayd_member 1", `overlayd_contracts{state="admitted"} 0`, "overlayd_spas_running 0", `overlayd_data_total{counter="malformed"} 0`, "go_goroutines"} {
 		if code != 200 || !strings.Contains(body, want) {
 			t.Errorf("metrics (%d) lack %q", code, want)
 		}
 	}
-	code, body = get("http://" + d.servers.webAddr() + "/snapshot")
+	code, body = get(t, "http://"+d.control.WebAddr()+"/snapshot", "")
 	if code != 200 || !strings.Contains(body, `"status":{"self"`) || !strings.Contains(body, `"contracts":{"subscriptions":[]}`) {
 		t.Errorf("snapshot: %d %s", code, body)
 	}

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package daemon is a host of the overlay: it wires the protocol core (package
-// overlay), the transport and the engine that runs SPAs, and serves the control
-// API, the web page and the metrics.
+// Package daemon is a host of the overlay: it wires the protocol (package overlay),
+// the transport, what local users get of their streams (package delivery) and the
+// servers through which they reach the host (package control), and keeps the host's
+// life: configuration, state folder, joining, leaving, the service manager's
+// notifications. Command overlayd runs it.
 //
-// The loop (type loop) owns the core: one goroutine at a time, and none while there
-// is nothing to do. It takes control messages, requests of the API
-// and the time, and carries out the core's effects: messages to the transport,
-// forwarding entries with their SPAs to its table, changes of contracts to the
-// subscribers. Stream data never passes it: the transport's goroutines move
-// packets from socket to socket, and call SPAs and local readers.
+// # Goroutines
 //
-// A subscriber's packets are put in order and freed of duplicates here (type
-// orderer), and what is delivered is measured: that is what the core compares
-// with the contract.
+// The loop (type loop) owns the protocol: one goroutine at a time, and none while
+// there is nothing to do. It takes control messages, requests of users and the time, and
+// carries out the protocol's effects: messages to the transport, forwarding entries
+// and changes of contracts to package delivery, events to package control and the
+// log. What is the loop's needs no lock; others get at it by do, which waits, or by
+// the loop's post. Stream data never passes it.
+//
+// Starting and ending are in one order: state folder, transport, streams, servers;
+// back, the servers end first, while the loop still serves the calls that end with
+// them, then the loop, the transport, and the engine that the transport's
+// goroutines call.
 package daemon

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/live/transport"
 )
 
@@ -36,14 +36,14 @@ func runEnds(t *testing.T, change func(*Config), join ...string) error {
 
 func TestAnotherRadixEndsTheHost(t *testing.T) {
 	for _, radix := range []int{2, 3} {
-		first := host(t, nil, func(c *Config) { c.Radix = radix })
+		first := start(t, nil, func(c *Config) { c.Radix = radix })
 		<-first.Joined()
 		err := runEnds(t, func(c *Config) { c.Radix = 5 - radix }, first.Self().Addr.String())
 		want := map[int]string{
 			2: "this overlay has radix 2, this host was started with --radix 3",
 			3: "this overlay has radix 3, this host was started with --radix 2",
 		}[radix]
-		if !errors.Is(err, cli.ErrUsage) || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, fail.ErrUsage) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
@@ -52,12 +52,12 @@ func TestAnotherRadixEndsTheHost(t *testing.T) {
 func TestAnotherFamilyEndsTheHost(t *testing.T) {
 	err := runEnds(t, nil, "[2001:db8::1]:4455")
 	want := "member [2001:db8::1]:4455 has only an IPv6 address, and this host listens on 127.0.0.1:"
-	if !errors.Is(err, cli.ErrUsage) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--listen") {
+	if !errors.Is(err, fail.ErrUsage) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("%v, want a usage error with %q and --listen", err, want)
 	}
 	// Another member of the right kind will do.
-	first := host(t, nil, nil)
-	second := host(t, first, func(c *Config) { c.Join = append([]string{"[2001:db8::1]:4455"}, c.Join...) })
+	first := start(t, nil, nil)
+	second := start(t, first, func(c *Config) { c.Join = append([]string{"[2001:db8::1]:4455"}, c.Join...) })
 	select {
 	case <-second.Joined():
 	case <-time.After(30 * time.Second):
@@ -92,7 +92,7 @@ func TestPickTheFamily(t *testing.T) {
 // A host with a copy of a member's key finds itself there, and must not wait for
 // ever; but it may be named among the members that all hosts are given.
 func TestTwinEndsTheHost(t *testing.T) {
-	first := host(t, nil, nil)
+	first := start(t, nil, nil)
 	<-first.Joined()
 	copied := func(c *Config) {
 		if err := os.CopyFS(c.StateDir, os.DirFS(first.cfg.StateDir)); err != nil {
@@ -128,17 +128,17 @@ func TestOwnAddressAmongTheMembers(t *testing.T) {
 		c.Close()
 	}
 	at := func(i int) func(*Config) { return func(c *Config) { c.Listen = addrs[i] } }
-	if err := runEnds(t, at(0), addrs[0]); !errors.Is(err, cli.ErrUsage) || !strings.Contains(err.Error(), "this host itself") {
+	if err := runEnds(t, at(0), addrs[0]); !errors.Is(err, fail.ErrUsage) || !strings.Contains(err.Error(), "this host itself") {
 		t.Errorf("through itself: %v", err)
 	}
-	early := host(t, nil, func(c *Config) { c.Create, c.Join, c.Listen = false, addrs, addrs[0] })
+	early := start(t, nil, func(c *Config) { c.Create, c.Join, c.Listen = false, addrs, addrs[0] })
 	time.Sleep(time.Second)
 	select {
-	case err := <-early.failed:
+	case err := <-early.membership.failed:
 		t.Fatalf("while the other has not started: %v", err)
 	default:
 	}
-	host(t, nil, at(1))
+	start(t, nil, at(1))
 	select {
 	case <-early.Joined():
 	case <-time.After(30 * time.Second):

@@ -4,10 +4,11 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync"
 	"time"
+
+	"sandstream/internal/live/delivery"
 )
 
 const (
@@ -94,8 +95,6 @@ func (l *loop) run() {
 	}
 }
 
-var errStopping = errors.New("the daemon is stopping")
-
 // do runs f in the loop, and what the core wants done after it, and waits for both.
 func (d *Daemon) do(ctx context.Context, f func()) error {
 	if err := ctx.Err(); err != nil {
@@ -111,7 +110,7 @@ func (d *Daemon) do(ctx context.Context, f func()) error {
 	case <-done:
 		return nil
 	case <-d.loop.ended:
-		return errStopping
+		return delivery.ErrStopping
 	}
 }
 
@@ -120,7 +119,7 @@ func (d *Daemon) turn() time.Duration {
 	now := d.now()
 	if now >= d.reportAt {
 		d.reportAt = now + reportEvery
-		d.measure()
+		d.streams.Measure()
 		now = d.now()
 	}
 	if d.node.Deadline() <= now {
@@ -128,5 +127,5 @@ func (d *Daemon) turn() time.Duration {
 	}
 	d.carryOut()
 	next := min(d.node.Deadline(), d.reportAt) - d.now()
-	return max(0, min(next, d.tick()))
+	return max(0, min(next, d.streams.Tick()))
 }

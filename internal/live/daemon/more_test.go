@@ -16,6 +16,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"sandstream/internal/live/delivery"
 	"sandstream/internal/live/transport"
 	"sandstream/overlayapi/overlayv1"
 )
@@ -45,8 +46,8 @@ func TestCA(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	first := host(t, nil, signed)
-	second := host(t, first, signed)
+	first := start(t, nil, signed)
+	second := start(t, first, signed)
 	select {
 	case <-second.Joined():
 	case <-time.After(20 * time.Second):
@@ -72,7 +73,7 @@ func TestCA(t *testing.T) {
 // A subscriber who does not read loses packets of his own; the one beside him
 // gets all, and the daemon's memory for him is bounded.
 func TestStalledSubscriber(t *testing.T) {
-	d := host(t, nil, nil)
+	d := start(t, nil, nil)
 	<-d.Joined()
 	s := client(t, d).Publish(t.Context())
 	a := &overlayv1.Announce{Name: "flood", Public: true, RateBps: 100e6}
@@ -118,7 +119,7 @@ func TestStalledSubscriber(t *testing.T) {
 		}
 		time.Sleep(4 * time.Millisecond)
 		// Not further ahead than the queue of who reads is long, however slow the machine.
-		good.wait(t, "its reader", time.Minute, func() bool { return n-good.last < sinkQueue/4 })
+		good.wait(t, "its reader", time.Minute, func() bool { return n-good.last < delivery.SinkQueue/4 })
 	}
 	good.wait(t, "the last payload", 20*time.Second, func() bool { return good.last == n })
 	if good.gaps > 0 || len(good.wrong) > 0 {
@@ -157,7 +158,7 @@ func TestStalledSubscriber(t *testing.T) {
 
 // What a publisher is told at the end is what he gave, whoever ended the stream.
 func TestCountsOfWithdrawn(t *testing.T) {
-	d := host(t, nil, nil)
+	d := start(t, nil, nil)
 	<-d.Joined()
 	s := client(t, d).Publish(t.Context())
 	send := func(m *overlayv1.PublishRequest) {
@@ -185,7 +186,7 @@ func TestCountsOfWithdrawn(t *testing.T) {
 
 // A service manager is told how the host does, and SIGTERM hands the ids over.
 func TestNotify(t *testing.T) {
-	first := host(t, nil, nil)
+	first := start(t, nil, nil)
 	<-first.Joined()
 	dir := t.TempDir()
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "n"), Net: "unixgram"})

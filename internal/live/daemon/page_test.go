@@ -16,14 +16,14 @@ func TestPageOfALivingHost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a browser")
 	}
-	first := host(t, nil, nil)
-	second := host(t, first, func(c *Config) { c.Web = "127.0.0.1:0" })
-	third := host(t, first, nil)
+	first := start(t, nil, nil)
+	second := start(t, first, func(c *Config) { c.Web = "127.0.0.1:0" })
+	third := start(t, first, nil)
 	for _, d := range []*Daemon{first, second, third} {
 		<-d.Joined()
 	}
 	c := chrometest.Start(t, "http://127.0.0.1")
-	c.Open("http://"+second.servers.webAddr()+"/", 1280, 860, "light")
+	c.Open("http://"+second.control.WebAddr()+"/", 1280, 860, "light")
 	c.Wait("document.getElementById('contracts').innerText.includes('No subscription on this host')")
 	c.Wait("document.querySelectorAll('#peers tbody tr').length === 2")
 

@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"sandstream/internal/live/delivery"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/wire"
@@ -60,7 +61,7 @@ func TestSplit(t *testing.T) {
 		if len(ds) > 0 {
 			first = ds[0]
 		}
-		d := host(t, first, func(c *Config) { c.Protocol = &proto })
+		d := start(t, first, func(c *Config) { c.Protocol = &proto })
 		<-d.Joined()
 		ds = append(ds, d)
 		byID[d.Self().ID.Hex()] = d
@@ -190,46 +191,6 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// A stream does not get into another by calling itself its part.
-func TestForeignPart(t *testing.T) {
-	d := host(t, nil, nil)
-	<-d.Joined()
-	victim, liar := wire.StreamID{1}, wire.StreamID{2}
-	parts := []wire.Part{{ID: victim, Weight: 1}, {ID: liar, Weight: 1}}
-	entry := func(id wire.StreamID, from byte, parts []wire.Part) *overlay.ForwardEntry {
-		p := wire.Peer{ID: wire.HostID{from}, Addr: d.Self().Addr}
-		return &overlay.ForwardEntry{Upstream: p, Info: wire.StreamInfo{ID: id, Publisher: p, Parts: parts}}
-	}
-	here := func() (n int) {
-		if err := d.do(t.Context(), func() { n = len(d.here(victim, parts)) }); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	for _, c := range []struct {
-		what  string
-		first *overlay.ForwardEntry
-		want  int
-	}{
-		{"not split", entry(victim, 1, nil), 1},
-		{"another publisher's", entry(victim, 1, parts), 1},
-		{"its own", entry(victim, 2, parts), 2},
-	} {
-		if err := d.do(t.Context(), func() {
-			d.forward(liar, entry(liar, 2, parts))
-			d.forward(victim, c.first)
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if n := here(); n != c.want {
-			t.Errorf("%s: %d flows, want %d", c.what, n, c.want)
-		}
-	}
-	if err := d.do(t.Context(), func() { d.forward(liar, nil); d.forward(victim, nil) }); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // arrivals counts packets of a stream by their path, at a host, until stopped.
 func arrivals(t *testing.T, d *Daemon, stream string, by map[uint16][]uint64) (stop func()) {
 	t.Helper()
@@ -242,7 +203,7 @@ func arrivals(t *testing.T, d *Daemon, stream string, by map[uint16][]uint64) (s
 }
 
 func sinkCounting(by map[uint16][]uint64) transport.SinkConfig {
-	return transport.SinkConfig{Queue: sinkQueue, Deliver: func(ds []transport.Delivery) {
+	return transport.SinkConfig{Queue: delivery.SinkQueue, Deliver: func(ds []transport.Delivery) {
 		for i := range ds {
 			by[ds[i].Header.Path] = append(by[ds[i].Header.Path], ds[i].Header.Seq)
 		}

@@ -4,8 +4,6 @@ package daemon
 
 import (
 	"bytes"
-	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +11,6 @@ import (
 	"connectrpc.com/connect"
 
 	"sandstream/internal/live/payload"
-	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -77,9 +74,9 @@ func publishTS(t *testing.T, d *Daemon, a *overlayv1.Announce) {
 // A host that may not send as much as the stream has: who accepts the filter gets
 // the key frames, nobody else is admitted; what the filter takes is not lost.
 func TestDegradedByFilter(t *testing.T) {
-	first := host(t, nil, func(c *Config) { c.CapacityBps = 2_000_000 })
+	first := start(t, nil, func(c *Config) { c.CapacityBps = 2_000_000 })
 	<-first.Joined()
-	second := host(t, first, nil)
+	second := start(t, first, nil)
 	<-second.Joined()
 	publishTS(t, first, &overlayv1.Announce{Name: "video", Public: true, RateBps: 3_000_000})
 	c := client(t, second)
@@ -193,31 +190,5 @@ func TestTransformThere(t *testing.T) {
 	}
 	if n := st.Msg.Streams[0].Counters; n["transform.expanded"] == 0 || n["monitor.packets"] < 200 {
 		t.Errorf("the subscriber's SPAs: %v", n)
-	}
-}
-
-// Streams that others named cannot make a host run SPAs without bound.
-func TestSPAsAreBounded(t *testing.T) {
-	s := newSPAs(slog.New(slog.DiscardHandler))
-	defer s.close()
-	eight := slices.Repeat([]wire.Stage{{SPA: "monitor"}}, wire.MaxStages)
-	var ps []*pipeline
-	for range spasAtOnce/wire.MaxStages + 4 {
-		ps = append(ps, s.keep(nil, eight))
-	}
-	if n := s.running.Load(); n != spasAtOnce {
-		t.Errorf("%d SPAs run, at most %d may", n, spasAtOnce)
-	}
-	if err := s.check(eight); err == nil || !strings.Contains(err.Error(), "end a stream") {
-		t.Errorf("another pipeline: %v", err)
-	}
-	for _, p := range ps {
-		p.close()
-	}
-	if n := s.running.Load(); n != 0 {
-		t.Errorf("%d SPAs run when all have ended", n)
-	}
-	if err := s.check(eight); err != nil {
-		t.Errorf("when there is room again: %v", err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/model/oracle"
 )
 
@@ -52,7 +52,7 @@ func (s *Scenario) CheckMemory(need uint64) error {
 		return nil
 	}
 	fits := uint64(float64(s.Hosts) * float64(free) / float64(need) * 0.95)
-	return cli.Errorf(cli.ErrUnsupported, "%d hosts need about %s of memory, but %s is available; possible here are about --hosts %d",
+	return fail.Errorf(fail.ErrUnsupported, "%d hosts need about %s of memory, but %s is available; possible here are about --hosts %d",
 		s.Hosts, gib(need), gib(free), fits)
 }
 

@@ -12,7 +12,7 @@ import (
 	"os"
 	"strings"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/model/bigmem"
 	"sandstream/internal/model/cube"
 	"sandstream/internal/model/oracle"
@@ -73,13 +73,13 @@ func (f Flags) Resolve() (*Scenario, error) {
 	s := &Scenario{Flags: f, where: Placement(f.Placement)}
 	switch {
 	case f.Hosts < 2:
-		return nil, cli.Usagef("--hosts is %d; the least possible is 2", f.Hosts)
+		return nil, fail.Usagef("--hosts is %d; the least possible is 2", f.Hosts)
 	case f.Hosts > topology.MaxNodes:
-		return nil, cli.Usagef("--hosts is %d; the most possible is %d", f.Hosts, topology.MaxNodes)
+		return nil, fail.Usagef("--hosts is %d; the most possible is %d", f.Hosts, topology.MaxNodes)
 	case f.Seeds < 1:
-		return nil, cli.Usagef("--seeds is %d; the least possible is 1", f.Seeds)
+		return nil, fail.Usagef("--seeds is %d; the least possible is 1", f.Seeds)
 	case s.where != OnRouters && s.where != AreNodes:
-		return nil, cli.Usagef("--placement is %q; possible are %s and %s", f.Placement, OnRouters, AreNodes)
+		return nil, fail.Usagef("--placement is %q; possible are %s and %s", f.Placement, OnRouters, AreNodes)
 	}
 	def := topology.Routers5050
 	if s.where == AreNodes {
@@ -92,14 +92,14 @@ func (f Flags) Resolve() (*Scenario, error) {
 		if f.Topology != "" {
 			var err error
 			if s.Params, err = topology.ParseParams(f.Topology, def); err != nil {
-				return nil, cli.Usagef("--topology: %w", err)
+				return nil, fail.Usagef("--topology: %w", err)
 			}
 		}
 		nodes = s.Params.Nodes()
 	default:
 		file, err := os.Open(f.Topology)
 		if err != nil {
-			return nil, cli.Usagef("--topology: %w (parameters have the form T=10,Nt=5,...)", err)
+			return nil, fail.Usagef("--topology: %w (parameters have the form T=10,Nt=5,...)", err)
 		}
 		defer file.Close()
 		if s.Graph, err = topology.Read(file, 0); err != nil {
@@ -108,7 +108,7 @@ func (f Flags) Resolve() (*Scenario, error) {
 		nodes = s.Graph.Nodes()
 	}
 	if s.where == AreNodes && nodes < f.Hosts {
-		return nil, cli.Usagef("%d hosts are more than the %d nodes of the graph; possible are --hosts %d, or --placement %s", f.Hosts, nodes, nodes, OnRouters)
+		return nil, fail.Usagef("%d hosts are more than the %d nodes of the graph; possible are --hosts %d, or --placement %s", f.Hosts, nodes, nodes, OnRouters)
 	}
 	return s, nil
 }
@@ -122,9 +122,9 @@ func (f Flags) Cubes(defaults ...cube.Cube) ([]cube.Cube, error) {
 	k, n := f.Radix, f.Dims
 	switch {
 	case k != 0 && k < 2:
-		return nil, cli.Usagef("--radix is %d; the least possible is 2", k)
+		return nil, fail.Usagef("--radix is %d; the least possible is 2", k)
 	case n < 0:
-		return nil, cli.Usagef("--dims is %d; the least possible is 1", n)
+		return nil, fail.Usagef("--dims is %d; the least possible is 1", n)
 	case n == 0:
 		n = dimsFor(k, f.Hosts)
 	case k == 0:
@@ -132,10 +132,10 @@ func (f Flags) Cubes(defaults ...cube.Cube) ([]cube.Cube, error) {
 	}
 	c, err := cube.New(k, n)
 	if err != nil {
-		return nil, cli.Usagef("--radix %d --dims %d: %w", k, n, err)
+		return nil, fail.Usagef("--radix %d --dims %d: %w", k, n, err)
 	}
 	if c.IDs() < f.Hosts {
-		return nil, cli.Usagef("%d hosts are more than the %d ids of the %v; possible are --hosts %d, or --dims %d with radix %d",
+		return nil, fail.Usagef("%d hosts are more than the %d ids of the %v; possible are --hosts %d, or --dims %d with radix %d",
 			f.Hosts, c.IDs(), c, c.IDs(), dimsFor(k, f.Hosts), k)
 	}
 	return []cube.Cube{c}, nil
@@ -158,7 +158,7 @@ func PaperCubes(hosts int) ([]cube.Cube, error) {
 	for _, k := range []int{2, 16} {
 		c, err := cube.New(k, dimsFor(k, hosts))
 		if err != nil {
-			return nil, cli.Usagef("%d hosts: %w", hosts, err)
+			return nil, fail.Usagef("%d hosts: %w", hosts, err)
 		}
 		list = append(list, c)
 	}
@@ -193,7 +193,7 @@ func (s *Scenario) Build(seed uint64) (*Network, error) {
 	if g == nil {
 		var err error
 		if g, err = topology.Generate(s.Params, seed); err != nil {
-			return nil, cli.Errorf(cli.ErrUsage, "%w", err)
+			return nil, fail.Errorf(fail.ErrUsage, "%w", err)
 		}
 	}
 	o, err := oracle.New(g)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package delivery
 
 import (
 	"encoding/binary"
@@ -29,11 +29,11 @@ func wall() uint64 { return uint64(time.Now().UnixNano()) }
 func collect() (*orderer, func() []uint64) {
 	var mu sync.Mutex
 	var got []uint64
-	return newOrderer(wall, func(ps []packet) {
+	return newOrderer(wall, func(ps []Packet) {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, p := range ps {
-				got = append(got, binary.BigEndian.Uint64(p.data))
+				got = append(got, binary.BigEndian.Uint64(p.Data))
 			}
 		}), func() []uint64 {
 			mu.Lock()
@@ -64,7 +64,7 @@ func TestOrdererOrders(t *testing.T) {
 		}
 		o.take([]transport.Delivery{arrival(11)})
 		r, s := o.measure(), o.sum()
-		if r.Packets != 5 || r.Lost != 1 || s.late != 3 || s.reordered != 1 || s.duplicates != 0 {
+		if r.Packets != 5 || r.Lost != 1 || s.Late != 3 || s.Reordered != 1 || s.Duplicates != 0 {
 			t.Errorf("%+v %+v", r, s)
 		}
 		// 12 was held for 40 ms: that is part of its latency.
@@ -86,7 +86,7 @@ func TestOrdererFilteredIsNotLost(t *testing.T) {
 		t.Error("done before the end")
 	}
 	o.take([]transport.Delivery{end})
-	if s := o.sum(); !slices.Equal(got(), []uint64{1, 3}) || s.filtered != 1 || s.lost != 0 || !o.done() {
+	if s := o.sum(); !slices.Equal(got(), []uint64{1, 3}) || s.Filtered != 1 || s.Lost != 0 || !o.done() {
 		t.Errorf("%v %+v", got(), s)
 	}
 }
@@ -111,7 +111,7 @@ func TestOrdererNumbersDrivenAhead(t *testing.T) {
 	if want := []uint64{1, 1 << 60, 3, 4, 5}; !slices.Equal(got(), want) {
 		t.Errorf("%v, want %v", got(), want)
 	}
-	if s := o.sum(); s.lost > lostAtMost || s.late != 2 {
+	if s := o.sum(); s.Lost > lostAtMost || s.Late != 2 {
 		t.Errorf("%+v", s)
 	}
 	o.close()
@@ -121,7 +121,7 @@ func TestOrdererFlush(t *testing.T) {
 	o, got := collect()
 	o.take([]transport.Delivery{arrival(1), arrival(3), arrival(6)})
 	o.flush()
-	if s := o.sum(); !slices.Equal(got(), []uint64{1, 3, 6}) || s.lost != 3 {
+	if s := o.sum(); !slices.Equal(got(), []uint64{1, 3, 6}) || s.Lost != 3 {
 		t.Errorf("%v %+v", got(), s)
 	}
 	o.close()
@@ -154,7 +154,7 @@ func TestOrdererProperty(t *testing.T) {
 		}
 		s := o.sum()
 		span := got()[len(got())-1] - seqs[0] + 1
-		if s.packets+s.lost != span || s.packets+s.late+s.duplicates != uint64(len(seqs)) {
+		if s.Packets+s.Lost != span || s.Packets+s.Late+s.Duplicates != uint64(len(seqs)) {
 			t.Fatalf("span %d of %d packets: %+v", span, len(seqs), s)
 		}
 	})

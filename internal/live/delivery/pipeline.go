@@ -1,151 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package delivery
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"sandstream/internal/cli"
 	"sandstream/internal/live/engine"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay/wire"
-	"sandstream/uls"
 )
-
-// spas runs the SPAs of all streams of this host. A host that no stream passes
-// has no engine yet.
-type spas struct {
-	name, why string
-	log       *slog.Logger
-	begin     sync.Once
-	engine    *engine.Portable
-	running   atomic.Int64
-	aborted   atomic.Uint64
-	mu        sync.Mutex
-	last      string // why the last was aborted
-	warm      sync.WaitGroup
-}
-
-// usable are the SPAs of streams. multicast chooses among several outputs, which
-// the core's trees do themselves; of split the path it writes counts, see parts.go.
-var usable = []string{"filter", "transform", "merge", "monitor", splitSPA}
-
-// degraders are the SPAs that make a stream smaller so that it is still of use.
-var degraders = []string{"filter"}
-
-func newSPAs(log *slog.Logger) *spas {
-	s := &spas{log: log}
-	s.name, s.why = choose()
-	return s
-}
-
-// start makes the engine. The first instance of a module compiles it, which
-// takes a while: that is done in the background as soon as there is a stream,
-// before a packet waits.
-func (s *spas) start() {
-	s.begin.Do(func() {
-		s.engine = engine.NewPortable(context.Background())
-		s.warm.Go(func() {
-			for _, name := range s.available() {
-				if a, err := s.engine.Open(context.Background(), name, engine.Limits{}); err != nil {
-					s.log.Warn("SPA", "name", name, "err", err)
-				} else {
-					a.Close()
-				}
-			}
-		})
-	})
-}
-
-// choose says which engine runs a stream's SPAs, and why.
-func choose() (name, why string) {
-	c, err := uls.New()
-	if err != nil {
-		return "portable", fmt.Sprintf("WebAssembly in this process, since %v", err)
-	}
-	c.Close()
-	return "portable", "WebAssembly in this process: this kernel has user-level sandboxing, but peers seal their packets, " +
-		"and what they hold is known only after this process opened them"
-}
-
-func (s *spas) close() {
-	s.warm.Wait()
-	if s.engine != nil {
-		s.engine.Close()
-	}
-}
-
-// available lists the SPAs that a stream can name.
-func (s *spas) available() []string {
-	var v []string
-	for _, n := range engine.Shipped() {
-		if slices.Contains(usable, n) {
-			v = append(v, n)
-		}
-	}
-	return v
-}
-
-// check says what is wrong with a pipeline, by starting its SPAs once.
-func (s *spas) check(stages []wire.Stage) error {
-	for _, st := range stages {
-		a, err := s.open(st)
-		if err != nil {
-			return err
-		}
-		s.end(a)
-	}
-	return nil
-}
-
-// spasAtOnce bounds the SPA instances on a host: other hosts' streams name them.
-const spasAtOnce = 128
-
-// open starts an SPA, which counts as running until end.
-func (s *spas) open(st wire.Stage) (engine.Agent, error) {
-	if !slices.Contains(s.available(), st.SPA) {
-		byName := slices.DeleteFunc(s.available(), func(n string) bool { return n == splitSPA }) // which infoOf refuses
-		return nil, cli.Usagef("SPA %q: a stream can have %s", st.SPA, strings.Join(byName, ", "))
-	}
-	if s.running.Add(1) > spasAtOnce {
-		s.running.Add(-1)
-		return nil, fmt.Errorf("SPA %q: %d SPAs run on this host, and no more may: end a stream, or name fewer", st.SPA, spasAtOnce)
-	}
-	s.start()
-	a, err := s.engine.Open(context.Background(), st.SPA, engine.Limits{})
-	if err != nil {
-		s.running.Add(-1)
-		return nil, err
-	}
-	for _, k := range slices.Sorted(maps.Keys(st.Params)) {
-		if err := a.Set(k, st.Params[k]); err != nil {
-			s.end(a)
-			switch {
-			case errors.Is(err, engine.ErrUnknownParam):
-				return nil, cli.Usagef("%w", err)
-			case errors.Is(err, engine.ErrParamRange):
-				return nil, cli.Usagef("SPA %s: %d is out of the range of %s", st.SPA, st.Params[k], k)
-			}
-			return nil, err
-		}
-	}
-	return a, nil
-}
-
-func (s *spas) end(a engine.Agent) {
-	a.Close()
-	s.running.Add(-1)
-}
 
 // pipeline runs packets through SPAs, one after the other.
 type pipeline struct {
@@ -227,20 +94,6 @@ func atSink(pipeline []wire.Stage) (out []wire.Stage) {
 		out = append(out, wire.Stage{SPA: "transform", Params: map[string]uint64{"expand": 1}, Place: wire.AtSink})
 	}
 	return out
-}
-
-func (s *spas) fail(name string, err error) {
-	s.aborted.Add(1)
-	s.mu.Lock()
-	s.last = err.Error()
-	s.mu.Unlock()
-	s.log.Warn("SPA out of service", "spa", name, "err", err)
-}
-
-func (s *spas) lastAbort() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last
 }
 
 // process is the transport's hook; nil if there is nothing to run.

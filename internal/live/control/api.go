@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package control
 
 import (
 	"context"
@@ -14,7 +14,8 @@ import (
 
 	"connectrpc.com/connect"
 
-	"sandstream/internal/cli"
+	"sandstream/internal/fail"
+	"sandstream/internal/live/delivery"
 	"sandstream/internal/live/payload"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/wire"
@@ -22,7 +23,7 @@ import (
 )
 
 // api serves the control API, see overlayapi/overlay.proto.
-type api struct{ d *Daemon }
+type api struct{ *Server }
 
 func invalid(err error) error { return connect.NewError(connect.CodeInvalidArgument, err) }
 
@@ -31,9 +32,9 @@ func failed(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errStopping):
+	case errors.Is(err, delivery.ErrStopping):
 		return connect.NewError(connect.CodeUnavailable, err)
-	case errors.Is(err, cli.ErrUsage):
+	case errors.Is(err, fail.ErrUsage):
 		return invalid(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
@@ -41,25 +42,25 @@ func failed(err error) error {
 	return connect.NewError(connect.CodeFailedPrecondition, err)
 }
 
-// status runs f with the core's status in the loop.
-func (a api) status(ctx context.Context, f func(s *overlay.Status)) error {
-	return failed(a.d.do(ctx, func() {
-		s := a.d.node.Status(a.d.now())
-		s.Subs = a.d.wholes(s.Subs)
-		f(&s)
-	}))
+// status runs f with the protocol's status in the loop.
+func (a api) status(ctx context.Context, f func(*overlay.Status)) error {
+	return a.inspect(ctx, func(s *overlay.Status, _ *delivery.Streams) { f(s) })
+}
+
+// inspect is status with the streams, which are the loop's.
+func (a api) inspect(ctx context.Context, f func(*overlay.Status, *delivery.Streams)) error {
+	return failed(a.host.Inspect(ctx, f))
 }
 
 func (a api) Status(ctx context.Context, _ *connect.Request[overlayv1.StatusRequest]) (*connect.Response[overlayv1.StatusResponse], error) {
-	d := a.d
+	e, c := a.host.Engine(), a.host.Counters()
 	m := &overlayv1.StatusResponse{
-		Version: d.cfg.Version, UptimeUs: uint64(time.Since(d.start).Microseconds()), DataAddr: d.tr.DataAddr().String(),
-		MetricsAddr: d.servers.metricsAddr(), WebAddr: d.servers.webAddr(), Goroutines: uint32(runtime.NumGoroutine()),
+		Version: a.cfg.Version, UptimeUs: uint64(time.Since(a.start).Microseconds()), DataAddr: a.cfg.DataAddr,
+		MetricsAddr: a.MetricsAddr(), WebAddr: a.WebAddr(), Goroutines: uint32(runtime.NumGoroutine()),
 		Engine: &overlayv1.Engine{
-			Name: d.spas.name, Reason: d.spas.why, Spas: d.spas.available(), Running: uint32(d.spas.running.Load()),
-			Aborted: d.spas.aborted.Load(), LastAbort: d.spas.lastAbort(),
+			Name: e.Name, Reason: e.Why, Spas: e.SPAs, Running: uint32(e.Running), Aborted: e.Aborted, LastAbort: e.LastAbort,
 		},
-		Data: d.dataCounters(),
+		Data: c.byName(),
 	}
 	var ms runtime.MemStats
 	runtime.ReadMemStats(&ms)
@@ -99,16 +100,18 @@ func (a api) Topology(ctx context.Context, _ *connect.Request[overlayv1.Topology
 
 func (a api) Streams(ctx context.Context, _ *connect.Request[overlayv1.StreamsRequest]) (*connect.Response[overlayv1.StreamsResponse], error) {
 	m, wholes := &overlayv1.StreamsResponse{}, map[string]string{}
-	err := a.status(ctx, func(s *overlay.Status) {
+	err := a.inspect(ctx, func(s *overlay.Status, d *delivery.Streams) {
 		for i := range s.Streams {
-			st := a.d.streamOf(&s.Streams[i])
-			m.Streams = append(m.Streams, st)
-			of, _ := wholeOf(s.Streams[i].Info.ID, &s.Streams[i].Info)
-			wholes[st.Id] = of.String()
+			st := &s.Streams[i]
+			n := streamOf(st)
+			d.Counters(st.Info.ID, st.Local, n.Counters)
+			m.Streams = append(m.Streams, n)
+			of, _ := delivery.WholeOf(st.Info.ID, &st.Info)
+			wholes[n.Id] = of.String()
 		}
 	})
 	passed := map[string][2]uint64{}
-	for _, s := range a.d.tr.Streams() {
+	for _, s := range a.host.Streams() {
 		passed[s.ID.String()] = [2]uint64{s.In, s.BytesIn}
 	}
 	for _, s := range m.Streams {
@@ -120,9 +123,10 @@ func (a api) Streams(ctx context.Context, _ *connect.Request[overlayv1.StreamsRe
 
 func (a api) Subscriptions(ctx context.Context, _ *connect.Request[overlayv1.SubscriptionsRequest]) (*connect.Response[overlayv1.SubscriptionsResponse], error) {
 	m := &overlayv1.SubscriptionsResponse{}
-	err := a.status(ctx, func(s *overlay.Status) {
+	err := a.inspect(ctx, func(s *overlay.Status, d *delivery.Streams) {
 		for i := range s.Subs {
-			m.Subscriptions = append(m.Subscriptions, a.d.subOf(&s.Subs[i]))
+			u := &s.Subs[i]
+			m.Subscriptions = append(m.Subscriptions, changeOf(&delivery.Change{SubStatus: *u, Delivered: d.Delivered(u.ID)}))
 		}
 	})
 	return connect.NewResponse(m), err
@@ -159,7 +163,7 @@ func (a api) Trace(ctx context.Context, r *connect.Request[overlayv1.TraceReques
 			return
 		}
 		m.Stream, m.Name, m.Path = st.Info.ID.String(), st.Info.Name, pathOf(st.Path)
-		m.Children = a.d.streamOf(st).Children
+		m.Children = streamOf(st).Children
 		for _, h := range st.Path {
 			m.TotalUs += h.CostUs + h.StayUs
 		}
@@ -184,21 +188,25 @@ func (a api) Publish(ctx context.Context, s *connect.BidiStream[overlayv1.Publis
 	if ann == nil {
 		return invalid(errors.New("the first message of a Publish call must be the announcement"))
 	}
-	p, err := a.d.plan(ann)
+	info, err := infoOf(ann)
+	if err != nil {
+		return invalid(err)
+	}
+	p, err := a.host.Plan(info, ann.Split)
 	if err != nil {
 		return failed(err)
 	}
-	if err := a.d.member(ctx); err != nil {
+	if err := a.host.Member(ctx); err != nil {
 		return failed(err)
 	}
-	if err := a.d.announce(ctx, p); err != nil {
+	if err := p.Announce(ctx); err != nil {
 		return failed(err)
 	}
-	defer p.withdraw()
-	if err := s.Send(&overlayv1.PublishResponse{Stream: p.id.String()}); err != nil {
+	defer p.Withdraw()
+	if err := s.Send(&overlayv1.PublishResponse{Stream: p.ID.String()}); err != nil {
 		return err
 	}
-	last := &overlayv1.PublishResponse{Stream: p.id.String()}
+	last := &overlayv1.PublishResponse{Stream: p.ID.String()}
 	received := make(chan error, 1)
 	// Receive cannot wait for the withdrawal too; it ends with the call.
 	go func() { received <- a.payloads(s, p) }()
@@ -207,17 +215,17 @@ func (a api) Publish(ctx context.Context, s *connect.BidiStream[overlayv1.Publis
 		if err != nil {
 			return err
 		}
-	case <-p.withdrawn:
+	case <-p.Withdrawn():
 		last.Withdrawn = true
-	case <-a.d.stop:
-		return failed(errStopping)
+	case <-a.stopped:
+		return failed(delivery.ErrStopping)
 	}
-	last.Packets, last.Bytes = p.packets.Load(), p.bytes.Load()
+	last.Packets, last.Bytes = p.Sent()
 	return s.Send(last)
 }
 
 // payloads publishes what the client sends, until its end.
-func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.PublishResponse], p *publication) error {
+func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.PublishResponse], p *delivery.Publication) error {
 	for {
 		m, err := s.Receive()
 		if errors.Is(err, io.EOF) {
@@ -232,33 +240,15 @@ func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.
 				return invalid(fmt.Errorf("payload of %d bytes: at most %d", len(q.Data), payload.Max))
 			}
 		}
-		if err := p.send(ps); err != nil {
+		if err := p.Send(payloadsOf(ps)); err != nil {
 			select {
-			case <-p.withdrawn:
+			case <-p.Withdrawn():
 				return nil
 			default:
 				return failed(err)
 			}
 		}
 	}
-}
-
-// joinWithin is how long a user waits for a host that is still joining; tests have
-// less patience.
-var joinWithin = 10 * time.Second
-
-// member waits for the host to be one. When it does not become one the core says
-// what it is instead.
-func (d *Daemon) member(ctx context.Context) error {
-	select {
-	case <-d.joined:
-	case <-time.After(joinWithin):
-	case <-d.stop:
-		return errStopping
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
 }
 
 const payloadsAtOnce = 128 // in a message of Subscribe
@@ -276,30 +266,30 @@ func (a api) Subscribe(ctx context.Context, r *connect.Request[overlayv1.Subscri
 	} else if err != nil && len(r.Msg.Stream) > wire.MaxName {
 		return invalid(fmt.Errorf("name of %d bytes: at most %d", len(r.Msg.Stream), wire.MaxName))
 	}
-	if err := a.d.member(ctx); err != nil {
+	if err := a.host.Member(ctx); err != nil {
 		return failed(err)
 	}
-	s, id, err := a.d.subscribe(ctx, r.Msg.Stream, c)
+	s, err := a.host.Subscribe(ctx, r.Msg.Stream, c)
 	if err != nil {
 		return failed(err)
 	}
-	defer a.d.unsubscribe(id)
+	defer s.Close()
 	for {
-		ps, changes, done, err := s.next(ctx)
+		ps, changes, done, err := s.Next(ctx)
 		// What came before the end of a stream goes before the word of it.
 		for len(ps) > 0 {
 			n := min(len(ps), payloadsAtOnce)
 			m := &overlayv1.Payloads{}
-			for _, p := range ps[:n] {
-				m.Payloads = append(m.Payloads, payloadOf(&p))
+			for i := range ps[:n] {
+				m.Payloads = append(m.Payloads, payloadOf(&ps[i]))
 			}
 			if err := out.Send(&overlayv1.SubscribeResponse{Kind: &overlayv1.SubscribeResponse_Payloads{Payloads: m}}); err != nil {
 				return err
 			}
 			ps = ps[n:]
 		}
-		for _, m := range changes {
-			if err := out.Send(&overlayv1.SubscribeResponse{Kind: &overlayv1.SubscribeResponse_Changed{Changed: m}}); err != nil {
+		for _, c := range changes {
+			if err := out.Send(&overlayv1.SubscribeResponse{Kind: &overlayv1.SubscribeResponse_Changed{Changed: changeOf(c)}}); err != nil {
 				return err
 			}
 		}
@@ -311,18 +301,18 @@ func (a api) Subscribe(ctx context.Context, r *connect.Request[overlayv1.Subscri
 
 func (a api) Withdraw(ctx context.Context, r *connect.Request[overlayv1.WithdrawRequest]) (*connect.Response[overlayv1.WithdrawResponse], error) {
 	var bad error
-	err := a.status(ctx, func(s *overlay.Status) {
+	err := a.inspect(ctx, func(s *overlay.Status, d *delivery.Streams) {
 		st, err := find(s.Streams, r.Msg.Stream)
 		if err != nil {
 			bad = err
 			return
 		}
-		p := a.d.pubs[st.Info.ID]
+		p := d.Published(st.Info.ID)
 		if p == nil {
 			bad = connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("stream %q is published by host %s, not by this one", r.Msg.Stream, st.Info.Publisher))
 			return
 		}
-		p.end()
+		p.End()
 	})
 	if bad != nil {
 		return nil, bad
@@ -331,20 +321,15 @@ func (a api) Withdraw(ctx context.Context, r *connect.Request[overlayv1.Withdraw
 }
 
 func (a api) Leave(ctx context.Context, _ *connect.Request[overlayv1.LeaveRequest]) (*connect.Response[overlayv1.LeaveResponse], error) {
-	select {
-	case <-a.d.joined:
-	default:
-		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("this host is not a member yet: it has nothing to hand over; stop it"))
-	}
-	if err := a.d.Leave(ctx); err != nil {
+	if err := a.host.Leave(ctx); err != nil {
 		return nil, failed(err)
 	}
 	return connect.NewResponse(&overlayv1.LeaveResponse{}), nil
 }
 
 func (a api) Watch(ctx context.Context, _ *connect.Request[overlayv1.WatchRequest], out *connect.ServerStream[overlayv1.WatchResponse]) error {
-	events, cancel := a.d.watch()
-	defer cancel()
+	events, remove := a.watchers.add()
+	defer remove()
 	// Headers now: the client knows that nothing is missed from here on.
 	if err := out.Send(&overlayv1.WatchResponse{TimeUs: uint64(time.Now().UnixMicro()), Kind: "watching"}); err != nil {
 		return err
@@ -357,12 +342,8 @@ func (a api) Watch(ctx context.Context, _ *connect.Request[overlayv1.WatchReques
 			}
 		case <-ctx.Done():
 			return nil
-		case <-a.d.stop:
+		case <-a.stopped:
 			return nil
 		}
 	}
-}
-
-func payloadOf(p *packet) *overlayv1.Payload {
-	return &overlayv1.Payload{Data: p.data, Key: p.flags&1 != 0, Discardable: p.flags&2 != 0}
 }

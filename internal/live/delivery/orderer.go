@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package delivery
 
 import (
 	"slices"
@@ -14,12 +14,11 @@ import (
 
 // Bounds of an orderer.
 const (
-	holdAtMost  = 1024                  // packets that wait for an earlier one
-	holdFor     = 40 * time.Millisecond // that an earlier one is waited for
-	samplesKept = 8192                  // latencies of one report
-	farBack     = 1 << 16               // no repair repeats as much
-	backInRow   = 32                    // that are far back: they are the stream
-	lostAtMost  = 1 << 20               // counted for one gap
+	holdAtMost = 1024                  // packets that wait for an earlier one
+	holdFor    = 40 * time.Millisecond // that an earlier one is waited for
+	farBack    = 1 << 16               // no repair repeats as much
+	backInRow  = 32                    // that are far back: they are the stream
+	lostAtMost = 1 << 20               // counted for one gap
 )
 
 // orderer puts a subscription's packets in the order of their sequence numbers,
@@ -30,40 +29,24 @@ const (
 type orderer struct {
 	// deliver is called in order, by one goroutine at a time, and must not block.
 	// The callee keeps what it gets.
-	deliver func([]packet)
+	deliver func([]Packet)
 	clock   func() uint64 // of Delivery.At: ns
 
 	mu      sync.Mutex
 	next    uint64 // sequence number, 0 before the first packet
-	held    map[uint64]packet
+	held    map[uint64]Packet
 	oldest  time.Time // when the first of held came
 	timer   *time.Timer
 	closed  bool
 	ended   bool // a packet with the flag End was delivered
 	changed bool // the host above is another one: its numbers count
 	back    int  // packets in a row that were far behind
-	out     []packet
-	total   delivery
-	report  delivery // since the last report
-	since   time.Time
-	latency []uint32
+	out     []Packet
+	meter   meter
 }
 
-// packet is what the application gets, and what is needed to measure it.
-type packet struct {
-	data    []byte
-	flags   frame.Flags
-	elapsed uint32
-	at      uint64
-}
-
-// delivery counts packets, see overlayv1.Delivery.
-type delivery struct {
-	packets, bytes, lost, filtered, duplicates, reordered, late uint64
-}
-
-func newOrderer(clock func() uint64, deliver func([]packet)) *orderer {
-	return &orderer{deliver: deliver, clock: clock, held: map[uint64]packet{}, since: time.Now()}
+func newOrderer(clock func() uint64, deliver func([]Packet)) *orderer {
+	return &orderer{deliver: deliver, clock: clock, held: map[uint64]Packet{}, meter: meter{since: time.Now()}}
 }
 
 // take is the sink's callback.
@@ -96,14 +79,14 @@ func (o *orderer) one(d *transport.Delivery) {
 	if seq < o.next {
 		// Its place was given up, or it was delivered: nobody knows which without
 		// remembering all.
-		o.report.late++
+		o.meter.report.Late++
 		return
 	}
 	if _, twice := o.held[seq]; twice {
-		o.report.duplicates++
+		o.meter.report.Duplicates++
 		return
 	}
-	p := packet{data: slices.Clone(d.Payload), flags: d.Header.Flags, elapsed: d.Header.ElapsedUs, at: d.At}
+	p := Packet{Data: slices.Clone(d.Payload), Flags: d.Header.Flags, elapsed: d.Header.ElapsedUs, at: d.At}
 	if seq != o.next {
 		if len(o.held) == 0 {
 			o.oldest = time.Now()
@@ -120,12 +103,12 @@ func (o *orderer) one(d *transport.Delivery) {
 }
 
 // pass moves the next packet to the output.
-func (o *orderer) pass(p packet) {
+func (o *orderer) pass(p Packet) {
 	o.next++
-	o.ended = o.ended || p.flags&frame.End != 0
-	if len(p.data) == 0 {
-		if p.flags&frame.End == 0 {
-			o.report.filtered++
+	o.ended = o.ended || p.Flags&frame.End != 0
+	if len(p.Data) == 0 {
+		if p.Flags&frame.End == 0 {
+			o.meter.report.Filtered++
 		}
 		return
 	}
@@ -141,7 +124,7 @@ func (o *orderer) drain(reordered bool) {
 		}
 		delete(o.held, o.next)
 		if reordered {
-			o.report.reordered++
+			o.meter.report.Reordered++
 		}
 		o.pass(p)
 		o.oldest = time.Now()
@@ -166,7 +149,7 @@ func (o *orderer) skip() {
 	if first == 0 {
 		return
 	}
-	o.report.lost += min(first-o.next, lostAtMost)
+	o.meter.report.Lost += min(first-o.next, lostAtMost)
 	o.next = first
 	o.drain(false)
 }
@@ -202,19 +185,7 @@ func (o *orderer) hand() {
 	if len(o.out) == 0 {
 		return
 	}
-	now := o.clock()
-	for i := range o.out {
-		p := &o.out[i]
-		o.report.packets++
-		o.report.bytes += uint64(len(p.data))
-		stay := uint64(0)
-		if now > p.at {
-			stay = (now - p.at) / 1000
-		}
-		if len(o.latency) < samplesKept {
-			o.latency = append(o.latency, uint32(min(uint64(p.elapsed)+stay, 1<<32-1)))
-		}
-	}
+	o.meter.count(o.out, o.clock())
 	o.deliver(o.out)
 	o.out = nil
 }
@@ -251,42 +222,12 @@ func (o *orderer) done() bool {
 func (o *orderer) measure() overlay.Report {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := time.Now()
-	d := now.Sub(o.since)
-	r := overlay.Report{
-		Packets: o.report.packets, Lost: o.report.lost, Bytes: o.report.bytes, Duration: d,
-	}
-	if d > 0 {
-		r.RateBps = uint64(float64(o.report.bytes*8) / d.Seconds())
-	}
-	if n := len(o.latency); n > 0 {
-		sum := uint64(0)
-		for _, l := range o.latency {
-			sum += uint64(l)
-		}
-		slices.Sort(o.latency)
-		r.MeanUs, r.P99Us = uint32(sum/uint64(n)), o.latency[(n*99+99)/100-1]
-	}
-	o.total.add(&o.report)
-	o.report, o.latency, o.since = delivery{}, o.latency[:0], now
-	return r
+	return o.meter.take(time.Now())
 }
 
 // sum gives what was delivered since the beginning.
-func (o *orderer) sum() delivery {
+func (o *orderer) sum() Counts {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	d := o.total
-	d.add(&o.report)
-	return d
-}
-
-func (d *delivery) add(e *delivery) {
-	d.packets += e.packets
-	d.bytes += e.bytes
-	d.lost += e.lost
-	d.filtered += e.filtered
-	d.duplicates += e.duplicates
-	d.reordered += e.reordered
-	d.late += e.late
+	return o.meter.sum()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package control
 
 import (
 	"errors"
@@ -9,6 +9,9 @@ import (
 	"net/netip"
 	"slices"
 
+	"sandstream/internal/live/delivery"
+	"sandstream/internal/live/frame"
+	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/overlayv1"
@@ -99,7 +102,7 @@ func infoOf(a *overlayv1.Announce) (wire.StreamInfo, error) {
 		if err != nil {
 			return i, err
 		}
-		if s.Spa == splitSPA {
+		if s.Spa == delivery.SplitSPA {
 			return i, errors.New("SPA split is the announcement's field split (publish --split 3:1): it needs a path for each part")
 		}
 		i.Pipeline = append(i.Pipeline, wire.Stage{SPA: s.Spa, Params: s.Params, Place: p})
@@ -134,8 +137,8 @@ func contract(m *overlayv1.Contract) (wire.Contract, error) {
 		c.LossPpm = max(1, *m.LossPpm) // to the core, 0 is no bound
 	}
 	for _, name := range c.Degrade {
-		if !slices.Contains(degraders, name) {
-			return c, fmt.Errorf("degrade by %q: no such SPA can; one of %v", name, degraders)
+		if !slices.Contains(delivery.Degraders(), name) {
+			return c, fmt.Errorf("degrade by %q: no such SPA can; one of %v", name, delivery.Degraders())
 		}
 	}
 	if err := c.Check(); err != nil {
@@ -151,33 +154,26 @@ func reportOf(r *overlay.Report) *overlayv1.Report {
 	}
 }
 
-// subOf needs the loop: it reads the local reader's counts.
-func (d *Daemon) subOf(u *overlay.SubStatus) *overlayv1.Subscription {
+func countsOf(c *delivery.Counts) *overlayv1.Delivery {
+	return &overlayv1.Delivery{
+		Packets: c.Packets, Bytes: c.Bytes, Lost: c.Lost, Filtered: c.Filtered, Duplicates: c.Duplicates,
+		Reordered: c.Reordered, Late: c.Late, Overrun: c.Overrun,
+	}
+}
+
+func changeOf(c *delivery.Change) *overlayv1.Subscription {
 	m := &overlayv1.Subscription{
-		Id: uint64(u.ID), Stream: u.Stream.String(), Name: u.Name, Contract: contractOf(&u.Contract), State: u.State.String(),
-		Reason: u.Reason, Degraded: u.Degraded, Path: pathOf(u.Path), PredictedUs: u.PredictedUs, PredictedLossPpm: u.PredictedPpm,
-		Measured: reportOf(&u.Measured), Swaps: uint32(u.Swaps), Repairs: uint32(u.Repairs), Delivery: &overlayv1.Delivery{},
+		Id: uint64(c.ID), Stream: c.Stream.String(), Name: c.Name, Contract: contractOf(&c.Contract), State: c.State.String(),
+		Reason: c.Reason, Degraded: c.Degraded, Path: pathOf(c.Path), PredictedUs: c.PredictedUs, PredictedLossPpm: c.PredictedPpm,
+		Measured: reportOf(&c.Measured), Swaps: uint32(c.Swaps), Repairs: uint32(c.Repairs), Delivery: countsOf(&c.Delivered),
 	}
-	if u.Stream == (wire.StreamID{}) {
+	if c.Stream == (wire.StreamID{}) {
 		m.Stream = ""
-	}
-	if s := d.subs[u.ID]; s != nil {
-		t := s.order.sum()
-		m.Delivery = &overlayv1.Delivery{
-			Packets: t.packets, Bytes: t.bytes, Lost: t.lost, Filtered: t.filtered, Duplicates: t.duplicates,
-			Reordered: t.reordered, Late: t.late, Overrun: s.overruns(),
-		}
-		if s.sink != nil {
-			// The orderer misses these numbers too, and takes them for lost.
-			here := min(s.sink.Stats().Dropped, t.lost)
-			m.Delivery.Overrun += here
-			m.Delivery.Lost -= here
-		}
 	}
 	return m
 }
 
-func (d *Daemon) streamOf(s *overlay.StreamStatus) *overlayv1.Stream {
+func streamOf(s *overlay.StreamStatus) *overlayv1.Stream {
 	m := &overlayv1.Stream{
 		Id: s.Info.ID.String(), Name: s.Info.Name, Publisher: hostOf(s.Info.Publisher), RateBps: s.Info.RateBps,
 		Public: s.Info.Public, Pipeline: stagesOf(s.Info.Pipeline), Version: s.Info.Version, Local: s.Publisher,
@@ -191,15 +187,25 @@ func (d *Daemon) streamOf(s *overlay.StreamStatus) *overlayv1.Stream {
 	}
 	for _, id := range s.Local {
 		m.Subscriptions = append(m.Subscriptions, uint64(id))
-		if u := d.subs[id]; u != nil {
-			u.sinks.counters("", m.Counters)
-		}
-	}
-	if f := d.flows[s.Info.ID]; f != nil {
-		f.ingress.counters("", m.Counters)
-		for h, p := range f.branches {
-			p.counters(h.String()+".", m.Counters)
-		}
 	}
 	return m
+}
+
+func payloadOf(p *delivery.Packet) *overlayv1.Payload {
+	return &overlayv1.Payload{Data: p.Data, Key: p.Flags&frame.Key != 0, Discardable: p.Flags&frame.Discardable != 0}
+}
+
+// payloadsOf are a publisher's payloads as the transport takes them.
+func payloadsOf(ps []*overlayv1.Payload) []transport.Payload {
+	out := make([]transport.Payload, len(ps))
+	for i, p := range ps {
+		out[i].Data = p.Data
+		if p.Key {
+			out[i].Flags |= frame.Key
+		}
+		if p.Discardable {
+			out[i].Flags |= frame.Discardable
+		}
+	}
+	return out
 }
