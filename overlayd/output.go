@@ -86,32 +86,3 @@ func via(path []*overlayv1.Hop) string {
 	}
 	return cli.Or(strings.Join(s, " "))
 }
-
-// asked is a contract in the words of the command line.
-func asked(c *overlayv1.Contract) string {
-	var s []string
-	if c.GetLatencyUs() != 0 {
-		s = append(s, "latency="+microseconds(uint64(c.LatencyUs)))
-	}
-	if c.GetMinRateBps() != 0 {
-		s = append(s, "min-rate="+rate(c.MinRateBps))
-	}
-	if c != nil && c.LossPpm != nil {
-		s = append(s, "loss="+percent(*c.LossPpm))
-	}
-	for _, d := range c.GetDegrade() {
-		s = append(s, "degrade="+d)
-	}
-	if c.GetBestEffort() {
-		s = append(s, "best-effort")
-	}
-	return cli.Or(strings.Join(s, " "))
-}
-
-// lossOf is the share of packets that did not come, in parts per million.
-func lossOf(r *overlayv1.Report) uint32 {
-	if r.GetPackets()+r.GetLost() == 0 {
-		return 0
-	}
-	return uint32(r.Lost * 1_000_000 / (r.Packets + r.Lost))
-}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -165,15 +166,13 @@ and that the subscriber did not read in time.`,
 			if name == "" && len(s.Stream) > 8 {
 				name = s.Stream[:8]
 			}
-			m := s.Measured
-			rows = append(rows, []string{
-				fmt.Sprint(s.Id), cli.Plain(name), asked(s.Contract), s.State, cli.Or(s.Degraded), latency(s.PredictedUs),
-				latency(m.GetP99Us()), rate(m.GetRateBps()), percent(lossOf(m)),
-				fmt.Sprint(s.Delivery.GetOverrun()), cli.Or(cli.Plain(s.Reason)),
-			})
+			rows = append(rows, slices.Concat(
+				[]string{fmt.Sprint(s.Id), cli.Plain(name), asked(s.Contract), s.State, cli.Or(s.Degraded), latency(s.PredictedUs)},
+				figures(s.Measured), []string{fmt.Sprint(s.Delivery.GetOverrun()), cli.Or(cli.Plain(s.Reason))},
+			))
 		}
 		return cli.Table(cmd.OutOrStdout(),
-			[]string{"ID", "STREAM", "ASKED", "STATE", "DEGRADED", "PREDICTED", "P99", "RATE", "LOSS", "OVERRUN", "REASON"}, rows)
+			slices.Concat([]string{"ID", "STREAM", "ASKED", "STATE", "DEGRADED", "PREDICTED"}, measured, []string{"OVERRUN", "REASON"}), rows)
 	})
 }
 

@@ -21,8 +21,9 @@ import (
 )
 
 func subscribeCommand() *cobra.Command {
-	var udp, minRate, loss string
-	var bound, timeout time.Duration
+	var udp string
+	var ask bounds
+	var timeout time.Duration
 	var degrade []string
 	var bestEffort, noSwap, now bool
 	var count uint64
@@ -41,9 +42,7 @@ SPA that degrades the stream is accepted or --best-effort is given.
 	}
 	f := c.Flags()
 	f.StringVar(&udp, "udp", "", "send each payload as a datagram to this ADDRESS:PORT instead of writing stdout")
-	f.DurationVar(&bound, "latency", 0, "from publisher to subscriber, at most")
-	f.StringVar(&minRate, "min-rate", "0", "bits per second, at least (e.g. 2M)")
-	f.StringVar(&loss, "loss", "", "share of the packets lost, at most (e.g. 0.5%); without it any loss is accepted")
+	ask.flags(f)
 	f.StringArrayVar(&degrade, "degrade", nil, "an SPA accepted rather than no stream, e.g. filter; may be repeated, best first")
 	f.BoolVar(&bestEffort, "best-effort", false, "deliver even what cannot be admitted")
 	f.BoolVar(&noSwap, "no-swap", false, "never exchange ids with another host to meet the contract")
@@ -54,23 +53,11 @@ SPA that degrades the stream is accepted or --best-effort is given.
 		r := &overlayv1.SubscribeRequest{Stream: args[0], Contract: &overlayv1.Contract{
 			Degrade: degrade, BestEffort: bestEffort, NoSwap: noSwap,
 		}}
-		var err error
-		if cmd.Flags().Changed("latency") && (bound < time.Microsecond || bound > time.Hour) {
-			return fail.Usagef("--latency %v is no bound: from 1µs to 1h", bound)
+		if err := ask.set(cmd.Flags(), r.Contract); err != nil {
+			return err
 		}
 		if timeout < 0 {
 			return fail.Usagef("--timeout %v: it is more than 0, or 0 for none", timeout)
-		}
-		r.Contract.LatencyUs = uint32(bound.Microseconds())
-		if r.Contract.MinRateBps, err = parseRate(minRate); err != nil {
-			return err
-		}
-		if loss != "" {
-			ppm, err := parseLoss(loss)
-			if err != nil {
-				return err
-			}
-			r.Contract.LossPpm = &ppm
 		}
 		out, err := sink(cmd, udp)
 		if err != nil {
@@ -188,7 +175,7 @@ func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1
 // not there is not to be had by less.
 func wayOut(c *overlayv1.Contract) string {
 	switch {
-	case c.LatencyUs == 0 && c.MinRateBps == 0 && c.LossPpm == nil, c.BestEffort:
+	case bounded(c) == nil, c.BestEffort:
 		return " (is it published, and if you gave a name, with --public?)"
 	case len(c.Degrade) > 0:
 		return " (--best-effort delivers what there is)"

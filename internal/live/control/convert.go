@@ -164,7 +164,7 @@ func countsOf(c *delivery.Counts) *overlayv1.Delivery {
 func changeOf(c *delivery.Change) *overlayv1.Subscription {
 	m := &overlayv1.Subscription{
 		Id: uint64(c.ID), Stream: c.Stream.String(), Name: c.Name, Contract: contractOf(&c.Contract), State: c.State.String(),
-		Reason: c.Reason, Degraded: c.Degraded, Path: pathOf(c.Path), PredictedUs: c.PredictedUs, PredictedLossPpm: c.PredictedPpm,
+		Reason: c.Reason, Degraded: c.Degraded, Path: pathOf(c.Path), PredictedUs: c.Predicted.CostUs, PredictedLossPpm: c.Predicted.LossPpm,
 		Measured: reportOf(&c.Measured), Swaps: uint32(c.Swaps), Repairs: uint32(c.Repairs), Delivery: countsOf(&c.Delivered),
 	}
 	if c.Stream == (wire.StreamID{}) {

@@ -149,15 +149,10 @@ func (u *subscription) whole(st overlay.SubStatus) overlay.SubStatus {
 		if st.Degraded == "" {
 			st.Degraded = p.Degraded
 		}
-		st.PredictedUs, st.PredictedPpm = max(st.PredictedUs, p.PredictedUs), max(st.PredictedPpm, p.PredictedPpm)
+		st.Predicted = st.Predicted.Worst(p.Predicted)
 		st.Swaps += p.Swaps
 		st.Repairs += p.Repairs
-		m := &st.Measured
-		m.Packets += p.Measured.Packets
-		m.Lost += p.Measured.Lost
-		m.Bytes += p.Measured.Bytes
-		m.RateBps += p.Measured.RateBps
-		m.P99Us, m.MeanUs = max(m.P99Us, p.Measured.P99Us), max(m.MeanUs, p.Measured.MeanUs)
+		st.Measured.Join(&p.Measured)
 	}
 	return st
 }

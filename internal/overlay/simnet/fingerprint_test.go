@@ -151,8 +151,8 @@ func (l *life) effect(h *Host, e overlay.Effect) {
 		l.path(f.Path)
 	case overlay.SubChanged:
 		u := e.Sub
-		fmt.Fprintf(l.out, "sub %d %s %s %v %q %s %d %d %d %d %v:", u.ID, u.Stream, u.Name, u.State, u.Reason, u.Degraded, u.PredictedUs,
-			u.PredictedPpm, u.Swaps, u.Repairs, e.Ended)
+		fmt.Fprintf(l.out, "sub %d %s %s %v %q %s %d %d %d %d %v:", u.ID, u.Stream, u.Name, u.State, u.Reason, u.Degraded, u.Predicted.CostUs,
+			u.Predicted.LossPpm, u.Swaps, u.Repairs, e.Ended)
 		l.path(u.Path)
 	case overlay.Owned:
 		fmt.Fprintf(l.out, "owned %v %d\n", e.Record.Zone, e.Record.Counter)

@@ -76,7 +76,7 @@ func TestStreamReachesAll(t *testing.T) {
 			if copies[h.Index] != 1 {
 				t.Errorf("%s: host %d gets %d copies, is %s (%s), %s", when, h.Index, copies[h.Index], st.State, st.Reason, st.Stream)
 			}
-			if got, want := Time(st.PredictedUs)*time.Microsecond, delay[h.Index]; got < want*8/10 || got > want*12/10 {
+			if got, want := Time(st.Predicted.CostUs)*time.Microsecond, delay[h.Index]; got < want*8/10 || got > want*12/10 {
 				t.Errorf("%s: host %d: %v predicted, the links take %v", when, h.Index, got, want)
 			}
 		}

@@ -151,7 +151,7 @@ func (n *Streams) streamDue(t turn.Timer) {
 	case n.Now-s.heard > n.Cfg.BeatTimeout:
 		n.lostParent(s, "the host above is silent")
 	case renew:
-		n.Send(s.parent, &wire.Attach{Stream: s.info.ID, Degrade: n.wantDegrade(s)})
+		n.attach(s, n.wantDegrade(s))
 	}
 }
 

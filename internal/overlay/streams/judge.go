@@ -11,6 +11,27 @@ import (
 	"sandstream/internal/overlay/wire"
 )
 
+// Report is what the data plane measured of a subscription over the time since
+// the last report. Latency counts what the packets' headers say they spent.
+type Report struct {
+	Packets  uint64 // delivered to the application
+	Lost     uint64
+	Bytes    uint64
+	MeanUs   uint32
+	P99Us    uint32
+	RateBps  uint64
+	Duration wire.Time
+}
+
+// Join is the report of a stream whose parts come over several trees.
+func (r *Report) Join(o *Report) {
+	r.Packets += o.Packets
+	r.Lost += o.Lost
+	r.Bytes += o.Bytes
+	r.RateBps += o.RateBps
+	r.P99Us, r.MeanUs = max(r.P99Us, o.P99Us), max(r.MeanUs, o.MeanUs)
+}
+
 // evaluate compares a subscription's contract with its path and with what was
 // delivered.
 func (n *Streams) evaluate(u *sub, s *stream) {

@@ -233,7 +233,7 @@ func show(n *Streams) string {
 		b.WriteByte('\n')
 	}
 	for _, u := range n.Subs() {
-		fmt.Fprintf(&b, "%s; predicted %d us, %d ppm\n", subText(&u), u.PredictedUs, u.PredictedPpm)
+		fmt.Fprintf(&b, "%s; predicted %d us, %d ppm\n", subText(&u), u.Predicted.CostUs, u.Predicted.LossPpm)
 	}
 	return b.String()
 }

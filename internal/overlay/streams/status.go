@@ -29,23 +29,10 @@ type SubStatus struct {
 	Degraded string // the SPA that degrades it, "" for none
 	Path     []wire.Hop
 
-	PredictedUs  uint32
-	PredictedPpm uint32
-	Measured     Report
-	Swaps        int // id exchanges made for it
-	Repairs      int // times the path was made anew
-}
-
-// Report is what the data plane measured of a subscription over the time since
-// the last report. Latency counts what the packets' headers say they spent.
-type Report struct {
-	Packets  uint64 // delivered to the application
-	Lost     uint64
-	Bytes    uint64
-	MeanUs   uint32
-	P99Us    uint32
-	RateBps  uint64
-	Duration wire.Time
+	Predicted wire.Quality // of the path
+	Measured  Report
+	Swaps     int // id exchanges made for it
+	Repairs   int // times the path was made anew
 }
 
 // ContractState is where a subscription stands.
@@ -109,7 +96,7 @@ func (n *Streams) Subs() []SubStatus {
 func (n *Streams) subStatus(u *sub) SubStatus {
 	st := SubStatus{
 		ID: u.id, Stream: u.stream, Name: u.name, Contract: u.contract, State: u.state, Reason: u.reason,
-		PredictedUs: u.predicted.CostUs, PredictedPpm: u.predicted.LossPpm, Measured: u.window(), Swaps: u.exchange.tries, Repairs: u.repairs,
+		Predicted: u.predicted, Measured: u.window(), Swaps: u.exchange.tries, Repairs: u.repairs,
 	}
 	if s := n.streams[u.stream]; s != nil {
 		st.Path, st.Degraded = slices.Clone(s.path), s.degraded

@@ -141,7 +141,13 @@ func (n *Streams) setParent(s *stream, p wire.Peer, degrade string) {
 	n.dropDetour(s)
 	s.broken, s.tries, s.heard = false, 0, n.Now
 	n.links.Know(p)
-	n.Send(p, &wire.Attach{Stream: s.info.ID, Degrade: degrade})
+	n.attach(s, degrade)
+}
+
+// attach asks the parent for the stream, thinned out by the SPA degrade unless that is
+// "", and renews the lease.
+func (n *Streams) attach(s *stream, degrade string) {
+	n.Send(s.parent, &wire.Attach{Stream: s.info.ID, Degrade: degrade})
 }
 
 func (n *Streams) onAttach(from wire.Peer, m *wire.Attach) {

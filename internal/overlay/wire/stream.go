@@ -24,16 +24,6 @@ func ParseStreamID(s string) (StreamID, error) {
 	return id, nil
 }
 
-// Contract is what a subscriber asks of a stream. Zero fields ask nothing.
-type Contract struct {
-	LatencyUs  uint32   `cbor:"1,keyasint,omitempty"` // publisher to subscriber, at most
-	MinRateBps uint64   `cbor:"2,keyasint,omitempty"` // bits per second delivered, at least
-	LossPpm    uint32   `cbor:"3,keyasint,omitempty"` // packets lost per million, at most
-	Degrade    []string `cbor:"4,keyasint,omitempty"` // SPAs the subscriber accepts rather than no stream, best first
-	BestEffort bool     `cbor:"5,keyasint,omitempty"` // deliver even what cannot be admitted
-	NoSwap     bool     `cbor:"6,keyasint,omitempty"` // never exchange ids to meet the contract
-}
-
 // StreamInfo is a stream's directory entry.
 type StreamInfo struct {
 	ID        StreamID `cbor:"1,keyasint"`
