@@ -6,10 +6,24 @@ import (
 	"slices"
 	"time"
 
+	"sandstream/internal/live/frame"
+	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
 )
 
 const samplesKept = 8192 // latencies of one report
+
+// Packet is what the application gets, and what is needed to measure it.
+type Packet struct {
+	Data    []byte
+	Flags   frame.Flags
+	elapsed uint32
+	at      uint64
+}
+
+func newPacket(d *transport.Delivery) Packet {
+	return Packet{Data: slices.Clone(d.Payload), Flags: d.Header.Flags, elapsed: d.Header.ElapsedUs, at: d.At}
+}
 
 // Counts are what a subscription's reader got, see overlayv1.Delivery.
 type Counts struct {

@@ -3,7 +3,6 @@
 package delivery
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -86,7 +85,7 @@ func (o *orderer) one(d *transport.Delivery) {
 		o.meter.report.Duplicates++
 		return
 	}
-	p := Packet{Data: slices.Clone(d.Payload), Flags: d.Header.Flags, elapsed: d.Header.ElapsedUs, at: d.At}
+	p := newPacket(d)
 	if seq != o.next {
 		if len(o.held) == 0 {
 			o.oldest = time.Now()

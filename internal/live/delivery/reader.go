@@ -6,7 +6,6 @@ import (
 	"context"
 	"sync"
 
-	"sandstream/internal/live/frame"
 	"sandstream/internal/overlay"
 )
 
@@ -14,14 +13,6 @@ const (
 	queueAtMost   = 8192 // packets that wait for a local reader
 	changesAtMost = 64   // of a contract
 )
-
-// Packet is what the application gets, and what is needed to measure it.
-type Packet struct {
-	Data    []byte
-	Flags   frame.Flags
-	elapsed uint32
-	at      uint64
-}
 
 // Change is where a subscription stands, and what was delivered to its reader.
 type Change struct {

@@ -28,9 +28,9 @@ func (n *Streams) beatDue(t turn.Timer) {
 func (n *Streams) beatTo(s *stream, c *child) {
 	c.beats++
 	spa := s.thinsFor(c)
-	n.Send(c.Peer, &wire.Beat{
-		Stream: s.info.ID, Seq: s.seq, Path: s.path, Info: s.info, Todo: s.todo, Degrade: spa, SharePpm: s.sharePpm(spa), Number: c.beats,
-	})
+	b := s.beat(c)
+	b.Seq, b.Todo, b.Degrade, b.SharePpm, b.Number = s.seq, s.todo, spa, s.sharePpm(spa), c.beats
+	n.Send(c.Peer, b)
 }
 
 // placeStages decides which stages of the pipeline run here: those for the source at

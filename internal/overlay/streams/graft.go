@@ -62,9 +62,9 @@ func (n *Streams) graftOn(s *stream, m *wire.SubReq, hops uint8, budgetUs uint32
 		refuse(why, false)
 		return
 	}
-	g := &wire.Graft{SubReq: *m, Info: s.info, Path: s.path, BudgetUs: wire.NoBudget, Degrade: degrade, Hops: hops + 1}
+	g := &wire.Graft{SubReq: *m, Info: s.info, BudgetUs: wire.NoBudget, Degrade: degrade, Hops: hops + 1}
 	link, measured := n.links.QualityTo(next.ID)
-	g.SetLink(link, measured)
+	g.Carry(s.path, link, measured)
 	if budgetUs != wire.NoBudget {
 		g.BudgetUs = budgetUs - min(budgetUs, g.LinkUs)
 	}

@@ -136,8 +136,8 @@ func (n *Streams) Leave() {
 			n.endStream(s, "the publisher has left")
 			continue
 		}
-		for _, c := range s.children {
-			n.Send(c.Peer, &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info, Leave: true})
+		for i := range s.children {
+			n.sendAway(s, &s.children[i])
 		}
 		n.drop(s)
 	}

@@ -116,10 +116,24 @@ func (n *Streams) drop(s *stream) {
 	n.Emit(Forward{Stream: s.info.ID})
 }
 
+// beat is what a child is told of the stream.
+func (s *stream) beat(*child) *wire.Beat {
+	return &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info}
+}
+
+// sendAway tells a child, or who would be one, to find another parent.
+func (n *Streams) sendAway(s *stream, c *child) {
+	b := s.beat(c)
+	b.Leave = true
+	n.Send(c.Peer, b)
+}
+
 // endStream tells all below that there will be nothing more.
 func (n *Streams) endStream(s *stream, why string) {
-	for _, c := range s.children {
-		n.Send(c.Peer, &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info, End: true})
+	for i := range s.children {
+		b := s.beat(&s.children[i])
+		b.End = true
+		n.Send(s.children[i].Peer, b)
 	}
 	for _, u := range n.subs {
 		if u.stream == s.info.ID {
@@ -157,7 +171,7 @@ func (n *Streams) onAttach(from wire.Peer, m *wire.Attach) {
 		return
 	}
 	if s.onPath(from.ID) {
-		n.Send(from, &wire.Beat{Stream: m.Stream, Path: s.path, Info: s.info, Leave: true})
+		n.sendAway(s, &child{Peer: from})
 		return
 	}
 	i := slices.IndexFunc(s.children, func(c child) bool { return c.ID == from.ID })
@@ -165,7 +179,7 @@ func (n *Streams) onAttach(from wire.Peer, m *wire.Attach) {
 	if fresh {
 		if len(s.children) >= maxChildren {
 			// Not NoStream: from the publisher that means the end.
-			n.Send(from, &wire.Beat{Stream: m.Stream, Path: s.path, Info: s.info, Leave: true})
+			n.sendAway(s, &child{Peer: from})
 			return
 		}
 		s.children = append(s.children, child{Peer: from, trial: m.Trial})

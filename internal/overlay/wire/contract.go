@@ -92,12 +92,14 @@ type Attach struct {
 
 func (*Attach) kind() Kind { return 22 }
 
-// SetLink says what the link to the receiver does, as the sender knows it.
-func (m *Graft) SetLink(q Quality, measured bool) {
+// Carry says how the path goes so far, and what the link to the receiver does, as the
+// sender knows it.
+func (m *Graft) Carry(path []Hop, q Quality, measured bool) {
+	m.Path = path
 	m.LinkUs, m.LinkPpm, m.Measured = q.CostUs, q.LossPpm, measured
 }
 
-// Link is what SetLink said.
+// Link is the link that Carry told of.
 func (m *Graft) Link() Quality { return Quality{CostUs: m.LinkUs, LossPpm: m.LinkPpm} }
 
 // Refuse ends a SubReq: no path can meet the contract; or with Again, there is none now.

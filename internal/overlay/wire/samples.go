@@ -4,38 +4,81 @@ package wire
 
 import (
 	"net/netip"
+	"reflect"
 )
 
 // SampleHost is a host at an address of RFC 5737.
-var SampleHost = Peer{HostID{1, 2, 3}, netip.MustParseAddrPort("192.0.2.7:4455")}
+var SampleHost = Peer{ID: HostID{1, 2, 3}, Addr: netip.MustParseAddrPort("192.0.2.7:4455")}
 
 // Samples has one message of each kind, every field set: for the tests and fuzzers of
 // the codec and of what takes messages.
 func Samples() []Message {
-	rec := Record{Zone: Zone{}.Child(2).Child(1), Counter: 7, Owner: SampleHost, Heirs: [2]Peer{SampleHost, {HostID{9}, netip.MustParseAddrPort("[2001:db8::1]:9")}}}
-	info := StreamInfo{
-		ID: StreamID{5}, Name: "camera", Publisher: SampleHost, RateBps: 4e6, Public: true, Version: 3,
-		Pipeline: []Stage{{SPA: "filter", Params: map[string]uint64{"nulls": 1}, Place: Anywhere}},
-		Parts:    []Part{{StreamID{5}, 3}, {StreamID{6}, 1}},
+	var v []Message
+	for _, k := range kinds {
+		if k.blank == nil {
+			continue
+		}
+		m, n := k.blank(), uint64(0)
+		fill(reflect.ValueOf(m).Elem(), &n)
+		v = append(v, m)
 	}
-	hop := Hop{Host: SampleHost, Quality: Quality{CostUs: 1500, LossPpm: 20}, StayUs: 8, SPA: "filter"}
-	req := SubReq{
-		Req: 4, Stream: StreamID{5}, Subscriber: SampleHost, Point: 1 << 60, Avoid: []HostID{{4}},
-		Contract: Contract{LatencyUs: 50_000, MinRateBps: 1e6, LossPpm: 100, Degrade: []string{"filter"}, BestEffort: true, NoSwap: true},
+	return v
+}
+
+// fill sets all of a value; n counts the numbers it has used.
+func fill(v reflect.Value, n *uint64) {
+	set := func(x any) { v.Set(reflect.ValueOf(x)) }
+	switch v.Interface().(type) {
+	case Peer:
+		set(SampleHost)
+		return
+	case HostID:
+		set(HostID{4})
+		return
+	case StreamID:
+		set(StreamID{5})
+		return
+	case Zone:
+		set(Zone{}.Child(2).Child(1))
+		return
+	case Point:
+		set(Zone{}.Child(1).Child(2).Path)
+		return
+	case LookupKind:
+		set(Put)
+		return
+	case Place:
+		set(Anywhere)
+		return
+	case []Part:
+		set([]Part{{StreamID{5}, 3}, {StreamID{6}, 1}})
+		return
 	}
-	reg := Region{N: 5, Version: 6, Hosts: 200, Radix: 3}
-	return []Message{
-		&Ping{1, 2, reg}, &Ack{1, 2, reg}, &PingReq{3, SampleHost}, &PingRes{3, HostID{4}}, &Pull{},
-		&Announce{[]Record{rec}, true, 3, true}, &Moved{[]Record{rec, rec}, true}, &Query{rec.Zone}, &Dead{[]Record{rec}},
-		&Heirloom{[]Peer{SampleHost}, []StreamInfo{info}},
-		&Lookup{8, Put, 1 << 62, SampleHost, 3, []HostID{{4}}, &info, 3},
-		&Found{8, rec, 0.125, 3, rec, []StreamInfo{info}, reg, true},
-		&JoinAsk{9, 3}, &JoinNo{9, "busy", SampleHost, 3},
-		&Offer{10, []Record{rec}, []Record{rec}, []StreamInfo{info}, true, StreamID{5}, reg},
-		&Accept{10, true, "why", []Record{rec}, []Record{rec}, []StreamInfo{info}, true}, &Commit{10}, &Done{10, true}, &Cancel{10},
-		&req, &Graft{req, info, []Hop{hop}, 3, "filter", 2, 5, 6, true},
-		&Attach{StreamID{5}, "filter", true}, &Detach{StreamID{5}}, &NoStream{StreamID{5}, 4},
-		&Beat{StreamID{5}, 11, []Hop{hop}, info, info.Pipeline, "filter", true, true, 12, 400_000},
-		&Refuse{4, StreamID{5}, "too far", true}, &SwapFind{4, StreamID{5}, SampleHost, 1, 2, 3}, &SwapNo{4, "busy"},
+	*n++
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), n)
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), n)
+		}
+	case reflect.Map:
+		set(map[string]uint64{"nulls": *n})
+	case reflect.String:
+		v.SetString("filter")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Float64:
+		v.SetFloat(0.125)
+	default: // the unsigned integers
+		v.SetUint(*n)
 	}
 }
