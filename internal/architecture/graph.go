@@ -23,8 +23,10 @@ import (
 // as "./internal/cli", others by their import paths.
 const module = "sandstream"
 
-// modules are the folders that hold a module of the repository.
-var modules = []string{".", "experiments/fanout"}
+// guests are packages of the repository that are modules of their own. go list
+// would fetch the libraries that they compare us with, so their files are read
+// as they are.
+var guests = []string{"./experiments/fanout"}
 
 // Import is one import clause.
 type Import struct {
@@ -71,32 +73,41 @@ type listed struct {
 // of their files itself: with line numbers, and of files for other platforms
 // and build tags too.
 func load(root string) (Graph, error) {
-	g := Graph{}
-	for _, dir := range modules {
-		list, err := goList(filepath.Join(root, dir))
+	list, err := goList(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range guests {
+		files, err := filepath.Glob(filepath.Join(root, path, "*.go"))
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range list {
-			p := &Package{Path: local(l.ImportPath), Main: l.Name == "main"}
-			for _, f := range slices.Concat(l.GoFiles, l.CgoFiles, l.IgnoredGoFiles, l.TestGoFiles, l.XTestGoFiles) {
-				if p.Imports, err = addImports(p.Imports, filepath.Join(l.Dir, f)); err != nil {
-					return nil, err
-				}
-			}
-			g[p.Path] = p
+		l := listed{ImportPath: module + strings.TrimPrefix(path, "."), Name: "main"}
+		for _, f := range files {
+			l.Dir = filepath.Dir(f)
+			l.GoFiles = append(l.GoFiles, filepath.Base(f))
 		}
+		list = append(list, l)
+	}
+	g := Graph{}
+	for _, l := range list {
+		p := &Package{Path: local(l.ImportPath), Main: l.Name == "main"}
+		for _, f := range slices.Concat(l.GoFiles, l.CgoFiles, l.IgnoredGoFiles, l.TestGoFiles, l.XTestGoFiles) {
+			if p.Imports, err = addImports(p.Imports, filepath.Join(l.Dir, f)); err != nil {
+				return nil, err
+			}
+		}
+		g[p.Path] = p
 	}
 	return g, nil
 }
 
 func goList(dir string) ([]listed, error) {
-	// -e: the libraries that another module imports need not be on this machine.
-	cmd := exec.Command("go", "list", "-e", "-json=Dir,ImportPath,Name,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles", "./...")
+	cmd := exec.Command("go", "list", "-json=Dir,ImportPath,Name,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles", "./...")
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("go list in %s: %w", dir, err)
+		return nil, fmt.Errorf("go list: %w", err)
 	}
 	var list []listed
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
@@ -104,7 +115,7 @@ func goList(dir string) ([]listed, error) {
 		if err := d.Decode(&l); errors.Is(err, io.EOF) {
 			return list, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("go list in %s: %w", dir, err)
+			return nil, fmt.Errorf("go list: %w", err)
 		}
 		list = append(list, l)
 	}
