@@ -114,3 +114,35 @@ func anchors(text string) map[string]bool {
 	}
 	return set
 }
+
+// The README's table names every package, so that a stranger finds it.
+func TestReadmeNamesPackages(t *testing.T) {
+	root := filepath.Join("..", "..")
+	g, err := load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := read(t, filepath.Join(root, "README.md"))
+	_, table, ok := strings.Cut(text, "## Where things are")
+	if !ok {
+		t.Fatal("README.md does not say where things are")
+	}
+	words := map[string]bool{}
+	for _, m := range codeSpan.FindAllStringSubmatch(table, -1) {
+		for _, w := range strings.FieldsFunc(m[1], func(r rune) bool { return strings.ContainsRune("/{},", r) }) {
+			words[w] = true
+		}
+	}
+	for _, p := range g.Paths() {
+		parts := strings.Split(strings.TrimPrefix(p, "./"), "/")
+		deep, special := map[string]int{"internal": 3, "lab": 2}[parts[0]]
+		if !special {
+			deep = 1
+		}
+		for _, w := range parts[:min(deep, len(parts))] {
+			if !words[w] {
+				t.Errorf("README.md does not say where %s is: %s", p, w)
+			}
+		}
+	}
+}
