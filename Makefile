@@ -19,7 +19,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BIN := bin
 LAB := $(BIN)/lab
 
-.PHONY: help deps ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint check-kernel \
+.PHONY: help deps ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint architecture check-kernel \
 	reproduce overlay churn fanout bench bench-deps ulsctl-docs overlayd demo overlayd-docs abi api api-check clean distclean undeps FORCE
 
 help: ## this list
@@ -55,14 +55,21 @@ test: deps ## lint, Go, C, VM tests, kernel checks; what CI runs: 30 min / 20 mi
 	@$(MAKE) test-vm
 	@$(MAKE) check-kernel
 
-lint: deps ## gofumpt, go vet, staticcheck: 2 min / 20 s
-	@echo 'lint: gofumpt, go vet, staticcheck' >&2
+lint: deps ## gofumpt, go vet, staticcheck, import rules, the core's size and tests: 2 min / 30 s
+	@echo 'lint: gofumpt, go vet, staticcheck, architecture' >&2
 	@files=$$(git ls-files '*.go' | while read -r f; do [ -e "$$f" ] && \
 		{ head -n 30 "$$f" | grep -q '^// Code generated .* DO NOT EDIT' || echo "$$f"; }; done); \
 	 bad=$$(go run $(GOFUMPT) -l $$files) || exit 1; \
 	 if [ -n "$$bad" ]; then echo "lint: run gofumpt -w on:" $$bad >&2; exit 1; fi
 	@go vet ./...
 	@go run $(STATICCHECK) ./...
+	@go run ./internal/architecture lint
+
+architecture: deps ## who imports whom, as text and as docs/pictures/packages.svg: 2 s
+	@go run ./internal/architecture deps
+	@go run ./internal/architecture svg >docs/pictures/packages.svg.new
+	@mv docs/pictures/packages.svg.new docs/pictures/packages.svg
+	@echo 'architecture: drawn in docs/pictures/packages.svg' >&2
 
 # The tests of overlayd stream real video.
 ffmpeg: deps
