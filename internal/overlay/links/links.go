@@ -38,6 +38,7 @@ type Links struct {
 	Up Above // set before the first call
 
 	peers map[wire.HostID]*Peer
+	last  *Peer         // found last: a message has its sender looked up several times
 	ring  []wire.HostID // order of probing
 	next  int           // place in the ring
 	turns uint32        // probes so far
@@ -90,18 +91,27 @@ func (l *Links) Handle(from wire.Peer, m wire.Message) {
 
 // Heard notes a sign of life, and where the host is reached.
 func (l *Links) Heard(from wire.Peer) {
-	if p := l.peers[from.ID]; p != nil {
+	if p := l.Get(from.ID); p != nil {
 		p.heard = l.Now
 		p.Addr = from.Addr
 	}
 }
 
 // Get is the entry of a host, nil if there is none.
-func (l *Links) Get(h wire.HostID) *Peer { return l.peers[h] }
+func (l *Links) Get(h wire.HostID) *Peer {
+	if p := l.last; p != nil && p.ID == h {
+		return p
+	}
+	p := l.peers[h]
+	if p != nil {
+		l.last = p
+	}
+	return p
+}
 
 // Know finds or makes the entry of p. A new host is measured at once.
 func (l *Links) Know(p wire.Peer) *Peer {
-	e := l.peers[p.ID]
+	e := l.Get(p.ID)
 	if e == nil {
 		e = &Peer{Peer: p, heard: l.Now, link: link{quality: wire.Quality{CostUs: l.Cfg.DefaultCostUs}}}
 		l.peers[p.ID] = e
@@ -113,7 +123,7 @@ func (l *Links) Know(p wire.Peer) *Peer {
 
 // CostTo is the published one-way cost of the link to a host, in microseconds.
 func (l *Links) CostTo(h wire.HostID) uint32 {
-	if p := l.peers[h]; p != nil {
+	if p := l.Get(h); p != nil {
 		return p.link.quality.CostUs
 	}
 	return l.Cfg.DefaultCostUs
@@ -122,7 +132,7 @@ func (l *Links) CostTo(h wire.HostID) uint32 {
 // QualityTo is what the link to a host does to packets, as far as it is known, and
 // whether it was measured.
 func (l *Links) QualityTo(h wire.HostID) (q wire.Quality, measured bool) {
-	if p := l.peers[h]; p != nil {
+	if p := l.Get(h); p != nil {
 		return p.link.quality, p.Measured()
 	}
 	return wire.Quality{CostUs: l.Cfg.DefaultCostUs}, false
@@ -147,7 +157,7 @@ func (l *Links) Hosts() []*Peer {
 func (l *Links) Forget(needed map[wire.HostID]bool) {
 	for id, p := range l.peers {
 		if !needed[id] && !p.probe.underWay {
-			delete(l.peers, id)
+			l.drop(id)
 		}
 	}
 }
@@ -160,4 +170,9 @@ func SortedHosts[V any](m map[wire.HostID]V) []wire.HostID {
 		}
 		return 1
 	})
+}
+
+func (l *Links) drop(h wire.HostID) {
+	delete(l.peers, h)
+	l.last = nil
 }

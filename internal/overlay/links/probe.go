@@ -141,7 +141,7 @@ func (l *Links) onPing(from wire.Peer, m *wire.Ping) {
 }
 
 func (l *Links) onAck(from wire.Peer, m *wire.Ack) {
-	p := l.peers[from.ID]
+	p := l.Get(from.ID)
 	if p != nil {
 		for _, a := range p.vouch.askers {
 			if l.Now-a.at < 2*l.Cfg.IndirectTimeout {
@@ -169,7 +169,7 @@ func (l *Links) onAck(from wire.Peer, m *wire.Ack) {
 
 // ackLate asks others to probe a peer that did not answer, and asks it again.
 func (l *Links) ackLate(h wire.HostID, seq uint32) {
-	p := l.peers[h]
+	p := l.Get(h)
 	if p == nil || !p.probe.underWay || p.probe.seq != seq {
 		return
 	}
@@ -201,7 +201,7 @@ func (l *Links) ackLate(h wire.HostID, seq uint32) {
 }
 
 func (l *Links) onPingReq(from wire.Peer, m *wire.PingReq) {
-	p := l.peers[m.Target.ID]
+	p := l.Get(m.Target.ID)
 	if p == nil {
 		return // we vouch only for hosts we know
 	}
@@ -216,7 +216,7 @@ func (l *Links) onPingReq(from wire.Peer, m *wire.PingReq) {
 }
 
 func (l *Links) onPingRes(from wire.Peer, m *wire.PingRes) {
-	p := l.peers[m.Target]
+	p := l.Get(m.Target)
 	if p == nil || !p.probe.underWay || p.probe.seq != m.Seq || !slices.Contains(p.vouch.asked, from.ID) || p.vouch.vouched >= maxVouched {
 		return
 	}
@@ -226,7 +226,7 @@ func (l *Links) onPingRes(from wire.Peer, m *wire.PingRes) {
 
 // probeFailed ends a probe that neither the peer nor others have answered.
 func (l *Links) probeFailed(h wire.HostID, seq uint32) {
-	p := l.peers[h]
+	p := l.Get(h)
 	if p == nil || !p.probe.underWay || p.probe.seq != seq {
 		return
 	}
@@ -240,6 +240,6 @@ func (l *Links) probeFailed(h wire.HostID, seq uint32) {
 // Die gives a peer up, or takes its own word that it ends.
 func (l *Links) Die(p *Peer) {
 	l.Event("peer-dead", p.Peer, "")
-	delete(l.peers, p.ID)
+	l.drop(p.ID)
 	l.Up.Died(p.Peer)
 }
