@@ -19,8 +19,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BIN := bin
 LAB := $(BIN)/lab
 
-.PHONY: help deps ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint check-kernel \
-	reproduce overlay churn fanout bench bench-deps ulsctl-docs overlayd demo overlayd-docs api api-check clean distclean undeps FORCE
+.PHONY: help deps ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint architecture check-kernel \
+	reproduce overlay churn fanout bench bench-deps ulsctl-docs overlayd demo overlayd-docs abi api api-check clean distclean undeps FORCE
 
 help: ## this list
 	@echo 'Sandstream. Targets (times: two cores, no KVM, first run / later):'
@@ -55,14 +55,21 @@ test: deps ## lint, Go, C, VM tests, kernel checks; what CI runs: 30 min / 20 mi
 	@$(MAKE) test-vm
 	@$(MAKE) check-kernel
 
-lint: deps ## gofumpt, go vet, staticcheck: 2 min / 20 s
-	@echo 'lint: gofumpt, go vet, staticcheck' >&2
+lint: deps ## gofumpt, go vet, staticcheck, import rules, the core's size and tests: 2 min / 30 s
+	@echo 'lint: gofumpt, go vet, staticcheck, architecture' >&2
 	@files=$$(git ls-files '*.go' | while read -r f; do [ -e "$$f" ] && \
 		{ head -n 30 "$$f" | grep -q '^// Code generated .* DO NOT EDIT' || echo "$$f"; }; done); \
 	 bad=$$(go run $(GOFUMPT) -l $$files) || exit 1; \
 	 if [ -n "$$bad" ]; then echo "lint: run gofumpt -w on:" $$bad >&2; exit 1; fi
 	@go vet ./...
 	@go run $(STATICCHECK) ./...
+	@go run ./internal/architecture lint
+
+architecture: deps ## who imports whom, as text and as docs/pictures/packages.svg: 2 s
+	@go run ./internal/architecture deps
+	@go run ./internal/architecture svg >docs/pictures/packages.svg.new
+	@mv docs/pictures/packages.svg.new docs/pictures/packages.svg
+	@echo 'architecture: drawn in docs/pictures/packages.svg' >&2
 
 # The tests of overlayd stream real video.
 ffmpeg: deps
@@ -91,7 +98,7 @@ test-vm: $(LAB) ## tests in virtual machines: 10 min
 test-debug: $(LAB) ## the same under KASAN and lockdep; not part of test: 40 min / 30 min
 	@$(LAB) test --variant debug --out results/vm-tests-debug
 
-check-kernel: $(LAB) ## checkpatch --strict, sparse and W=1 on our kernel code: 1 min
+check-kernel: $(LAB) ## checkpatch --strict, sparse, W=1, and the order of files, on our kernel code: 2 min
 	@$(LAB) check
 	@if [ -e kmod/Makefile ]; then tree=$$($(LAB) tree) && $(MAKE) -C kmod check-generated KSRC="$$tree"; \
 	 else echo 'check-kernel: kmod/ is not in this tree' >&2; fi
@@ -133,6 +140,9 @@ demo: overlayd ## five hosts of the overlay on this machine; bin/overlayd demo -
 
 overlayd-docs: deps ## man pages and shell completion of overlayd, into bin/overlayd-docs
 	@go run ./overlayd gen-docs $(BIN)/overlayd-docs
+
+abi: $(LAB) ## generate kmod/generated, uls/internal/abi and docs/abi.md from kmod/uapi: 10 s after make kernel
+	@tree=$$($(LAB) tree) && $(MAKE) -C kmod generate KSRC="$$tree"
 
 api: ## generate overlayapi/overlayv1 from overlay.proto; needs Debian's protobuf-compiler
 	@overlayapi/generate.sh

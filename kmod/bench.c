@@ -2,6 +2,8 @@
 /*
  * The cost of a crossing: NOP upcalls made back to back in the caller's
  * context, each sample between two stamps.
+ *
+ * Owns the samples of one request, and meanwhile a reference to the SPA.
  */
 #include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
@@ -12,9 +14,14 @@
 #include <uapi/linux/uls_netlink.h>
 #include <asm/tsc.h>
 
+#include "abort.h"
+#include "describe.h"
 #include "generated/uls_netlink_gen.h"
-#include "netlink.h"
+#include "port.h"
+#include "reply.h"
 #include "spa.h"
+#include "stats.h"
+#include "table.h"
 #include "upcall.h"
 
 /* Upcalls of one request, so that it ends some time. */
@@ -134,11 +141,6 @@ static int run(struct uls_spa *spa, struct bench *b,
 		cond_resched();
 	}
 	return err;
-}
-
-static int put_u64(struct sk_buff *skb, int attr, u64 value)
-{
-	return nla_put_u64_64bit(skb, attr, value, ULS_A_BENCH_PAD);
 }
 
 static int reply(struct genl_info *info, u32 id, struct bench *b)

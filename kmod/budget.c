@@ -3,11 +3,13 @@
  * Time an SPA may use: its budget for one upcall, and the reservation of its
  * port's NAPI.  Enforced by uls_upcall() and by napi_reserve(); what may be
  * asked for is decided here.
+ *
+ * Owns nothing.
  */
 #include <net/genetlink.h>
 #include <uapi/linux/uls_netlink.h>
 
-#include "netlink.h"
+#include "budget.h"
 
 /**
  * uls_budget_parse() - read and check budget-ns, runtime-ns and period-ns

@@ -2,6 +2,9 @@
 /*
  * CONTROL upcalls: a message is put in the mailbox, the SPA is called in the
  * context of whoever sent it, and its answer is the answer to the sender.
+ *
+ * Owns the contents of the mailbox, under the SPA's control mutex or before it
+ * is live, and the values of its parameters.  The mailbox's pages are spa.c's.
  */
 #include <linux/netlink.h>
 #include <linux/sched/clock.h>
@@ -10,7 +13,7 @@
 #include <net/genetlink.h>
 
 #include "control.h"
-#include "spa.h"
+#include "port.h"
 #include "upcall.h"
 
 /* Time for all messages of a spa-commit: bottom halves are off meanwhile. */

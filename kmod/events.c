@@ -2,13 +2,15 @@
 /*
  * Telling whoever listens what became of an SPA.  In every network namespace:
  * SPAs are machine-wide.
+ *
+ * Owns the word that ends it, which is set before the family goes.
  */
 #include <net/genetlink.h>
 
+#include "describe.h"
 #include "events.h"
 #include "generated/uls_netlink_gen.h"
-#include "netlink.h"
-#include "spa.h"
+#include "table.h"
 
 static bool stopped;	/* uls_spa_lock; the family is no longer registered */
 

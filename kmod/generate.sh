@@ -16,7 +16,8 @@ root=${2:-$(dirname "$here")}
 gen=$ksrc/tools/net/ynl/ynl-gen-c.py
 
 if [ ! -f "$gen" ]; then
-	echo "generate.sh: $gen not found: name a Linux 6.12 source tree" >&2
+	echo "generate.sh: $gen not found: name a Linux 6.12 source tree with KSRC=," >&2
+	echo "or run 'make abi' in the project's root, which takes the lab's" >&2
 	exit 2
 fi
 

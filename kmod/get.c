@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Commands of the netlink family that read: SPAs, statistics, logs.
+ *
+ * Owns nothing; each holds uls_spa_lock while it reads.
  */
 #include <linux/slab.h>
 #include <net/genetlink.h>
 #include <uapi/linux/uls_netlink.h>
 
+#include "describe.h"
 #include "generated/uls_netlink_gen.h"
-#include "netlink.h"
-#include "spa.h"
+#include "log.h"
+#include "record.h"
+#include "reply.h"
+#include "stats.h"
+#include "table.h"
 
 /* Room for everything that can be said of an SPA, or its log at a time. */
 #define FULL_SIZE	16384
@@ -18,79 +24,6 @@
 struct dump_state {
 	unsigned long id;
 };
-
-static int put_u64(struct sk_buff *skb, int attr, u64 value)
-{
-	static_assert(ULS_A_SPA_PAD == 1 && ULS_A_STATS_PAD == 1 &&
-		      ULS_A_ABORT_PAD == 1 && ULS_A_SEGMENT_PAD == 1 &&
-		      ULS_A_PARAM_PAD == 1 && ULS_A_LOG_PAD == 1);
-
-	return nla_put_u64_64bit(skb, attr, value, ULS_A_SPA_PAD);
-}
-
-static int put_abort(struct sk_buff *skb, const struct uls_abort *a)
-{
-	struct nlattr *nest = nla_nest_start(skb, ULS_A_SPA_ABORT);
-
-	if (!nest ||
-	    nla_put_u32(skb, ULS_A_ABORT_CAUSE, a->cause) ||
-	    nla_put_u32(skb, ULS_A_ABORT_VECTOR, a->vector) ||
-	    put_u64(skb, ULS_A_ABORT_ERROR_CODE, a->error_code) ||
-	    put_u64(skb, ULS_A_ABORT_ADDRESS, a->address) ||
-	    put_u64(skb, ULS_A_ABORT_IP, a->ip) ||
-	    put_u64(skb, ULS_A_ABORT_SP, a->sp) ||
-	    nla_put_u32(skb, ULS_A_ABORT_REASON, a->reason) ||
-	    nla_put_u32(skb, ULS_A_ABORT_CPU, a->cpu) ||
-	    put_u64(skb, ULS_A_ABORT_TIME, a->time))
-		return -EMSGSIZE;
-	nla_nest_end(skb, nest);
-	return 0;
-}
-
-static int put_port(struct sk_buff *skb, const struct uls_spa *spa)
-{
-	if (!spa->ifindex)
-		return 0;
-	if (nla_put_u32(skb, ULS_A_SPA_IFINDEX, spa->ifindex) ||
-	    nla_put_u32(skb, ULS_A_SPA_QUEUE, spa->queue) ||
-	    put_u64(skb, ULS_A_SPA_UMEM_SIZE, spa->umem_size) ||
-	    nla_put_u32(skb, ULS_A_SPA_CHUNK_SIZE, spa->chunk_size))
-		return -EMSGSIZE;
-	return 0;
-}
-
-/* What dumps and events say: fits into any message. */
-int uls_nl_put_spa(struct sk_buff *skb, const struct uls_spa *spa)
-{
-	const struct uls_spa_config *c = &spa->config;
-	u32 state = READ_ONCE(spa->state);
-
-	lockdep_assert_held(&uls_spa_lock);
-	if (nla_put_u32(skb, ULS_A_SPA_ID, spa->id) ||
-	    nla_put_string(skb, ULS_A_SPA_NAME, c->name) ||
-	    nla_put_string(skb, ULS_A_SPA_VERSION, c->version) ||
-	    nla_put_u32(skb, ULS_A_SPA_FLAGS, c->flags) ||
-	    nla_put_u32(skb, ULS_A_SPA_STATE, state) ||
-	    nla_put_u32(skb, ULS_A_SPA_ISOLATION, ULS_ISOLATION_ROOT) ||
-	    put_u64(skb, ULS_A_SPA_BASE, spa->base) ||
-	    put_u64(skb, ULS_A_SPA_ENTRY, c->entry) ||
-	    put_u64(skb, ULS_A_SPA_IMAGE_SIZE, c->image_size) ||
-	    nla_put_u32(skb, ULS_A_SPA_STACK_SIZE, c->stack_size) ||
-	    put_u64(skb, ULS_A_SPA_HEAP_SIZE, c->heap_size) ||
-	    nla_put_u32(skb, ULS_A_SPA_TICK_US, c->tick_us) ||
-	    put_u64(skb, ULS_A_SPA_BUDGET_NS, spa->budget_ns) ||
-	    put_u64(skb, ULS_A_SPA_RUNTIME_NS, spa->runtime_ns) ||
-	    put_u64(skb, ULS_A_SPA_PERIOD_NS, spa->period_ns) ||
-	    put_u64(skb, ULS_A_SPA_SINCE, spa->since) ||
-	    put_port(skb, spa))
-		return -EMSGSIZE;
-	if (state == ULS_STATE_ABORTED) {
-		/* Pairs with the barrier in uls_spa_abort(). */
-		smp_rmb();
-		return put_abort(skb, &spa->abort);
-	}
-	return 0;
-}
 
 static int put_segments(struct sk_buff *skb, const struct uls_spa_config *c)
 {
@@ -139,7 +72,7 @@ static struct uls_spa *spa_to_get(struct genl_info *info)
 
 	if (info->attrs[ULS_A_SPA_ID] || !name)
 		return uls_nl_spa(info, ULS_A_SPA_ID);
-	spa = uls_spa_find_name(nla_data(name));
+	spa = uls_table_find_name(nla_data(name));
 	if (spa)
 		return spa;
 	NL_SET_ERR_MSG_ATTR_FMT(info->extack, name, "no SPA \"%s\"",
@@ -183,7 +116,7 @@ static int dump(struct sk_buff *skb, struct netlink_callback *cb,
 	NL_ASSERT_DUMP_CTX_FITS(struct dump_state);
 
 	mutex_lock(&uls_spa_lock);
-	while ((spa = uls_spa_next(&state->id))) {
+	while ((spa = uls_table_next(&state->id))) {
 		void *head = genlmsg_iput(skb, info);
 
 		err = head ? put(skb, spa) : -EMSGSIZE;

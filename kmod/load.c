@@ -2,14 +2,16 @@
 /*
  * The request spa-begin: everything user space says about an image is checked
  * here, before any memory is spent on it.
+ *
+ * Owns nothing: the configuration it fills in is the caller's.
  */
 #include <linux/mm.h>
 #include <net/genetlink.h>
 #include <uapi/linux/uls_netlink.h>
 
 #include "generated/uls_netlink_gen.h"
-#include "netlink.h"
-#include "spa.h"
+#include "load.h"
+#include "record.h"
 
 #define ULS_MANIFEST_ALL	(ULS_MANIFEST_SERIAL | ULS_MANIFEST_FPU)
 

@@ -2,14 +2,15 @@
 /*
  * Reading the log an SPA writes, while it writes.
  *
- * Every word of it is the SPA's: head may jump, the size is therefore never
- * read back from the page.
+ * Owns nothing.  Every word of the log is the SPA's: head may jump, the size is
+ * therefore never read back from the page.
  */
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/string.h>
 
-#include "spa.h"
+#include "log.h"
+#include "record.h"
 
 #define LOG_DATA_SIZE	(ULS_LOG_SIZE - PAGE_SIZE)
 

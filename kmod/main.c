@@ -6,6 +6,8 @@
  *
  * On a machine that cannot make upcalls the module loads all the same: "info"
  * says why not, and nothing can be loaded.
+ *
+ * Owns what is registered with the kernel: family and notifier.
  */
 #include <linux/cpumask.h>
 #include <linux/module.h>
@@ -16,11 +18,8 @@
 
 #include "events.h"
 #include "generated/uls_netlink_gen.h"
-#include "kforward.h"
 #include "spa.h"
-
-#define CREATE_TRACE_POINTS
-#include "trace.h"
+#include "uls_shm.h"
 
 /* A socket that is closed takes with it what it has not committed. */
 static int netlink_event(struct notifier_block *nb, unsigned long event,
@@ -50,12 +49,9 @@ static int __init uls_module_init(void)
 	err = uls_spa_init();
 	if (err)
 		return err;
-	err = uls_kforward_init();
-	if (err)
-		goto err_spa;
 	err = netlink_register_notifier(&netlink_notifier);
 	if (err)
-		goto err_kforward;
+		goto err_spa;
 	err = genl_register_family(&uls_nl_family);
 	if (err)
 		goto err_notifier;
@@ -67,8 +63,6 @@ static int __init uls_module_init(void)
 
 err_notifier:
 	netlink_unregister_notifier(&netlink_notifier);
-err_kforward:
-	uls_kforward_exit();
 err_spa:
 	uls_spa_exit();
 	return err;
@@ -79,7 +73,6 @@ static void __exit uls_module_exit(void)
 	uls_events_stop();
 	genl_unregister_family(&uls_nl_family);
 	netlink_unregister_notifier(&netlink_notifier);
-	uls_kforward_exit();
 	uls_spa_exit();
 }
 

@@ -2,6 +2,8 @@
 /*
  * Memory of SPAs, taken, given back and counted.
  *
+ * Owns the counts; what was taken belongs to whoever took it.
+ *
  * Page tables are not here: they are the kernel's own and go with a sandbox,
  * which is counted as a slice.
  */

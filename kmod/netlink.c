@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Commands of the netlink family that change something, and "info".
+ *
+ * Owns nothing: it takes uls_spa_lock, finds the SPA, checks who asks for what,
+ * and leaves the rest to spa.c and control.c.
  */
 #include <linux/capability.h>
 #include <linux/cpumask.h>
@@ -8,29 +11,15 @@
 #include <net/genetlink.h>
 #include <uapi/linux/uls_netlink.h>
 
+#include "budget.h"
 #include "control.h"
 #include "generated/uls_netlink_gen.h"
+#include "load.h"
 #include "memory.h"
-#include "netlink.h"
+#include "record.h"
+#include "reply.h"
 #include "spa.h"
-
-/* The SPA that a required attribute names, by the table's lock. */
-struct uls_spa *uls_nl_spa(struct genl_info *info, unsigned int attr)
-{
-	struct uls_spa *spa;
-	u32 id;
-
-	lockdep_assert_held(&uls_spa_lock);
-	if (GENL_REQ_ATTR_CHECK(info, attr))
-		return ERR_PTR(-EINVAL);
-	id = nla_get_u32(info->attrs[attr]);
-	spa = uls_spa_find(id);
-	if (spa)
-		return spa;
-	NL_SET_ERR_MSG_ATTR_FMT(info->extack, info->attrs[attr], "no SPA %u",
-				id);
-	return ERR_PTR(-ENOENT);
-}
+#include "table.h"
 
 /* A half-made one, and of this socket. */
 static struct uls_spa *own_spa(struct genl_info *info)
@@ -66,61 +55,6 @@ static struct uls_spa *made_spa(struct genl_info *info, unsigned int attr)
 	NL_SET_ERR_MSG_ATTR_FMT(info->extack, info->attrs[attr],
 				"SPA %u is still being loaded", spa->id);
 	return ERR_PTR(-EBUSY);
-}
-
-/**
- * uls_nl_reply() - begin the answer to a request
- * @info: the request
- * @size: room for attributes, bytes
- * @head: set to what genlmsg_end() needs
- *
- * Return: the message, or NULL without memory.
- */
-struct sk_buff *uls_nl_reply(struct genl_info *info, size_t size, void **head)
-{
-	struct sk_buff *skb = genlmsg_new(size, GFP_KERNEL);
-
-	if (!skb)
-		return NULL;
-	*head = genlmsg_iput(skb, info);
-	if (*head)
-		return skb;
-	nlmsg_free(skb);
-	return NULL;
-}
-
-/**
- * uls_nl_answer() - send what uls_nl_reply() began
- * @info: the request
- * @skb: the message, which is gone afterwards
- * @head: as set by uls_nl_reply()
- * @err: of putting attributes into it; unless 0 nothing is sent
- *
- * Return: 0, @err, or the error of sending.
- */
-int uls_nl_answer(struct genl_info *info, struct sk_buff *skb, void *head,
-		  int err)
-{
-	if (err) {
-		nlmsg_free(skb);
-		return err;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
-}
-
-/**
- * uls_nl_done() - send the answer to what has been done and is not undone
- * @info: the request
- * @skb: begun before that, so that it could still fail; gone afterwards
- * @head: as set by uls_nl_reply()
- *
- * If it does not fit into the socket's buffer any more, the socket says so.
- */
-void uls_nl_done(struct genl_info *info, struct sk_buff *skb, void *head)
-{
-	genlmsg_end(skb, head);
-	genlmsg_reply(skb, info);
 }
 
 static int put_memory(struct sk_buff *skb)
@@ -348,7 +282,7 @@ static struct uls_spa *spa_to_delete(struct genl_info *info)
 
 	if (info->attrs[ULS_A_SPA_ID] || !name)
 		return made_spa(info, ULS_A_SPA_ID);
-	spa = uls_spa_find_name(nla_data(name));
+	spa = uls_table_find_name(nla_data(name));
 	if (!spa) {
 		NL_SET_ERR_MSG_ATTR_FMT(info->extack, name, "no SPA \"%s\"",
 					(char *)nla_data(name));

@@ -5,6 +5,9 @@
  * The xsk_upcall belongs to the port, not to the SPA, so one SPA takes over
  * from another by a change of port->spa under the port's lock, and no batch
  * finds nobody.
+ *
+ * Owns the ports.  SPAs share one by its count of references; the reference to
+ * the socket is the port's from attach to detach.
  */
 #include <linux/bottom_half.h>
 #include <linux/hrtimer.h>
@@ -21,9 +24,9 @@
 #include <linux/workqueue.h>
 #include <net/xsk_upcall.h>
 
+#include "abort.h"
 #include "memory.h"
 #include "port.h"
-#include "spa.h"
 #include "upcall.h"
 
 static_assert(XSK_UPCALL_RX == 0 && XSK_UPCALL_TX == 1 &&
@@ -38,31 +41,6 @@ enum drained {
 	NOBODY,		/* no SPA to call, or not any more */
 	REFUSED		/* this CPU cannot now; a later one will be tried */
 };
-
-/* Frames new since the last look; a wild producer of an SPA counts as none. */
-static u32 producer_delta(const u32 *producer, u32 *seen, u32 entries)
-{
-	u32 now, delta;
-
-	if (!producer)
-		return 0;
-	now = READ_ONCE(*producer);
-	delta = now - *seen;
-	*seen = now;
-	return delta <= entries ? delta : 0;
-}
-
-u32 uls_port_rx_frames(struct uls_port *port)
-{
-	return producer_delta(port->rx_producer, &port->rx_seen,
-			      port->info.ring[XSK_UPCALL_RX].entries);
-}
-
-u32 uls_port_tx_frames(struct uls_port *port)
-{
-	return producer_delta(port->tx_producer, &port->tx_seen,
-			      port->info.ring[XSK_UPCALL_TX].entries);
-}
 
 /*
  * Have the RX upcall that is pending made in a while.  Any context.  One that

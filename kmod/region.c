@@ -4,6 +4,9 @@
  *
  * The kernel reaches every page by the direct map, never by its address in
  * the region: an SPA cannot make the kernel fault.
+ *
+ * Owns nothing: an area, with its pages, belongs to the record it stands in.
+ * The pages of a port's rings are the socket's.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -11,6 +14,7 @@
 
 #include "memory.h"
 #include "region.h"
+#include "uls_shm.h"
 
 /**
  * uls_area_alloc() - allocate zeroed pages for a place in a slice
@@ -100,4 +104,9 @@ void uls_area_write(const struct uls_area *area, u64 offset, const void *from,
 		from += n;
 		len -= n;
 	}
+}
+
+unsigned long uls_region_stack(unsigned long base, unsigned int cpu)
+{
+	return base + ULS_OFF_STACKS + (cpu + 1UL) * ULS_STACK_STRIDE;
 }

@@ -28,4 +28,7 @@ void uls_area_write(const struct uls_area *area, u64 offset, const void *from,
 /* Kernel address of the area's byte at @at, for accesses within one page. */
 void *uls_area_address(const struct uls_area *area, u64 at);
 
+/* Where the stack of @cpu begins, to grow downwards, in the slice at @base. */
+unsigned long uls_region_stack(unsigned long base, unsigned int cpu);
+
 #endif /* _ULS_REGION_H */

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The table of SPAs and their life: begun, filled, committed, and then live
- * until they are deleted, replaced or aborted.
+ * The life of SPAs: begun, filled, committed, and then live until they are
+ * deleted, replaced or aborted.
+ *
+ * Owns the records and all they hold: sandbox, memory, counters, and the
+ * reference to a port.  Whoever keeps a record without uls_spa_lock counts a
+ * reference.
  */
 #include <linux/bitops.h>
 #include <linux/cpumask.h>
@@ -11,58 +15,26 @@
 #include <linux/percpu.h>
 #include <linux/timekeeping.h>
 #include <linux/uls.h>
-#include <linux/xarray.h>
 #include <asm/tsc.h>
 
+#include "abort.h"
 #include "control.h"
 #include "events.h"
 #include "memory.h"
+#include "port.h"
 #include "spa.h"
+#include "stats.h"
+#include "table.h"
+#include "tick.h"
 #include "trace.h"
 #include "upcall.h"
 
-DEFINE_MUTEX(uls_spa_lock);	/* what it guards is said in spa.h */
-
-static DEFINE_XARRAY_ALLOC1(spas);	/* uls_spa_lock */
-static u32 spas_next;			/* uls_spa_lock */
 static unsigned int slices;		/* uls_spa_lock: SPAs with a sandbox */
-static struct workqueue_struct *retire_wq;
-
-struct uls_spa *uls_spa_find(u32 id)
-{
-	lockdep_assert_held(&uls_spa_lock);
-	return xa_load(&spas, id);
-}
-
-/* The newest of that name: ids grow. */
-struct uls_spa *uls_spa_find_name(const char *name)
-{
-	struct uls_spa *spa, *found = NULL;
-	unsigned long id;
-
-	lockdep_assert_held(&uls_spa_lock);
-	xa_for_each(&spas, id, spa)
-		if (!strcmp(spa->config.name, name))
-			found = spa;
-	return found;
-}
-
-/* The SPA with the smallest number from *id on, which it is set to. */
-struct uls_spa *uls_spa_next(unsigned long *id)
-{
-	lockdep_assert_held(&uls_spa_lock);
-	return xa_find(&spas, id, ULONG_MAX, XA_PRESENT);
-}
 
 unsigned int uls_spa_slices(void)
 {
 	lockdep_assert_held(&uls_spa_lock);
 	return slices;
-}
-
-unsigned long uls_spa_stack(const struct uls_spa *spa, unsigned int cpu)
-{
-	return spa->base + ULS_OFF_STACKS + (cpu + 1UL) * ULS_STACK_STRIDE;
 }
 
 static struct uls_info *spa_info(const struct uls_spa *spa)
@@ -221,7 +193,7 @@ static void teardown(struct uls_spa *spa)
 
 static void forget(struct uls_spa *spa)
 {
-	xa_erase(&spas, spa->id);
+	uls_table_remove(spa);
 	teardown(spa);
 	uls_spa_put(spa);
 }
@@ -260,8 +232,7 @@ struct uls_spa *uls_spa_begin(const struct uls_spa_config *config,
 	slices++;
 	spa->net = net;
 	spa->portid = portid;
-	err = xa_alloc_cyclic(&spas, &spa->id, spa, xa_limit_31b, &spas_next,
-			      GFP_KERNEL);
+	err = uls_table_add(spa);
 	if (err < 0) {
 		teardown(spa);
 		uls_spa_put(spa);
@@ -498,7 +469,7 @@ int uls_spa_commit(struct uls_spa *spa, const struct uls_spa_placing *placing,
 	lockdep_assert_held(&uls_spa_lock);
 
 	if (placing->replace_id) {
-		old = uls_spa_find(placing->replace_id);
+		old = uls_table_find(placing->replace_id);
 		if (!old || old->state != ULS_STATE_LIVE) {
 			NL_SET_ERR_MSG_FMT(extack,
 					   "no live SPA %u to replace",
@@ -577,34 +548,6 @@ void uls_spa_delete(struct uls_spa *spa)
 	forget(spa);
 }
 
-/**
- * uls_spa_abort() - take an SPA out of service
- * @spa: has a port, whose lock the caller holds
- * @why: what it did
- *
- * Here only the upcalls stop; the rest needs to sleep and is done by a work
- * item.  A half-made SPA that fails in INIT is left to uls_spa_commit().
- */
-void uls_spa_abort(struct uls_spa *spa, const struct uls_abort *why)
-{
-	lockdep_assert_held(&spa->port->lock);
-
-	spa->abort = *why;
-	spa->abort.cpu = smp_processor_id();
-	spa->abort.time = ktime_get_boottime_ns();
-	trace_uls_abort(spa->id, &spa->abort);
-	if (spa->state != ULS_STATE_LIVE)
-		return;
-
-	/* Whoever sees the state sees why. */
-	smp_wmb();
-	WRITE_ONCE(spa->state, ULS_STATE_ABORTED);
-	spa->port->spa = NULL;
-	refcount_inc(&spa->refs);
-	if (!queue_work(retire_wq, &spa->retire))
-		refcount_dec(&spa->refs);
-}
-
 static void retire_work(struct work_struct *work)
 {
 	struct uls_spa *spa = container_of(work, struct uls_spa, retire);
@@ -623,7 +566,7 @@ void uls_spa_socket_closed(const struct net *net, u32 portid)
 	unsigned long id;
 
 	mutex_lock(&uls_spa_lock);
-	xa_for_each(&spas, id, spa)
+	for (id = 0; (spa = uls_table_next(&id)); id++)
 		if (spa->state == ULS_STATE_BUILDING &&
 		    spa->portid == portid && spa->net == net)
 			forget(spa);
@@ -632,8 +575,7 @@ void uls_spa_socket_closed(const struct net *net, u32 portid)
 
 int uls_spa_init(void)
 {
-	retire_wq = alloc_workqueue("uls", WQ_UNBOUND, 0);
-	return retire_wq ? 0 : -ENOMEM;
+	return uls_abort_init();
 }
 
 void uls_spa_exit(void)
@@ -642,14 +584,14 @@ void uls_spa_exit(void)
 	unsigned long id;
 
 	mutex_lock(&uls_spa_lock);
-	xa_for_each(&spas, id, spa) {
+	for (id = 0; (spa = uls_table_next(&id)); id++) {
 		if (spa->state != ULS_STATE_BUILDING)
 			finish(spa);
 		forget(spa);
 	}
 	mutex_unlock(&uls_spa_lock);
-	destroy_workqueue(retire_wq);
-	xa_destroy(&spas);
+	uls_abort_exit();
+	uls_table_exit();
 	WARN(uls_held(ULS_HELD_PAGES) || uls_held(ULS_HELD_ALLOCATIONS) ||
 	     uls_held(ULS_HELD_SOCKETS),
 	     "uls: %lu pages, %lu allocations, %lu sockets are left behind\n",

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Counting and adding up.
+ *
+ * Owns nothing: the counters belong to the SPA's record, and each CPU writes
+ * its own.
  */
 #include <linux/cpumask.h>
 #include <linux/log2.h>
@@ -8,7 +11,8 @@
 #include <linux/smp.h>
 #include <linux/uls.h>
 
-#include "spa.h"
+#include "record.h"
+#include "stats.h"
 
 /**
  * uls_stats_duration() - count upcalls of one length

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * TICK upcalls: a soft timer on the CPU the SPA was committed on.
+ *
+ * Owns the SPA's timer from uls_tick_init() to uls_tick_stop().
  */
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/timekeeping.h>
 
-#include "spa.h"
+#include "port.h"
+#include "tick.h"
 #include "upcall.h"
 
 static ktime_t period(const struct uls_spa *spa)

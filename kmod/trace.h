@@ -8,7 +8,7 @@
 #include <linux/tracepoint.h>
 #include <linux/uls.h>
 
-#include "spa.h"
+#include "record.h"
 
 TRACE_EVENT(uls_upcall,
 	TP_PROTO(u32 id, u32 reason, u32 context, const struct uls_report *rep,

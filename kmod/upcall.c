@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Dispatch: one upcall, its services, its account, and what it may end in.
+ *
+ * Owns nothing: whoever wants an upcall holds the port's lock, which keeps the
+ * SPA live, and what is written of port and SPA here is written under it.
  */
 #include <linux/minmax.h>
 #include <linux/netlink.h>
@@ -12,9 +15,15 @@
 #include <linux/timekeeping.h>
 #include <asm/trapnr.h>
 
-#include "spa.h"
+#include "abort.h"
+#include "frames.h"
+#include "record.h"
+#include "stats.h"
 #include "trace.h"
 #include "upcall.h"
+
+/* Upcalls made by a timer have no more than this part of a CPU. */
+#define ULS_TIMER_SHARE	10
 
 static_assert(ULS_PROT_READ == (int)ULS_SEGMENT_PROT_READ);
 static_assert(ULS_PROT_WRITE == (int)ULS_SEGMENT_PROT_WRITE);
@@ -91,7 +100,7 @@ void uls_upcall_prepare(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 {
 	*call = (struct uls_call){
 		.entry = spa->base + spa->config.entry,
-		.stack = uls_spa_stack(spa, smp_processor_id()),
+		.stack = uls_region_stack(spa->base, smp_processor_id()),
 		.arg = { reason, arg, spa->base + ULS_OFF_INFO },
 		.budget_ns = uls_upcall_budget(spa, reason),
 		.fpu = spa->config.flags & ULS_MANIFEST_FPU,

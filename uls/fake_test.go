@@ -21,7 +21,7 @@ import (
 // replies are the commands that are answered with a message of their own.
 var replies = map[uint8]bool{
 	abi.CmdInfo: true, abi.CmdSpaBegin: true, abi.CmdSpaCommit: true, abi.CmdSpaControl: true, abi.CmdSpaGet: true,
-	abi.CmdStatsGet: true, abi.CmdLogGet: true, abi.CmdBench: true, abi.CmdKforwardStart: true, abi.CmdKforwardGet: true,
+	abi.CmdStatsGet: true, abi.CmdLogGet: true, abi.CmdBench: true,
 }
 
 // fakeModule answers as the kernel's would, as far as loading an SPA without a

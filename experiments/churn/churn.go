@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/internal/model/scenario"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/simnet"
@@ -73,17 +74,17 @@ every live subscriber still has its stream, and what it costs in messages.`,
 			}
 			switch {
 			case p.rate < 0 || p.rate > 1:
-				return cli.Usagef("--rate is %g; it is a share of the hosts a minute, 0 to 1", p.rate)
+				return fail.Usagef("--rate is %g; it is a share of the hosts a minute, 0 to 1", p.rate)
 			case p.crash < 0 || p.crash > 1:
-				return cli.Usagef("--crash is %g; it is a probability, 0 to 1", p.crash)
+				return fail.Usagef("--crash is %g; it is a probability, 0 to 1", p.crash)
 			case p.loss < 0 || p.loss > 0.5:
-				return cli.Usagef("--loss is %g; possible are 0 to 0.5", p.loss)
+				return fail.Usagef("--loss is %g; possible are 0 to 0.5", p.loss)
 			case p.duration < time.Second || p.cut < 0:
-				return cli.Usagef("--duration is %v and --cut %v; at least 1s and 0", p.duration, p.cut)
+				return fail.Usagef("--duration is %v and --cut %v; at least 1s and 0", p.duration, p.cut)
 			case p.streams < 0 || p.group < 1 || p.streams >= list[0]/2:
-				return cli.Usagef("--streams is %d and --group %d; streams are fewer than half of the hosts", p.streams, p.group)
+				return fail.Usagef("--streams is %d and --group %d; streams are fewer than half of the hosts", p.streams, p.group)
 			case f.Seeds != 1:
-				return cli.Usagef("--seeds is %d; churn makes one run: give another --seed for another", f.Seeds)
+				return fail.Usagef("--seeds is %d; churn makes one run: give another --seed for another", f.Seeds)
 			}
 			r, err := results.Open(cmd, results.Meta{
 				Experiment: "churn", Seed: f.Seed, Runs: 1, Clock: "simulated: virtual time",
@@ -150,7 +151,7 @@ func parseSizes(s string) ([]int, error) {
 	for f := range strings.SplitSeq(s, ",") {
 		m, err := strconv.Atoi(strings.TrimSpace(f))
 		if err != nil || m < 8 || m > 1<<22 {
-			return nil, cli.Usagef("--sizes holds %q; numbers of hosts are 8 to %d", f, 1<<22)
+			return nil, fail.Usagef("--sizes holds %q; numbers of hosts are 8 to %d", f, 1<<22)
 		}
 		v = append(v, m)
 	}

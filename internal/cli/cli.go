@@ -16,9 +16,6 @@ import (
 	"sandstream/internal/fail"
 )
 
-// Usagef is fail.Usagef: the command line asks for the impossible.
-func Usagef(format string, args ...any) error { return fail.Usagef(format, args...) }
-
 // Execute runs root, which has failed too if its output did not get out.
 func Execute(ctx context.Context, root *cobra.Command) error {
 	w := &firstError{w: root.OutOrStdout()}

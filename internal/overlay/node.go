@@ -11,23 +11,24 @@ import (
 )
 
 // Node is the protocol state of one host: the machines, and the turns they share. It is
-// not safe for concurrent use.
+// not safe for concurrent use. The machines lie side by side, not each in memory of its
+// own: a simulator goes from host to host, and waits for each line of it.
 type Node struct {
-	turn    *turn.Turn
-	links   *links.Links
-	zones   *zones.Zones
-	streams *streams.Streams
+	turn    turn.Turn
+	links   links.Links
+	zones   zones.Zones
+	streams streams.Streams
 }
 
 // New makes a host that is not yet part of an overlay. All its chance comes
 // from seed. cfg must pass Check.
 func New(cfg Config, self wire.Peer, seed uint64) *Node {
-	t := turn.New(cfg, self, seed)
-	l := links.New(t)
-	z := zones.New(t, l)
-	s := streams.New(t, l, z)
-	l.Up, z.Up = z, s
-	return &Node{turn: t, links: l, zones: z, streams: s}
+	n := &Node{turn: *turn.New(cfg, self, seed)}
+	n.links = *links.New(&n.turn)
+	n.zones = *zones.New(&n.turn, &n.links)
+	n.streams = *streams.New(&n.turn, &n.links, &n.zones)
+	n.turn.Route, n.links.Up, n.zones.Up = n.zones.Route, &n.zones, &n.streams
+	return n
 }
 
 // Self is the host itself.

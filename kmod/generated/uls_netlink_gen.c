@@ -16,11 +16,6 @@ static const struct netlink_range_validation uls_a_bench_count_range = {
 	.max	= ULS_BENCH_MAX,
 };
 
-static const struct netlink_range_validation uls_a_kforward_queue_len_range = {
-	.min	= 1ULL,
-	.max	= ULS_KFORWARD_QUEUE_MAX,
-};
-
 /* Common nested types */
 const struct nla_policy uls_param_nl_policy[ULS_A_PARAM_HELP + 1] = {
 	[ULS_A_PARAM_NAME] = { .type = NLA_NUL_STRING, .len = ULS_TEXT_MAX, },
@@ -120,26 +115,6 @@ static const struct nla_policy uls_bench_nl_policy[ULS_A_BENCH_ARGUMENT + 1] = {
 	[ULS_A_BENCH_ARGUMENT] = { .type = NLA_U64, },
 };
 
-/* ULS_CMD_KFORWARD_START - do */
-static const struct nla_policy uls_kforward_start_nl_policy[ULS_A_KFORWARD_CPU + 1] = {
-	[ULS_A_KFORWARD_IFINDEX] = NLA_POLICY_MIN(NLA_U32, 1),
-	[ULS_A_KFORWARD_OUT_IFINDEX] = NLA_POLICY_MIN(NLA_U32, 1),
-	[ULS_A_KFORWARD_FLOW] = { .type = NLA_BINARY, },
-	[ULS_A_KFORWARD_PRIORITY] = NLA_POLICY_MAX(NLA_U32, 99),
-	[ULS_A_KFORWARD_QUEUE_LEN] = NLA_POLICY_FULL_RANGE(NLA_U32, &uls_a_kforward_queue_len_range),
-	[ULS_A_KFORWARD_CPU] = { .type = NLA_U32, },
-};
-
-/* ULS_CMD_KFORWARD_STOP - do */
-static const struct nla_policy uls_kforward_stop_nl_policy[ULS_A_KFORWARD_IFINDEX + 1] = {
-	[ULS_A_KFORWARD_IFINDEX] = NLA_POLICY_MIN(NLA_U32, 1),
-};
-
-/* ULS_CMD_KFORWARD_GET - do */
-static const struct nla_policy uls_kforward_get_nl_policy[ULS_A_KFORWARD_IFINDEX + 1] = {
-	[ULS_A_KFORWARD_IFINDEX] = NLA_POLICY_MIN(NLA_U32, 1),
-};
-
 /* Ops table for uls */
 static const struct genl_split_ops uls_nl_ops[] = {
 	{
@@ -233,32 +208,6 @@ static const struct genl_split_ops uls_nl_ops[] = {
 		.policy		= uls_bench_nl_policy,
 		.maxattr	= ULS_A_BENCH_ARGUMENT,
 		.flags		= GENL_ADMIN_PERM | GENL_CMD_CAP_DO,
-	},
-	{
-		.cmd		= ULS_CMD_KFORWARD_START,
-		.doit		= uls_nl_kforward_start_doit,
-		.policy		= uls_kforward_start_nl_policy,
-		.maxattr	= ULS_A_KFORWARD_CPU,
-		.flags		= GENL_ADMIN_PERM | GENL_CMD_CAP_DO,
-	},
-	{
-		.cmd		= ULS_CMD_KFORWARD_STOP,
-		.doit		= uls_nl_kforward_stop_doit,
-		.policy		= uls_kforward_stop_nl_policy,
-		.maxattr	= ULS_A_KFORWARD_IFINDEX,
-		.flags		= GENL_ADMIN_PERM | GENL_CMD_CAP_DO,
-	},
-	{
-		.cmd		= ULS_CMD_KFORWARD_GET,
-		.doit		= uls_nl_kforward_get_doit,
-		.policy		= uls_kforward_get_nl_policy,
-		.maxattr	= ULS_A_KFORWARD_IFINDEX,
-		.flags		= GENL_CMD_CAP_DO,
-	},
-	{
-		.cmd	= ULS_CMD_KFORWARD_GET,
-		.dumpit	= uls_nl_kforward_get_dumpit,
-		.flags	= GENL_CMD_CAP_DUMP,
 	},
 };
 

@@ -29,11 +29,6 @@ int uls_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info);
 int uls_nl_stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int uls_nl_log_get_doit(struct sk_buff *skb, struct genl_info *info);
 int uls_nl_bench_doit(struct sk_buff *skb, struct genl_info *info);
-int uls_nl_kforward_start_doit(struct sk_buff *skb, struct genl_info *info);
-int uls_nl_kforward_stop_doit(struct sk_buff *skb, struct genl_info *info);
-int uls_nl_kforward_get_doit(struct sk_buff *skb, struct genl_info *info);
-int uls_nl_kforward_get_dumpit(struct sk_buff *skb,
-			       struct netlink_callback *cb);
 
 enum {
 	ULS_NLGRP_EVENTS,

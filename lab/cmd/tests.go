@@ -94,6 +94,15 @@ var vmTests = []vmTest{
 		name: "module-debug", exact: true, variant: "debug", cpus: 2, ports: 2, memory: 1024, modules: []string{"uls"}, needs: []string{"/tests/module/uls-ktest"},
 		programs: [][]string{{"/tests/module/uls-ktest"}}, limit: 20 * time.Minute,
 	},
+	// The kernel-thread forwarder, a contender of the experiments.
+	{
+		name: "kforward", exact: true, cpus: 2, modules: []string{"kforward"}, needs: []string{"/tests/kforward/kforward"},
+		programs: [][]string{{"/tests/kforward/kforward"}},
+	},
+	{
+		name: "kforward-debug", exact: true, variant: "debug", cpus: 2, memory: 1024, modules: []string{"kforward"}, needs: []string{"/tests/kforward/kforward"},
+		programs: [][]string{{"/tests/kforward/kforward"}}, limit: 6 * time.Minute,
+	},
 	// The end host from user level: ulsctl, SPAs, two ports on one wire. Time is a
 	// count of instructions: a busy host must not make an SPA overrun its budget.
 	{

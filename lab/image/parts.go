@@ -40,6 +40,7 @@ func (a *assembly) all(ctx context.Context) error {
 		{"busybox", a.busybox},
 		{"kmod", a.module},
 		{"lab/guest/gen", a.module},
+		{"lab/guest/kforward", a.module},
 		{"lab/guest/kfpu", a.module},
 		{"sandboxlib", a.sandboxlib},
 		{"ctl", a.tool("ulsctl")},
@@ -145,7 +146,7 @@ func (a *assembly) busybox(ctx context.Context, _ string) ([]string, error) {
 	return []string{"/bin/busybox"}, nil
 }
 
-// module builds kmod/ against the lab's kernel.
+// module builds the kernel module in a folder against the lab's kernel.
 func (a *assembly) module(ctx context.Context, dir string) ([]string, error) {
 	if !a.exists(dir, "Kbuild") && !a.exists(dir, "Makefile") {
 		return nil, errAbsent

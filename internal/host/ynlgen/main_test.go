@@ -34,7 +34,7 @@ func TestCommittedFilesAreUpToDate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(a, b) {
-			t.Errorf("%s is out of date: make -C kmod generate", want)
+			t.Errorf("%s is out of date: make abi", want)
 		}
 	}
 }
@@ -86,6 +86,24 @@ func TestNumbersAgreeWithC(t *testing.T) {
 	}
 }
 
+func TestOperationsAreNumbered(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "spec.yaml")
+	const text = "name: x\nprotocol: genetlink\n" +
+		"operations: {list: [{name: a, notify: n}, {name: b, notify: n, value: 7}, {name: c, notify: n}]}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := readSpec(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []uint8{1, 7, 8} {
+		if got := s.Operations.List[i].Value; got != want {
+			t.Errorf("operation %d has value %d, want %d", i, got, want)
+		}
+	}
+}
+
 func TestBadSpecificationsAreRefused(t *testing.T) {
 	const head = "name: x\nprotocol: genetlink\n"
 	for name, tc := range map[string]struct{ spec, want string }{
@@ -96,6 +114,9 @@ func TestBadSpecificationsAreRefused(t *testing.T) {
 			head + "attribute-sets:\n- {name: a, attributes: [{name: n, type: u32, enum: e}]}\n", `no definition "e"`,
 		},
 		"operation without a set": {head + "operations: {list: [{name: o, attribute-set: a}]}\n", `no attribute set "a"`},
+		"operation numbered backwards": {
+			head + "operations: {list: [{name: o, notify: n, value: 3}, {name: p, notify: n, value: 3}]}\n", "value 3 after 3",
+		},
 		"operation with unknown attribute": {
 			head + "attribute-sets:\n- {name: a, attributes: []}\n" +
 				"operations: {list: [{name: o, attribute-set: a, do: {request: {attributes: [z]}}}]}\n", `no attribute "z"`,

@@ -18,8 +18,8 @@ func markdown(s *specFile) string {
 	b.WriteString("Every error carries extended-ack text; attributes a command does not know are refused.\n")
 
 	b.WriteString("\n## Commands\n")
-	for i, op := range s.Operations.List {
-		fmt.Fprintf(&b, "\n### %s (%d)\n\n%s\n\n", op.Name, i+1, strings.TrimSpace(op.Doc))
+	for _, op := range s.Operations.List {
+		fmt.Fprintf(&b, "\n### %s (%d)\n\n%s\n\n", op.Name, op.Value, strings.TrimSpace(op.Doc))
 		if op.Notify != "" {
 			fmt.Fprintf(&b, "Notification in group `%s` with the reply of `%s`.\n", op.Mcgrp, op.Notify)
 			continue

@@ -41,8 +41,8 @@ func goNetlink(s *specFile) string {
 	}
 
 	b.WriteString("// Commands.\nconst (\n")
-	for i, op := range s.Operations.List {
-		fmt.Fprintf(&b, "Cmd%s uint8 = %d // %s\n", camel(op.Name), i+1, oneLine(op.Doc))
+	for _, op := range s.Operations.List {
+		fmt.Fprintf(&b, "Cmd%s uint8 = %d // %s\n", camel(op.Name), op.Value, oneLine(op.Doc))
 	}
 	b.WriteString(")\n\n")
 	for _, set := range s.AttrSets {

@@ -81,6 +81,7 @@ type attribute struct {
 
 type operation struct {
 	Name    string   `yaml:"name"`
+	Value   uint8    `yaml:"value"` // absent: one more than that of the operation before
 	Doc     string   `yaml:"doc"`
 	AttrSet string   `yaml:"attribute-set"`
 	Flags   []string `yaml:"flags"`
@@ -113,7 +114,26 @@ func readSpec(path string) (*specFile, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if err := s.number(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return &s, nil
+}
+
+// number gives a value to the operations that have none.
+func (s *specFile) number() error {
+	var last uint8
+	for i := range s.Operations.List {
+		op := &s.Operations.List[i]
+		if op.Value == 0 {
+			op.Value = last + 1
+		}
+		if op.Value <= last {
+			return fmt.Errorf("operation %s: value %d after %d", op.Name, op.Value, last)
+		}
+		last = op.Value
+	}
+	return nil
 }
 
 // check finds references that lead nowhere.

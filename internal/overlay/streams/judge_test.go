@@ -65,3 +65,13 @@ func TestContractIsJudged(t *testing.T) {
 		})
 	}
 }
+
+// The parts of a split stream come over several trees. Together they bring what all of them
+// bring, as late as the latest of them.
+func TestReportsOfPartsAreJoined(t *testing.T) {
+	r := Report{Packets: 10, Lost: 1, Bytes: 1000, MeanUs: 20, P99Us: 30, RateBps: 800, Duration: time.Second}
+	r.Join(&Report{Packets: 20, Lost: 2, Bytes: 3000, MeanUs: 10, P99Us: 40, RateBps: 900, Duration: time.Second})
+	if want := (Report{Packets: 30, Lost: 3, Bytes: 4000, MeanUs: 20, P99Us: 40, RateBps: 1700, Duration: time.Second}); r != want {
+		t.Errorf("joined: %+v, want %+v", r, want)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -22,15 +23,26 @@ import (
 // TestScripts plays what testdata says. Beside the commands that all scripts know:
 //
 //	capacity BITS                    what the host may send, per second
+//	config FIELDS                    other limits and times
 //	place WORD...                    how the cube looks from here; see standIn.set
 //	publish FIELDS | withdraw $STREAM
-//	subscribe $STREAM|NAME FIELDS    FIELDS are the contract's
+//	subscribe $STREAM|NAME FIELDS    FIELDS are the contract's, and avoid:[HOST...]
 //	unsubscribe N | leave | died HOST | maintain
 //	measured N FIELDS                a Report of subscription N
-//	thinned $STREAM SPA IN OUT | residence $STREAM US
-//	lookup HOST FIELDS               a lookup under an id of ours, and what it finds
-//	exchanged HOST $STREAM | not-exchanged $STREAM WHY
+//	delivers N FIELDS                one each half second from now on; without FIELDS no more
+//	beats HOST [lose:N] FIELDS       HOST sends this beat five times a second from now on,
+//	                                 numbered, every Nth lost; without FIELDS no more
+//	directory FIELDS|empty|silent
+//	                                 what o finds from now on for each lookup of an entry
+//	thinned $STREAM SPA IN OUT [N]   N reports, each of so many bytes
+//	residence $STREAM US
+//	lookup HOST $STREAM|NAME FIELDS  HOST's lookup for an id of ours, and what it finds
+//	of ZONE... | keep FIELDS         entries for a new owner of zones; from a former one
+//	exchanged HOST $STREAM | not-exchanged $STREAM WHY | may-exchange $STREAM
+//	probes-lost HOST N               so many probes of a host are lost, though it lives
 //	know HOST...                     links to these are measured
+//	uses                             hosts that streams need
+//	count WHAT                       how often it happened
 //	show                             what passes this host, and subscriptions
 //
 // The cube is a stand-in whose answers the script gives.
@@ -38,6 +50,7 @@ func TestScripts(t *testing.T) {
 	script.Play(t, "testdata", func() *script.Machine {
 		n, place := newStreams(turn.DefaultConfig())
 		m := &script.Machine{Turn: n.Turn}
+		others := &others{m: m, n: n, beats: map[wire.HostID]*beats{}, delivers: map[SubID]Report{}}
 		m.Handle = func(from wire.Peer, msg wire.Message) {
 			n.links.Heard(from)
 			if f, ok := msg.(*wire.Found); ok { // of class routing: the machine below hands it over
@@ -56,7 +69,8 @@ func TestScripts(t *testing.T) {
 				n.links.Due(t)
 			case turn.Streams:
 				n.Due(t)
-			case turn.Zones:
+			case turn.Zones: // of the script
+				others.due(t)
 			}
 		}
 		m.Ack = func(to wire.Peer, p *wire.Ping) {
@@ -64,9 +78,12 @@ func TestScripts(t *testing.T) {
 			n.links.Handle(to, &wire.Ack{Seq: p.Seq})
 		}
 		m.Print = printEffect
-		m.Command = func(d *datadriven.TestData) (string, bool) { return command(m, n, place, d) }
+		m.Command = func(d *datadriven.TestData) (string, bool) { return command(m, n, place, others, d) }
 		// Lookups leave for wherever the cube leads them.
-		n.Route = func(l *wire.Lookup) { n.Emit(routed(m.Format(l))) }
+		n.Route = func(l *wire.Lookup) {
+			n.Emit(routed(m.Format(l)))
+			others.asked(l)
+		}
 		return m
 	})
 }
@@ -142,7 +159,7 @@ func subText(u *SubStatus) string {
 	return s
 }
 
-func command(m *script.Machine, n *Streams, place *standIn, d *datadriven.TestData) (string, bool) {
+func command(m *script.Machine, n *Streams, place *standIn, others *others, d *datadriven.TestData) (string, bool) {
 	words := script.Words(d)
 	var err error
 	num := func(i int) uint64 {
@@ -154,6 +171,8 @@ func command(m *script.Machine, n *Streams, place *standIn, d *datadriven.TestDa
 	switch d.Cmd {
 	case "capacity":
 		n.Cfg.CapacityBps = num(0)
+	case "config":
+		must(m.Set(&n.Cfg, rest(0)))
 	case "place":
 		must(place.set(words))
 	case "know":
@@ -167,12 +186,15 @@ func command(m *script.Machine, n *Streams, place *standIn, d *datadriven.TestDa
 	case "withdraw":
 		err = n.Withdraw(script.Stream(words[0]))
 	case "subscribe":
-		var c wire.Contract
+		var c struct {
+			wire.Contract
+			Avoid []wire.HostID
+		}
 		must(m.Set(&c, rest(1)))
 		if strings.HasPrefix(words[0], "$") {
-			_, err = n.Subscribe(script.Stream(words[0]), "", c, nil)
+			_, err = n.Subscribe(script.Stream(words[0]), "", c.Contract, c.Avoid)
 		} else {
-			_, err = n.Subscribe(wire.StreamID{}, words[0], c, nil)
+			_, err = n.Subscribe(wire.StreamID{}, strings.Trim(words[0], `"`), c.Contract, c.Avoid)
 		}
 	case "unsubscribe":
 		err = n.Unsubscribe(SubID(num(0)))
@@ -186,16 +208,74 @@ func command(m *script.Machine, n *Streams, place *standIn, d *datadriven.TestDa
 		var r Report
 		must(m.Set(&r, rest(1)))
 		n.Measured(SubID(num(0)), r)
+	case "delivers":
+		others.deliver(SubID(num(0)), rest(1))
+	case "directory":
+		others.directory = nil
+		if words[0] != "silent" {
+			others.directory = &wire.Found{}
+			must(m.Set(others.directory, strings.TrimPrefix(rest(0), "empty")))
+		}
+	case "beats":
+		others.beat(script.Host(words[0]), words[1:])
 	case "thinned":
-		n.Thinned(script.Stream(words[0]), words[1], num(2), num(3))
+		times := uint64(1)
+		if len(words) > 4 {
+			times = num(4)
+		}
+		for range times {
+			n.Thinned(script.Stream(words[0]), words[1], num(2), num(3))
+		}
 	case "residence":
 		n.Residence(script.Stream(words[0]), uint32(num(1)))
 	case "lookup":
-		msg, e := m.Parse("lookup " + rest(1))
+		msg, e := m.Parse("lookup " + rest(2))
 		must(e)
-		f := &wire.Found{}
-		n.Answer(script.Host(words[0]).ID, msg.(*wire.Lookup), f)
+		l, f := msg.(*wire.Lookup), &wire.Found{}
+		if l.Target = wire.PointOfName(words[1], n.Cfg.Radix); strings.HasPrefix(words[1], "$") {
+			l.Target = wire.PointOfStream(script.Stream(words[1]), n.Cfg.Radix)
+		}
+		n.Answer(script.Host(words[0]).ID, l, f)
 		return m.Format(f) + "\n", true
+	case "of":
+		var zs []wire.Zone
+		for _, w := range words {
+			z, e := script.Zone(w)
+			must(e)
+			zs = append(zs, z)
+		}
+		return m.Format(&wire.Offer{Infos: n.Of(zs)}) + "\n", true
+	case "keep":
+		var info wire.StreamInfo
+		must(m.Set(&info, rest(0)))
+		n.Keep([]wire.StreamInfo{info})
+	case "may-exchange":
+		return fmt.Sprintln(n.MayExchange(script.Stream(words[0]))), true
+	case "probes-lost":
+		h := script.Host(words[0])
+		for range num(1) {
+			n.links.Ping(n.links.Get(h.ID))
+			n.Advance(n.Now + time.Millisecond)
+			n.links.Heard(h)
+			for end := n.Now + n.Cfg.AckTimeout; n.Deadline() <= end; {
+				n.Advance(n.Deadline())
+				if t, ok := n.Turn.Due(); ok {
+					m.Due(t)
+				}
+			}
+		}
+		n.Effects(func(turn.Effect) {})
+	case "uses":
+		needed := map[wire.HostID]bool{}
+		n.Uses(needed)
+		delete(needed, wire.HostID{})
+		var b strings.Builder
+		for _, h := range links.SortedHosts(needed) {
+			b.WriteString(script.Name(h) + "\n")
+		}
+		return b.String(), true
+	case "count":
+		return fmt.Sprintln(n.Counts()[words[0]]), true
 	case "exchanged":
 		n.Exchanged(script.Host(words[0]), script.Stream(words[1]))
 	case "not-exchanged":
@@ -236,6 +316,90 @@ func show(n *Streams) string {
 		fmt.Fprintf(&b, "%s; predicted %d us, %d ppm\n", subText(&u), u.Predicted.CostUs, u.Predicted.LossPpm)
 	}
 	return b.String()
+}
+
+// others does what other hosts and the data plane go on doing while time passes.
+type others struct {
+	m        *script.Machine
+	n        *Streams
+	beats    map[wire.HostID]*beats
+	delivers map[SubID]Report
+
+	directory *wire.Found
+}
+
+type beats struct {
+	from   wire.Peer
+	beat   wire.Beat
+	number uint64
+	lose   uint64
+}
+
+func (o *others) after(d Time, host wire.HostID, key uint64) {
+	o.n.After(d, turn.Timer{Of: turn.Zones, Host: host, Key: key})
+}
+
+func (o *others) beat(from wire.Peer, words []string) {
+	b := o.beats[from.ID]
+	switch {
+	case len(words) == 0:
+		delete(o.beats, from.ID)
+		return
+	case b == nil:
+		b = &beats{from: from}
+		o.beats[from.ID] = b
+		o.after(o.n.Cfg.BeatInterval, from.ID, 0)
+	}
+	b.beat, b.lose = wire.Beat{}, 0
+	if n, ok := strings.CutPrefix(words[0], "lose:"); ok {
+		v, err := strconv.ParseUint(n, 10, 64)
+		must(err)
+		b.lose, words = v, words[1:]
+	}
+	must(o.m.Set(&b.beat, strings.Join(words, " ")))
+}
+
+func (o *others) deliver(id SubID, fields string) {
+	if fields == "" {
+		delete(o.delivers, id)
+		return
+	}
+	r := Report{Duration: time.Second / 2}
+	must(o.m.Set(&r, fields))
+	if _, ok := o.delivers[id]; !ok {
+		o.after(r.Duration, wire.HostID{}, uint64(id))
+	}
+	o.delivers[id] = r
+}
+
+// asked answers a lookup in the directory after 10 ms.
+func (o *others) asked(l *wire.Lookup) {
+	if l.Kind == wire.Get && o.directory != nil {
+		o.n.After(10*time.Millisecond, turn.Timer{Of: turn.Zones, What: 1, Key: l.Req})
+	}
+}
+
+func (o *others) due(t turn.Timer) {
+	if t.What == 1 {
+		if f := o.directory; f != nil {
+			answer := *f
+			answer.Req = t.Key
+			o.m.Handle(script.Host("o"), &answer)
+		}
+		return
+	}
+	if b := o.beats[t.Host]; b != nil {
+		b.number++
+		if b.lose == 0 || b.number%b.lose != 0 {
+			m := b.beat
+			m.Number, m.Seq = b.number, b.number
+			o.m.Handle(b.from, &m)
+		}
+		o.after(o.n.Cfg.BeatInterval, t.Host, 0)
+	} else if r, ok := o.delivers[SubID(t.Key)]; ok && t.Host.IsZero() {
+		o.n.Measured(SubID(t.Key), r)
+		o.after(r.Duration, t.Host, t.Key)
+	}
 }
 
 // standIn stands in for the machine below.

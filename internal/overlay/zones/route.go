@@ -59,6 +59,9 @@ func (n *Zones) NextHop(to wire.Point, avoid func(wire.HostID) bool) (next *link
 	return nil, false
 }
 
+// Route sends a lookup of this host on its way, or answers it: see turn.Turn.
+func (n *Zones) Route(m *wire.Lookup) { n.route(n.Self, m) }
+
 // route sends a lookup on, or answers it.
 func (n *Zones) route(from wire.Peer, m *wire.Lookup) {
 	if n.Covers(m.Target) {

@@ -4,6 +4,7 @@ package zones
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -18,53 +19,80 @@ import (
 
 // TestScripts plays what testdata says. Beside the commands that all scripts know:
 //
-//	state WORD                   where the host stands: joining, member, leaving
-//	region FIELDS                the cube in force
-//	own RECORD...                zones of this host
-//	table RECORD...              zones next to them
-//	wards HOST...                who named this host an heir
-//	create | join HOST... | leave | die HOST | exchange HOST $STREAM
-//	entries $STREAM... | wants $STREAM   what the machine above has, and has asked for
-//	show                         what the host now knows
+//	given           what is true before the story, a line each:
+//	                  member | leaving     where the host stands (else outside)
+//	                  region FIELDS        the cube in force (unless said, n:4 version:1)
+//	                  own RECORD...        zones of this host
+//	                  table RECORD...      zones next to them
+//	                  entries $STREAM...   what the machine above keeps under our ids
+//	                  wants $STREAM        what it has asked for an exchange of ids for
+//	                  upkeep               what is done every few seconds is done (else only
+//	                                       what follows from a message, a death, a request)
+//	create | join HOST... | leave | exchange HOST $STREAM   what the user, or the machine above, asks
+//	die HOST        it is taken for dead; from now on it answers no probe
+//	back HOST       it does again
+//	show            what the host now knows
+//	counts          what it has counted so far
 //
-// The machine above is a stand-in that prints what it is told.
+// Hosts answer probes unless they are silent. The machine above is a stand-in that prints
+// what it is told.
 func TestScripts(t *testing.T) {
-	script.Play(t, "testdata", func() *script.Machine {
-		cfg := turn.DefaultConfig()
-		m := &script.Machine{Turn: turn.New(cfg, script.Host(script.Self), 1)}
-		l := links.New(m.Turn)
-		z := New(m.Turn, l)
-		up := &above{t: m.Turn}
-		l.Up, z.Up = z, up
-		m.Handle = func(from wire.Peer, msg wire.Message) {
-			if z.Takes(from, msg) {
-				l.Heard(from)
-				z.Handle(from, msg)
-			}
-		}
-		m.Due = func(t turn.Timer) {
-			switch t.Of {
-			case turn.Requests:
-				m.Turn.Retry(t.Key)
-			case turn.Links:
-				l.Due(t)
-			case turn.Zones:
-				z.Due(t)
-			case turn.Streams:
-			}
-		}
-		m.Ack = func(to wire.Peer, p *wire.Ping) {
-			a := &wire.Ack{Seq: p.Seq, Region: z.Region()}
-			if e := l.Get(to.ID); e != nil {
-				a.Digest = e.Digest // nothing has changed there
-			}
-			l.Heard(to)
-			l.Handle(to, a)
-		}
-		m.Print = printEffect
-		m.Command = func(d *datadriven.TestData) (string, bool) { return command(m, l, z, up, d) }
-		return m
-	})
+	script.Play(t, "testdata", func() *script.Machine { return newHost().m })
+}
+
+// host is one host of a script: the machine with what is below and above it.
+type host struct {
+	m    *script.Machine
+	l    *links.Links
+	z    *Zones
+	up   *above
+	dead map[wire.HostID]bool // these answer no probes
+}
+
+func newHost() *host {
+	t := turn.New(turn.DefaultConfig(), script.Host(script.Self), 1)
+	h := &host{m: &script.Machine{Turn: t}, l: links.New(t), up: &above{t: t}, dead: map[wire.HostID]bool{{}: true}}
+	h.z = New(t, h.l)
+	h.l.Up, h.z.Up = h.z, h.up
+	h.m.Handle, h.m.Due, h.m.Ack = h.handle, h.due, h.ack
+	h.m.Print, h.m.Command = printEffect, h.command
+	return h
+}
+
+func (h *host) handle(from wire.Peer, m wire.Message) {
+	if !h.z.Takes(from, m) {
+		return
+	}
+	h.l.Heard(from)
+	if wire.ClassOf(m) == wire.Detection {
+		h.l.Handle(from, m)
+	} else {
+		h.z.Handle(from, m)
+	}
+}
+
+func (h *host) due(t turn.Timer) {
+	switch t.Of {
+	case turn.Requests:
+		h.m.Turn.Retry(t.Key)
+	case turn.Links:
+		h.l.Due(t)
+	case turn.Zones:
+		h.z.Due(t)
+	case turn.Streams:
+	}
+}
+
+func (h *host) ack(to wire.Peer, p *wire.Ping) {
+	if h.dead[to.ID] {
+		return
+	}
+	a := &wire.Ack{Seq: p.Seq, Region: h.z.Region()}
+	if e := h.l.Get(to.ID); e != nil {
+		a.Digest = e.Digest // nothing has changed there
+	}
+	h.l.Heard(to)
+	h.l.Handle(to, a)
 }
 
 func printEffect(e turn.Effect) string {
@@ -83,63 +111,86 @@ func printEffect(e turn.Effect) string {
 	return fmt.Sprintf("%T", e)
 }
 
-func command(m *script.Machine, l *links.Links, z *Zones, up *above, d *datadriven.TestData) (string, bool) {
+func (h *host) command(d *datadriven.TestData) (string, bool) {
 	words := script.Words(d)
-	hosts := func() (v []wire.Peer) {
-		for _, w := range words {
-			v = append(v, script.Host(w))
-		}
-		return v
+	var hosts []wire.Peer
+	for _, w := range words {
+		hosts = append(hosts, script.Host(w))
 	}
 	switch d.Cmd {
-	case "state":
-		z.state = MemberState(slices.Index([]string{"idle", "joining", "member", "leaving", "gone"}, words[0]))
-	case "region":
-		must(m.Set(&z.region.Region, strings.Join(words, " ")))
-		z.region.Radix = m.Turn.Radix()
-	case "own", "table":
-		var rs []wire.Record
-		for _, w := range words {
-			r, err := script.Record(w)
-			must(err)
-			if d.Cmd == "own" {
-				r.Owner = m.Turn.Self
-			} else {
-				l.Know(r.Owner).Digest = 1
-			}
-			rs = append(rs, r)
+	case "given":
+		must(h.m.Set(&h.z.region.Region, "n:4 version:1 radix:3"))
+		for line := range strings.Lines(d.Input) {
+			word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+			h.given(word, rest)
 		}
-		if d.Cmd == "own" {
-			z.own, z.digest = rs, wire.DigestOf(rs)
-		} else {
-			z.table = rs
-		}
-	case "wards":
-		for _, p := range hosts() {
-			z.heirs.wards = append(z.heirs.wards, ward{owner: p})
-		}
+		return "ok\n", true
 	case "create":
-		z.Create()
+		h.z.Create()
 	case "join":
-		z.Join(hosts())
+		h.z.Join(hosts)
 	case "leave":
-		z.Leave()
+		h.z.Leave()
 	case "die":
-		l.Die(l.Get(hosts()[0].ID))
+		h.dead[hosts[0].ID] = true
+		h.l.Die(h.l.Get(hosts[0].ID))
+	case "back":
+		delete(h.dead, hosts[0].ID)
 	case "exchange":
-		z.Exchange(hosts()[0], script.Stream(words[1]))
-	case "entries":
-		for _, w := range words {
-			up.entries = append(up.entries, wire.StreamInfo{ID: script.Stream(w)})
-		}
-	case "wants":
-		up.wants = script.Stream(words[0])
+		h.z.Exchange(hosts[0], script.Stream(words[1]))
 	case "show":
-		return show(z), true
+		return show(h.z), true
+	case "counts":
+		var b strings.Builder
+		c := h.m.Turn.Counts()
+		for _, k := range slices.Sorted(maps.Keys(c)) {
+			fmt.Fprintf(&b, "%s %d\n", k, c[k])
+		}
+		return b.String(), true
 	default:
 		return "", false
 	}
 	return "", true
+}
+
+func (h *host) given(word, rest string) {
+	switch word {
+	case "member":
+		h.z.state = Member
+	case "leaving":
+		h.z.state = Leaving
+	case "region":
+		must(h.m.Set(&h.z.region.Region, rest))
+	case "own", "table":
+		var rs []wire.Record
+		for w := range strings.FieldsSeq(rest) {
+			r, err := script.Record(w)
+			must(err)
+			if word == "own" {
+				r.Owner = h.m.Turn.Self
+			} else {
+				h.l.Know(r.Owner).Digest = 1
+			}
+			rs = append(rs, r)
+		}
+		if word == "own" {
+			h.z.own, h.z.digest = rs, wire.DigestOf(rs)
+		} else {
+			h.z.table = rs
+		}
+	case "entries":
+		for w := range strings.FieldsSeq(rest) {
+			h.up.entries = append(h.up.entries, wire.StreamInfo{ID: script.Stream(w)})
+		}
+	case "wants":
+		h.up.wants = script.Stream(rest)
+	case "upkeep":
+		state := h.z.state
+		h.z.start()
+		h.z.state = state
+	default:
+		panic("given: " + word)
+	}
 }
 
 func must(err error) {
@@ -157,7 +208,11 @@ func show(z *Zones) string {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "%s, region %d digits, version %d\n", z.state, z.region.N, z.region.Version)
+	fmt.Fprintf(&b, "%s, region %d digits, version %d", z.state, z.region.N, z.region.Version)
+	if z.region.Hosts > 0 {
+		fmt.Fprintf(&b, ", for %d hosts", z.region.Hosts)
+	}
+	b.WriteByte('\n')
 	list("own", z.own)
 	list("table", z.table)
 	var graves []wire.Record
@@ -166,6 +221,9 @@ func show(z *Zones) string {
 	}
 	if len(graves) > 0 {
 		list("graves", graves)
+	}
+	for _, w := range z.heirs.wards {
+		fmt.Fprintf(&b, "ward: %s, %d neighbours, %d entries\n", script.Name(w.owner.ID), len(w.peers), len(w.infos))
 	}
 	return b.String()
 }

@@ -89,7 +89,7 @@ func New(t *turn.Turn, l *links.Links) *Zones {
 	n := &Zones{Turn: t, links: l}
 	n.region.Radix = t.Radix()
 	n.moves.taking = map[uint64]*move{}
-	t.Route = func(m *wire.Lookup) { n.route(n.Self, m) }
+	t.Route = n.Route
 	return n
 }
 

@@ -52,7 +52,6 @@ func testCLI(t *tap) {
 		{"log", "lonely"},
 		{"bench", "lonely"},
 		{"replace", "lonely", "/spa/tests/idle.spa"},
-		{"kforward", "start", "eth0", "--flow", "udp dst *:1 -> *:2 mac 52:54:00:00:00:02"},
 	} {
 		t.refused(4, "CAP_NET_ADMIN", "nobody may not: "+strings.Join(args[:2], " "), ulsctlAs(nobody, args...))
 	}

@@ -30,7 +30,6 @@ static const struct {
 	{ "harmless", test_harmless },
 	{ "contexts", test_contexts },
 	{ "race", test_race },
-	{ "kforward", test_kforward },
 	{ "leak", test_leak },
 };
 

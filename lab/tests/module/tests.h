@@ -35,6 +35,5 @@ void test_harmless(struct nl *nl);
 void test_contexts(struct nl *nl);
 void test_leak(struct nl *nl);
 void test_race(struct nl *nl);
-void test_kforward(struct nl *nl);
 
 #endif /* _ULS_TESTS_TESTS_H */

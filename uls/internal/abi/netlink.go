@@ -15,23 +15,20 @@ const (
 
 // Limits.
 const (
-	WriteMax             = 32768
-	SegmentsMax          = 16
-	ParamsMax            = 32
-	HelpMax              = 95
-	TextMax              = 31
-	HistogramBuckets     = 40
-	BudgetMinNs          = 20000
-	BudgetDefaultNs      = 500000
-	BudgetMaxNs          = 10000000
-	TickMinUs            = 50
-	TickMaxUs            = 10000000
-	PeriodMaxNs          = 1000000000
-	BenchMax             = 65536
-	BenchBatchMax        = 4096
-	KforwardFlowsMax     = 256
-	KforwardQueueDefault = 1000
-	KforwardQueueMax     = 65536
+	WriteMax         = 32768
+	SegmentsMax      = 16
+	ParamsMax        = 32
+	HelpMax          = 95
+	TextMax          = 31
+	HistogramBuckets = 40
+	BudgetMinNs      = 20000
+	BudgetDefaultNs  = 500000
+	BudgetMaxNs      = 10000000
+	TickMinUs        = 50
+	TickMaxUs        = 10000000
+	PeriodMaxNs      = 1000000000
+	BenchMax         = 65536
+	BenchBatchMax    = 4096
 )
 
 // SegmentProt: Protection of a segment; write and exec exclude each other.
@@ -129,9 +126,6 @@ const (
 	CmdStatsGet       uint8 = 10 // Statistics of one SPA or of all.
 	CmdLogGet         uint8 = 11 // Read the SPA's log from a cursor on, without stopping the SPA.
 	CmdBench          uint8 = 12 // Make NOP upcalls in the caller's context and time them.
-	CmdKforwardStart  uint8 = 13 // Start the kernel-thread forwarder on an interface: matching UDP frames are rewritten and sent by a kernel thread. For comparison only.
-	CmdKforwardStop   uint8 = 14 // Stop it.
-	CmdKforwardGet    uint8 = 15 // Describe the forwarder of one interface or all forwarders.
 	CmdSpaMappedNtf   uint8 = 16 // An SPA went live.
 	CmdSpaAbortedNtf  uint8 = 17 // An SPA was taken out of service; the attribute abort says why.
 	CmdSpaUnmappedNtf uint8 = 18 // An SPA was removed.
@@ -284,22 +278,4 @@ const (
 	AttrBenchNsMax       uint16 = 13 // u64
 	AttrBenchNsTotal     uint16 = 14 // u64
 	AttrBenchTSCKhz      uint16 = 15 // u32
-)
-
-// Attributes of the set "kforward".
-const (
-	AttrKforwardPad        uint16 = 1  // pad
-	AttrKforwardIfindex    uint16 = 2  // u32: frames come from here
-	AttrKforwardOutIfindex uint16 = 3  // u32: and go out here; the same if absent
-	AttrKforwardFlow       uint16 = 4  // binary, repeated: struct uls_msg_flow of type ULS_MSG_FLOW_ADD
-	AttrKforwardPriority   uint16 = 5  // u32: SCHED_FIFO priority of the thread; 0 or absent for SCHED_NORMAL
-	AttrKforwardQueueLen   uint16 = 6  // u32: frames that may wait for the thread
-	AttrKforwardCPU        uint16 = 7  // u32: bind the thread to this CPU; not bound if absent
-	AttrKforwardPID        uint16 = 8  // u32: of the thread
-	AttrKforwardRxFrames   uint16 = 9  // u64: frames that matched a flow
-	AttrKforwardTxFrames   uint16 = 10 // u64: frames handed to the device
-	AttrKforwardQueueDrops uint16 = 11 // u64: frames dropped because the queue was full
-	AttrKforwardTTLDrops   uint16 = 12 // u64
-	AttrKforwardTxDrops    uint16 = 13 // u64: frames the device or its queue refused
-	AttrKforwardCopied     uint16 = 14 // u64: frames whose headers had to be made writable first
 )
