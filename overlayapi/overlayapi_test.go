@@ -32,8 +32,8 @@ func TestJSONNumbersNamesAndZeroes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"id":9007199254740993,"stream":"","name":"a \"b\" <c>\n","contract":{"latency_us":0,"min_rate_bps":0,"loss_ppm":0,` +
-		`"degrade":["filter"],"best_effort":false,"no_swap":false},"state":"","reason":"","degraded":"","path":[],"predicted_us":0,` +
-		`"predicted_loss_ppm":0,"measured":null,"swaps":0,"repairs":0,"delivery":null}`
+		`"degrade":["filter"],"best_effort":false,"no_swap":false,"jitter_us":0},"state":"","reason":"","degraded":"","path":[],"predicted_us":0,` +
+		`"predicted_loss_ppm":0,"measured":null,"swaps":0,"repairs":0,"delivery":null,"predicted_jitter_us":0}`
 	if string(b) != want {
 		t.Errorf("got  %s\nwant %s", b, want)
 	}

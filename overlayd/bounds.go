@@ -16,19 +16,23 @@ import (
 // bounds are a contract's bounds as the command line takes them. What a contract can
 // bound, and what is measured of it, this file alone puts into words.
 type bounds struct {
-	latency       time.Duration
-	minRate, loss string
+	latency, jitter time.Duration
+	minRate, loss   string
 }
 
 func (b *bounds) flags(f *pflag.FlagSet) {
 	f.DurationVar(&b.latency, "latency", 0, "from publisher to subscriber, at most")
 	f.StringVar(&b.minRate, "min-rate", "0", "bits per second, at least (e.g. 2M)")
 	f.StringVar(&b.loss, "loss", "", "share of the packets lost, at most (e.g. 0.5%); without it any loss is accepted")
+	f.DurationVar(&b.jitter, "jitter", 0, "variation of arrival against the stream's own pace, at most (RFC 3550, 6.4.1: e.g. 5ms)")
 }
 
 // set puts what was given into a contract.
 func (b *bounds) set(f *pflag.FlagSet, c *overlayv1.Contract) (err error) {
 	if c.LatencyUs, err = duration("latency", b.latency, f); err != nil {
+		return err
+	}
+	if c.JitterUs, err = duration("jitter", b.jitter, f); err != nil {
 		return err
 	}
 	if c.MinRateBps, err = parseRate(b.minRate); err != nil {
@@ -61,6 +65,9 @@ func bounded(c *overlayv1.Contract) (s []string) {
 	if c != nil && c.LossPpm != nil {
 		s = append(s, "loss="+percent(*c.LossPpm))
 	}
+	if c.GetJitterUs() != 0 {
+		s = append(s, "jitter="+microseconds(uint64(c.JitterUs)))
+	}
 	return s
 }
 
@@ -77,11 +84,11 @@ func asked(c *overlayv1.Contract) string {
 }
 
 // measured has a column for each figure that a contract can bound.
-var measured = []string{"P99", "RATE", "LOSS"}
+var measured = []string{"P99", "RATE", "LOSS", "JITTER"}
 
 // figures are those columns.
 func figures(m *overlayv1.Report) []string {
-	return []string{latency(m.GetP99Us()), rate(m.GetRateBps()), percent(lossOf(m))}
+	return []string{latency(m.GetP99Us()), rate(m.GetRateBps()), percent(lossOf(m)), latency(m.GetJitterUs())}
 }
 
 // lossOf is the share of packets that did not come, in parts per million.

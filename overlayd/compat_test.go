@@ -58,6 +58,42 @@ func TestOldAndNewAreOneOverlay(t *testing.T) {
 	for pub := range 2 {
 		m.stream(pub)
 	}
+	m.bound()
+}
+
+// bound asks an old publisher for what it does not know: a new host is told why nothing
+// comes of it, and other subscribers are none the worse.
+func (m *mixed) bound() {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	p := exec.CommandContext(ctx, m.program(1), "publish", "plain", "--public", "--socket", m.socket(1))
+	in, err := p.StdinPipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	defer func() { _, _ = p.Process.Kill(), p.Wait() }()
+	fmt.Fprintln(in, "something")
+	s := exec.CommandContext(ctx, m.program(2), "subscribe", "plain", "--jitter", "5ms", "--socket", m.socket(2))
+	if err := s.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	defer func() { _, _ = s.Process.Kill(), s.Wait() }()
+	const want = "does not answer a request with a bound on jitter"
+	for {
+		out, _ := exec.Command(m.program(2), "contracts", "--socket", m.socket(2)).CombinedOutput()
+		if strings.Contains(string(out), want) {
+			break
+		}
+		if ctx.Err() != nil {
+			m.t.Fatalf("after 60 s nothing says that a host %s:\n%s", want, out)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	m.stream(3) // an old one publishes to all
 }
 
 // mixed is an overlay of hosts that are new and old in turn.

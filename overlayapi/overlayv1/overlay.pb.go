@@ -953,10 +953,11 @@ func (x *Stage) GetPlace() string {
 type Hop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Host          *Host                  `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
-	CostUs        uint32                 `protobuf:"varint,2,opt,name=cost_us,json=costUs,proto3" json:"cost_us,omitempty"`    // one-way latency of the link that leads here
-	LossPpm       uint32                 `protobuf:"varint,3,opt,name=loss_ppm,json=lossPpm,proto3" json:"loss_ppm,omitempty"` // of that link
-	StayUs        uint32                 `protobuf:"varint,4,opt,name=stay_us,json=stayUs,proto3" json:"stay_us,omitempty"`    // time from arrival to sending on
-	Spa           string                 `protobuf:"bytes,5,opt,name=spa,proto3" json:"spa,omitempty"`                         // what runs on the way out of the host before
+	CostUs        uint32                 `protobuf:"varint,2,opt,name=cost_us,json=costUs,proto3" json:"cost_us,omitempty"`       // one-way latency of the link that leads here
+	LossPpm       uint32                 `protobuf:"varint,3,opt,name=loss_ppm,json=lossPpm,proto3" json:"loss_ppm,omitempty"`    // of that link
+	StayUs        uint32                 `protobuf:"varint,4,opt,name=stay_us,json=stayUs,proto3" json:"stay_us,omitempty"`       // time from arrival to sending on
+	Spa           string                 `protobuf:"bytes,5,opt,name=spa,proto3" json:"spa,omitempty"`                            // what runs on the way out of the host before
+	JitterUs      uint32                 `protobuf:"varint,6,opt,name=jitter_us,json=jitterUs,proto3" json:"jitter_us,omitempty"` // of that link, where a contract bounds it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1024,6 +1025,13 @@ func (x *Hop) GetSpa() string {
 		return x.Spa
 	}
 	return ""
+}
+
+func (x *Hop) GetJitterUs() uint32 {
+	if x != nil {
+		return x.JitterUs
+	}
+	return 0
 }
 
 type Branch struct {
@@ -1338,7 +1346,8 @@ type Contract struct {
 	LossPpm       *uint32                `protobuf:"varint,3,opt,name=loss_ppm,json=lossPpm,proto3,oneof" json:"loss_ppm,omitempty"` // at most; absent: any loss; 0 counts as 1
 	Degrade       []string               `protobuf:"bytes,4,rep,name=degrade,proto3" json:"degrade,omitempty"`                       // SPAs accepted rather than no stream, best first
 	BestEffort    bool                   `protobuf:"varint,5,opt,name=best_effort,json=bestEffort,proto3" json:"best_effort,omitempty"`
-	NoSwap        bool                   `protobuf:"varint,6,opt,name=no_swap,json=noSwap,proto3" json:"no_swap,omitempty"` // never exchange ids to meet the contract
+	NoSwap        bool                   `protobuf:"varint,6,opt,name=no_swap,json=noSwap,proto3" json:"no_swap,omitempty"`       // never exchange ids to meet the contract
+	JitterUs      uint32                 `protobuf:"varint,7,opt,name=jitter_us,json=jitterUs,proto3" json:"jitter_us,omitempty"` // variation of arrival against the stream's own pace, at most (RFC 3550, 6.4.1)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1415,6 +1424,13 @@ func (x *Contract) GetNoSwap() bool {
 	return false
 }
 
+func (x *Contract) GetJitterUs() uint32 {
+	if x != nil {
+		return x.JitterUs
+	}
+	return 0
+}
+
 type Report struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Packets       uint64                 `protobuf:"varint,1,opt,name=packets,proto3" json:"packets,omitempty"` // delivered
@@ -1424,6 +1440,7 @@ type Report struct {
 	P99Us         uint32                 `protobuf:"varint,5,opt,name=p99_us,json=p99Us,proto3" json:"p99_us,omitempty"`
 	RateBps       uint64                 `protobuf:"varint,6,opt,name=rate_bps,json=rateBps,proto3" json:"rate_bps,omitempty"`
 	DurationUs    uint64                 `protobuf:"varint,7,opt,name=duration_us,json=durationUs,proto3" json:"duration_us,omitempty"`
+	JitterUs      uint32                 `protobuf:"varint,8,opt,name=jitter_us,json=jitterUs,proto3" json:"jitter_us,omitempty"` // of arrival against the publisher's time stamps (RFC 3550, 6.4.1), at the end of the interval
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1503,6 +1520,13 @@ func (x *Report) GetRateBps() uint64 {
 func (x *Report) GetDurationUs() uint64 {
 	if x != nil {
 		return x.DurationUs
+	}
+	return 0
+}
+
+func (x *Report) GetJitterUs() uint32 {
+	if x != nil {
+		return x.JitterUs
 	}
 	return 0
 }
@@ -1588,23 +1612,24 @@ func (x *SubscriptionsResponse) GetSubscriptions() []*Subscription {
 }
 
 type Subscription struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Id               uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Stream           string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
-	Name             string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Contract         *Contract              `protobuf:"bytes,4,opt,name=contract,proto3" json:"contract,omitempty"`
-	State            string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"` // resolving, admitted, at risk, violated, refused, withdrawn, interrupted
-	Reason           string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	Degraded         string                 `protobuf:"bytes,7,opt,name=degraded,proto3" json:"degraded,omitempty"` // the SPA that degrades it; "": none
-	Path             []*Hop                 `protobuf:"bytes,8,rep,name=path,proto3" json:"path,omitempty"`
-	PredictedUs      uint32                 `protobuf:"varint,9,opt,name=predicted_us,json=predictedUs,proto3" json:"predicted_us,omitempty"`
-	PredictedLossPpm uint32                 `protobuf:"varint,10,opt,name=predicted_loss_ppm,json=predictedLossPpm,proto3" json:"predicted_loss_ppm,omitempty"`
-	Measured         *Report                `protobuf:"bytes,11,opt,name=measured,proto3" json:"measured,omitempty"` // of the last interval
-	Swaps            uint32                 `protobuf:"varint,12,opt,name=swaps,proto3" json:"swaps,omitempty"`      // id exchanges made for it
-	Repairs          uint32                 `protobuf:"varint,13,opt,name=repairs,proto3" json:"repairs,omitempty"`  // times the path was made anew
-	Delivery         *Delivery              `protobuf:"bytes,14,opt,name=delivery,proto3" json:"delivery,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Id                uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Stream            string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Name              string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Contract          *Contract              `protobuf:"bytes,4,opt,name=contract,proto3" json:"contract,omitempty"`
+	State             string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"` // resolving, admitted, at risk, violated, refused, withdrawn, interrupted
+	Reason            string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Degraded          string                 `protobuf:"bytes,7,opt,name=degraded,proto3" json:"degraded,omitempty"` // the SPA that degrades it; "": none
+	Path              []*Hop                 `protobuf:"bytes,8,rep,name=path,proto3" json:"path,omitempty"`
+	PredictedUs       uint32                 `protobuf:"varint,9,opt,name=predicted_us,json=predictedUs,proto3" json:"predicted_us,omitempty"`
+	PredictedLossPpm  uint32                 `protobuf:"varint,10,opt,name=predicted_loss_ppm,json=predictedLossPpm,proto3" json:"predicted_loss_ppm,omitempty"`
+	Measured          *Report                `protobuf:"bytes,11,opt,name=measured,proto3" json:"measured,omitempty"` // of the last interval
+	Swaps             uint32                 `protobuf:"varint,12,opt,name=swaps,proto3" json:"swaps,omitempty"`      // id exchanges made for it
+	Repairs           uint32                 `protobuf:"varint,13,opt,name=repairs,proto3" json:"repairs,omitempty"`  // times the path was made anew
+	Delivery          *Delivery              `protobuf:"bytes,14,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	PredictedJitterUs uint32                 `protobuf:"varint,15,opt,name=predicted_jitter_us,json=predictedJitterUs,proto3" json:"predicted_jitter_us,omitempty"` // of a path to a contract that bounds it
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Subscription) Reset() {
@@ -1733,6 +1758,13 @@ func (x *Subscription) GetDelivery() *Delivery {
 		return x.Delivery
 	}
 	return nil
+}
+
+func (x *Subscription) GetPredictedJitterUs() uint32 {
+	if x != nil {
+		return x.PredictedJitterUs
+	}
+	return 0
 }
 
 // Delivery counts since the subscription began.
@@ -2793,13 +2825,14 @@ const file_overlay_proto_rawDesc = "" +
 	"\x05place\x18\x03 \x01(\tR\x05place\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x95\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xb2\x01\n" +
 	"\x03Hop\x12/\n" +
 	"\x04host\x18\x01 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x04host\x12\x17\n" +
 	"\acost_us\x18\x02 \x01(\rR\x06costUs\x12\x19\n" +
 	"\bloss_ppm\x18\x03 \x01(\rR\alossPpm\x12\x17\n" +
 	"\astay_us\x18\x04 \x01(\rR\x06stayUs\x12\x10\n" +
-	"\x03spa\x18\x05 \x01(\tR\x03spa\"\x81\x01\n" +
+	"\x03spa\x18\x05 \x01(\tR\x03spa\x12\x1b\n" +
+	"\tjitter_us\x18\x06 \x01(\rR\bjitterUs\"\x81\x01\n" +
 	"\x06Branch\x12/\n" +
 	"\x04host\x18\x01 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x04host\x12\x17\n" +
 	"\acost_us\x18\x02 \x01(\rR\x06costUs\x12\x10\n" +
@@ -2827,7 +2860,7 @@ const file_overlay_proto_rawDesc = "" +
 	"\x05parts\x18\x0f \x03(\tR\x05parts\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcc\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe9\x01\n" +
 	"\bContract\x12\x1d\n" +
 	"\n" +
 	"latency_us\x18\x01 \x01(\rR\tlatencyUs\x12 \n" +
@@ -2837,8 +2870,9 @@ const file_overlay_proto_rawDesc = "" +
 	"\adegrade\x18\x04 \x03(\tR\adegrade\x12\x1f\n" +
 	"\vbest_effort\x18\x05 \x01(\bR\n" +
 	"bestEffort\x12\x17\n" +
-	"\ano_swap\x18\x06 \x01(\bR\x06noSwapB\v\n" +
-	"\t_loss_ppm\"\xb8\x01\n" +
+	"\ano_swap\x18\x06 \x01(\bR\x06noSwap\x12\x1b\n" +
+	"\tjitter_us\x18\a \x01(\rR\bjitterUsB\v\n" +
+	"\t_loss_ppm\"\xd5\x01\n" +
 	"\x06Report\x12\x18\n" +
 	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x12\n" +
 	"\x04lost\x18\x02 \x01(\x04R\x04lost\x12\x14\n" +
@@ -2847,10 +2881,11 @@ const file_overlay_proto_rawDesc = "" +
 	"\x06p99_us\x18\x05 \x01(\rR\x05p99Us\x12\x19\n" +
 	"\brate_bps\x18\x06 \x01(\x04R\arateBps\x12\x1f\n" +
 	"\vduration_us\x18\a \x01(\x04R\n" +
-	"durationUs\"\x16\n" +
+	"durationUs\x12\x1b\n" +
+	"\tjitter_us\x18\b \x01(\rR\bjitterUs\"\x16\n" +
 	"\x14SubscriptionsRequest\"b\n" +
 	"\x15SubscriptionsResponse\x12I\n" +
-	"\rsubscriptions\x18\x01 \x03(\v2#.sandstream.overlay.v1.SubscriptionR\rsubscriptions\"\xfa\x03\n" +
+	"\rsubscriptions\x18\x01 \x03(\v2#.sandstream.overlay.v1.SubscriptionR\rsubscriptions\"\xaa\x04\n" +
 	"\fSubscription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x12\n" +
@@ -2866,7 +2901,8 @@ const file_overlay_proto_rawDesc = "" +
 	"\bmeasured\x18\v \x01(\v2\x1d.sandstream.overlay.v1.ReportR\bmeasured\x12\x14\n" +
 	"\x05swaps\x18\f \x01(\rR\x05swaps\x12\x18\n" +
 	"\arepairs\x18\r \x01(\rR\arepairs\x12;\n" +
-	"\bdelivery\x18\x0e \x01(\v2\x1f.sandstream.overlay.v1.DeliveryR\bdelivery\"\xd6\x01\n" +
+	"\bdelivery\x18\x0e \x01(\v2\x1f.sandstream.overlay.v1.DeliveryR\bdelivery\x12.\n" +
+	"\x13predicted_jitter_us\x18\x0f \x01(\rR\x11predictedJitterUs\"\xd6\x01\n" +
 	"\bDelivery\x12\x18\n" +
 	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x12\n" +

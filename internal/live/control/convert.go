@@ -49,7 +49,7 @@ func regionOf(r wire.Region) *overlayv1.Region {
 
 func pathOf(hops []wire.Hop) (out []*overlayv1.Hop) {
 	for _, h := range hops {
-		out = append(out, &overlayv1.Hop{Host: hostOf(h.Host), CostUs: h.CostUs, LossPpm: h.LossPpm, StayUs: h.StayUs, Spa: h.SPA})
+		out = append(out, &overlayv1.Hop{Host: hostOf(h.Host), CostUs: h.CostUs, LossPpm: h.LossPpm, StayUs: h.StayUs, Spa: h.SPA, JitterUs: h.JitterUs})
 	}
 	return out
 }
@@ -121,6 +121,7 @@ func infoOf(a *overlayv1.Announce) (wire.StreamInfo, error) {
 func contractOf(c *wire.Contract) *overlayv1.Contract {
 	m := &overlayv1.Contract{
 		LatencyUs: c.LatencyUs, MinRateBps: c.MinRateBps, Degrade: c.Degrade, BestEffort: c.BestEffort, NoSwap: c.NoSwap,
+		JitterUs: c.JitterUs,
 	}
 	if loss := c.LossPpm; loss > 0 {
 		m.LossPpm = &loss
@@ -131,7 +132,7 @@ func contractOf(c *wire.Contract) *overlayv1.Contract {
 func contract(m *overlayv1.Contract) (wire.Contract, error) {
 	c := wire.Contract{
 		LatencyUs: m.GetLatencyUs(), MinRateBps: m.GetMinRateBps(), Degrade: m.GetDegrade(),
-		BestEffort: m.GetBestEffort(), NoSwap: m.GetNoSwap(),
+		BestEffort: m.GetBestEffort(), NoSwap: m.GetNoSwap(), JitterUs: m.GetJitterUs(),
 	}
 	if m != nil && m.LossPpm != nil {
 		c.LossPpm = max(1, *m.LossPpm) // to the core, 0 is no bound
@@ -150,7 +151,7 @@ func contract(m *overlayv1.Contract) (wire.Contract, error) {
 func reportOf(r *overlay.Report) *overlayv1.Report {
 	return &overlayv1.Report{
 		Packets: r.Packets, Lost: r.Lost, Bytes: r.Bytes, MeanUs: r.MeanUs, P99Us: r.P99Us, RateBps: r.RateBps,
-		DurationUs: uint64(r.Duration.Microseconds()),
+		DurationUs: uint64(r.Duration.Microseconds()), JitterUs: r.JitterUs,
 	}
 }
 
@@ -165,7 +166,8 @@ func changeOf(c *delivery.Change) *overlayv1.Subscription {
 	m := &overlayv1.Subscription{
 		Id: uint64(c.ID), Stream: c.Stream.String(), Name: c.Name, Contract: contractOf(&c.Contract), State: c.State.String(),
 		Reason: c.Reason, Degraded: c.Degraded, Path: pathOf(c.Path), PredictedUs: c.Predicted.CostUs, PredictedLossPpm: c.Predicted.LossPpm,
-		Measured: reportOf(&c.Measured), Swaps: uint32(c.Swaps), Repairs: uint32(c.Repairs), Delivery: countsOf(&c.Delivered),
+		PredictedJitterUs: c.Predicted.JitterUs,
+		Measured:          reportOf(&c.Measured), Swaps: uint32(c.Swaps), Repairs: uint32(c.Repairs), Delivery: countsOf(&c.Delivered),
 	}
 	if c.Stream == (wire.StreamID{}) {
 		m.Stream = ""

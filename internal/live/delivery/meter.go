@@ -3,6 +3,7 @@
 package delivery
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -18,11 +19,12 @@ type Packet struct {
 	Data    []byte
 	Flags   frame.Flags
 	elapsed uint32
+	sent    uint64 // on the publisher's clock, ns
 	at      uint64
 }
 
 func newPacket(d *transport.Delivery) Packet {
-	return Packet{Data: slices.Clone(d.Payload), Flags: d.Header.Flags, elapsed: d.Header.ElapsedUs, at: d.At}
+	return Packet{Data: slices.Clone(d.Payload), Flags: d.Header.Flags, elapsed: d.Header.ElapsedUs, sent: d.Header.SentNs, at: d.At}
 }
 
 // Counts are what a subscription's reader got, see overlayv1.Delivery.
@@ -48,12 +50,29 @@ type meter struct {
 	report  Counts // since the last report
 	since   time.Time
 	latency []uint32
+	pace    pace
+}
+
+// pace compares when packets arrive with when they were sent: J of RFC 3550, 6.4.1, on
+// the publisher's own time stamps. What the two clocks differ by cancels out.
+type pace struct {
+	sent, at uint64 // of the packet before
+	jitter   float64
+}
+
+func (p *pace) take(sent, at uint64) {
+	if p.at > 0 {
+		d := float64(int64(at-p.at) - int64(sent-p.sent))
+		p.jitter += (math.Abs(d) - p.jitter) / 16
+	}
+	p.sent, p.at = sent, at
 }
 
 // count adds packets that are delivered now, on the clock of Packet.at.
 func (m *meter) count(ps []Packet, now uint64) {
 	for i := range ps {
 		p := &ps[i]
+		m.pace.take(p.sent, p.at)
 		m.report.Packets++
 		m.report.Bytes += uint64(len(p.Data))
 		stay := uint64(0)
@@ -69,7 +88,7 @@ func (m *meter) count(ps []Packet, now uint64) {
 // take gives what was delivered since it was last called.
 func (m *meter) take(now time.Time) overlay.Report {
 	d := now.Sub(m.since)
-	r := overlay.Report{Packets: m.report.Packets, Lost: m.report.Lost, Bytes: m.report.Bytes, Duration: d}
+	r := overlay.Report{Packets: m.report.Packets, Lost: m.report.Lost, Bytes: m.report.Bytes, Duration: d, JitterUs: uint32(min(m.pace.jitter/1e3, math.MaxUint32))}
 	if d > 0 {
 		r.RateBps = uint64(float64(m.report.Bytes*8) / d.Seconds())
 	}

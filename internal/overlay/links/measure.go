@@ -3,6 +3,7 @@
 package links
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -19,6 +20,7 @@ type link struct {
 	samples      uint32
 	last         [5]Time      // the last round trips
 	quality      wire.Quality // published: follows half their median with hysteresis
+	jitter       Time         // mean difference between round trips that follow one another
 	over         int8         // samples in a row that disagree with the published cost
 }
 
@@ -59,6 +61,7 @@ func (k *link) measure(rtt Time, percent, samples int) {
 		k.rttvar += (max(d, -d) - k.rttvar) / 4
 		k.srtt += (rtt - k.srtt) / 8
 	}
+	k.vary(rtt)
 	k.last[int(k.samples)%len(k.last)] = rtt
 	k.samples++
 	k.outcome(0)
@@ -73,6 +76,24 @@ func (k *link) measure(rtt Time, percent, samples int) {
 	if k.samples <= 2*uint32(len(k.last)) || int(k.over) >= samples {
 		k.quality.CostUs, k.over = max(us, 1), 0
 	}
+}
+
+// vary takes a round trip into the link's jitter. It is J of RFC 3550, 6.4.1, for round
+// trips and with the gain of a smoothed one: they are few. The variations of both ways
+// add up as squares do, so that one way has the jitter of both over the root of two. The
+// first round trip does not count: it may hold the handshake of the session.
+func (k *link) vary(rtt Time) {
+	if k.samples < 2 {
+		return
+	}
+	d := rtt - k.last[int(k.samples-1)%len(k.last)]
+	d = max(d, -d)
+	if k.samples == 2 {
+		k.jitter = d
+	} else {
+		k.jitter += (d - k.jitter) / 8
+	}
+	k.quality.JitterUs = uint32(min(float64(k.jitter/time.Microsecond)/math.Sqrt2, 1<<31))
 }
 
 // typical is the lower median of the last round trips: a host that was busy for a

@@ -20,6 +20,7 @@ type Report struct {
 	MeanUs   uint32
 	P99Us    uint32
 	RateBps  uint64
+	JitterUs uint32 // of arrival against the pace at which it was sent, as at the end of that time (RFC 3550, 6.4.1)
 	Duration wire.Time
 }
 
@@ -29,7 +30,7 @@ func (r *Report) Join(o *Report) {
 	r.Lost += o.Lost
 	r.Bytes += o.Bytes
 	r.RateBps += o.RateBps
-	r.P99Us, r.MeanUs = max(r.P99Us, o.P99Us), max(r.MeanUs, o.MeanUs)
+	r.P99Us, r.MeanUs, r.JitterUs = max(r.P99Us, o.P99Us), max(r.MeanUs, o.MeanUs), max(r.JitterUs, o.JitterUs)
 }
 
 // evaluate compares a subscription's contract with its path and with what was
@@ -112,6 +113,7 @@ func (u *sub) window() Report {
 		w.Bytes += r.Bytes
 		w.Duration += r.Duration
 		w.P99Us = max(w.P99Us, r.P99Us)
+		w.JitterUs = max(w.JitterUs, r.JitterUs)
 		mean += float64(r.MeanUs) * float64(r.Packets)
 	}
 	if w.Packets > 0 {
@@ -142,6 +144,13 @@ func (n *Streams) judge(u *sub) {
 			have = w.P99Us
 		}
 		bound("latency (ms)", float64(have)/1e3, float64(c.LatencyUs)/1e3)
+	}
+	if c.JitterUs > 0 {
+		have := u.predicted.JitterUs
+		if w.Packets > 0 {
+			have = w.JitterUs
+		}
+		bound("jitter (ms)", float64(have)/1e3, float64(c.JitterUs)/1e3)
 	}
 	lossy := false
 	if c.LossPpm > 0 && w.Packets+w.Lost >= 100 {

@@ -3,6 +3,7 @@
 package streams
 
 import (
+	"fmt"
 	"slices"
 
 	"sandstream/internal/overlay/turn"
@@ -20,10 +21,27 @@ type ask struct {
 func (n *Streams) requestPath(to wire.Peer, m *wire.SubReq, tries int, wait Time, a ask) *turn.Request {
 	r := &turn.Request{To: to, Msg: m, Tries: tries, Wait: wait, Yields: a.sub != 0, Tag: a}
 	r.Failed = func() { n.noPath(r, "") }
+	if m.Contract.JitterUs > 0 {
+		n.toldIfOld(r)
+	}
 	if !n.Ask(r) {
 		return nil
 	}
 	return r
+}
+
+// toldIfOld has a request with a bound on jitter fail with words where the host that is
+// asked lives, and does not answer: of before that bound was there, a host refuses the
+// message, and so does any such host on the way.
+func (n *Streams) toldIfOld(r *turn.Request) {
+	p, asked := n.links.Know(r.To), n.Now
+	r.Failed = func() {
+		why := ""
+		if p.Heard() > asked {
+			why = fmt.Sprintf("host %s lives, but does not answer a request with a bound on jitter: it, or a host on the way, may be too old for it", p.ID)
+		}
+		n.noPath(r, why)
+	}
 }
 
 // pathRequest is the request for a path that is under way with a number, nil if there is

@@ -46,6 +46,8 @@ type child struct {
 	outUs uint32 // cost of the link as the data plane was told
 	beats uint64 // sent to it
 	trial bool   // it wants beats only
+
+	jitter Time // until then it wants to hear of the links' jitter
 }
 
 func (n *Streams) addStream(info wire.StreamInfo) *stream {
@@ -117,8 +119,12 @@ func (n *Streams) drop(s *stream) {
 }
 
 // beat is what a child is told of the stream.
-func (s *stream) beat(*child) *wire.Beat {
-	return &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info}
+func (s *stream) beat(c *child) *wire.Beat {
+	b := &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info}
+	if c.jitter == 0 {
+		b.Path = wire.WithoutJitter(s.path)
+	}
+	return b
 }
 
 // sendAway tells a child, or who would be one, to find another parent.
@@ -162,6 +168,21 @@ func (n *Streams) setParent(s *stream, p wire.Peer, degrade string) {
 // "", and renews the lease.
 func (n *Streams) attach(s *stream, degrade string) {
 	n.Send(s.parent, &wire.Attach{Stream: s.info.ID, Degrade: degrade})
+	if n.wantsJitter(s) {
+		n.attachForJitter(s, degrade)
+	}
+}
+
+// attachForJitter asks for the jitter of the links above as well. It is a message beside
+// the other, because an older host refuses it, and must not for that take us for gone.
+func (n *Streams) attachForJitter(s *stream, degrade string) {
+	n.Send(s.parent, &wire.Attach{Stream: s.info.ID, Degrade: degrade, Jitter: true})
+}
+
+// wantsJitter says whether a contract here or below bounds it.
+func (n *Streams) wantsJitter(s *stream) bool {
+	return slices.ContainsFunc(s.children, func(c child) bool { return c.jitter > n.Now }) ||
+		slices.ContainsFunc(n.subs, func(u *sub) bool { return u.stream == s.info.ID && u.contract.JitterUs > 0 })
 }
 
 func (n *Streams) onAttach(from wire.Peer, m *wire.Attach) {
@@ -188,6 +209,13 @@ func (n *Streams) onAttach(from wire.Peer, m *wire.Attach) {
 	}
 	c := &s.children[i]
 	c.until = n.Now + n.Cfg.LeaseTime
+	if m.Jitter {
+		before := n.wantsJitter(s)
+		c.jitter = c.until
+		if !before && !s.parent.ID.IsZero() {
+			n.attachForJitter(s, n.wantDegrade(s))
+		}
+	}
 	if m.Trial && !fresh {
 		return // only the lease is renewed
 	}

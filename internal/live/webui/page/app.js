@@ -47,6 +47,7 @@ function asked(c) {
   if (c.latency_us) out.push('≤ ' + ms(c.latency_us));
   if (c.min_rate_bps) out.push('≥ ' + rate(c.min_rate_bps));
   if (c.loss_ppm !== undefined) out.push('loss ≤ ' + percent(c.loss_ppm / 1e6));
+  if (c.jitter_us) out.push('jitter ≤ ' + ms(c.jitter_us));
   if (c.degrade.length) out.push('or ' + c.degrade.join(', '));
   if (c.best_effort) out.push('best effort');
   return out.length ? out : ['anything'];
@@ -67,8 +68,8 @@ function spark(id, bound) {
 function contracts(subs) {
   const ids = new Set(subs.map((s) => s.id));
   for (const id of history.keys()) if (!ids.has(id)) history.delete(id);
-  table($('contracts'), ['Stream', 'State', 'Asked', 'Predicted', 'P99', 'Rate', 'Loss', 'Path'], subs.map((s) => {
-    const m = s.measured || { packets: 0, lost: 0, p99_us: 0, rate_bps: 0 };
+  table($('contracts'), ['Stream', 'State', 'Asked', 'Predicted', 'P99', 'Jitter', 'Rate', 'Loss', 'Path'], subs.map((s) => {
+    const m = s.measured || { packets: 0, lost: 0, p99_us: 0, rate_bps: 0, jitter_us: 0 };
     const d = s.delivery;
     return [
       td(s.name || s.stream.slice(0, 8), small('#' + s.id)),
@@ -76,6 +77,7 @@ function contracts(subs) {
       num(asked(s.contract).map((a, i) => (i ? [el('br'), a] : a)).flat()),
       num(ms(s.predicted_us)),
       num(ms(m.p99_us), spark(s.id, s.contract.latency_us)),
+      num(ms(m.jitter_us)),
       num(rate(m.rate_bps)),
       num(percent(m.packets + m.lost ? m.lost / (m.packets + m.lost) : 0), small(d.lost + ' of ' + (d.packets + d.lost + d.filtered))),
       num(s.path.length ? s.path.map((h) => h.host.id.slice(0, 4)).join(' → ') : '–'),
