@@ -108,17 +108,23 @@ func kmodLayers(ctx context.Context, b *kbuild.Builder, k *kbuild.Kernel) (layer
 	return m, err
 }
 
+// builder builds the lab's kernel.
+func builder() (*kbuild.Builder, kbuild.Variant, error) {
+	b, err := image.Builder(image.Options{})
+	if err != nil {
+		return nil, kbuild.Variant{}, err
+	}
+	v, err := kbuild.FindVariant("lab")
+	return b, v, err
+}
+
 func layersCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "layers",
 		Short: "Who uses whom in kmod, from the top to the bottom; fails if a file uses a higher one",
 		Args:  cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			b, err := image.Builder(image.Options{})
-			if err != nil {
-				return err
-			}
-			v, err := kbuild.FindVariant("lab")
+			b, v, err := builder()
 			if err != nil {
 				return err
 			}
@@ -149,11 +155,7 @@ func treeCommand() *cobra.Command {
 		Short: "Unpack and patch the kernel source, build nothing; print where it is",
 		Args:  cli.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			b, err := image.Builder(image.Options{})
-			if err != nil {
-				return err
-			}
-			v, err := kbuild.FindVariant("lab")
+			b, v, err := builder()
 			if err != nil {
 				return err
 			}
