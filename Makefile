@@ -20,7 +20,7 @@ BIN := bin
 LAB := $(BIN)/lab
 
 .PHONY: help deps ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint architecture check-kernel \
-	reproduce overlay churn fanout bench bench-deps ulsctl-docs overlayd demo overlayd-docs abi api api-check clean distclean undeps FORCE
+	reproduce overlay churn fanout against bench bench-deps ulsctl-docs overlayd demo overlayd-docs abi api api-check clean distclean undeps FORCE
 
 help: ## this list
 	@echo 'Sandstream. Targets (times: two cores, no KVM, first run / later):'
@@ -123,6 +123,9 @@ churn: deps ## the live protocol under churn and a partition, 1,000 to 65,536 si
 fanout: deps ## the data path beside gossipsub and nats-server (a module of its own, tested first): 15 min
 	@cd experiments/fanout && go vet ./... && go test ./... && go build -trimpath -o ../../$(BIN)/fanout .
 	@$(BIN)/fanout
+
+against: deps ## is this tree as fast and as small as REV (make against REV=HEAD~20)? simulation, idle host, fan-out in turn: 15 min
+	@experiments/against.sh "$(REV)"
 
 bench-deps: deps ## what the shortest-path benchmark measures beside us: Boost, igraph
 	@if [ "$$(id -u)" = 0 ]; then s=; else s=sudo; fi; \
