@@ -30,6 +30,7 @@ static const struct {
 	{ "harmless", test_harmless },
 	{ "contexts", test_contexts },
 	{ "race", test_race },
+	{ "close", test_close },
 	{ "leak", test_leak },
 };
 
