@@ -31,6 +31,7 @@ static const struct {
 	{ "contexts", test_contexts },
 	{ "race", test_race },
 	{ "close", test_close },
+	{ "audience", test_audience },
 	{ "leak", test_leak },
 };
 
