@@ -30,7 +30,8 @@
 #include "trace.h"
 #include "upcall.h"
 
-static unsigned int slices;		/* uls_spa_lock: SPAs with a sandbox */
+/* SPAs with a sandbox; changed under uls_spa_lock, read by anyone. */
+static unsigned int slices;
 
 /*
  * By port id of a netlink socket, in whatever network namespace: how many SPAs
@@ -41,8 +42,7 @@ static DEFINE_XARRAY(loading);
 
 unsigned int uls_spa_slices(void)
 {
-	lockdep_assert_held(&uls_spa_lock);
-	return slices;
+	return READ_ONCE(slices);
 }
 
 static struct uls_info *spa_info(const struct uls_spa *spa)
@@ -190,7 +190,7 @@ static void teardown(struct uls_spa *spa)
 		uls_port_detach(spa->port);
 	uls_sandbox_destroy(spa->sandbox);
 	spa->sandbox = NULL;
-	slices--;
+	WRITE_ONCE(slices, slices - 1);
 	if (spa->owns_port)
 		uls_area_free(&spa->port->pool);
 	/* The mailbox may be in use by somebody who has not noticed yet. */
@@ -271,7 +271,7 @@ struct uls_spa *uls_spa_begin(const struct uls_spa_config *config,
 			NL_SET_ERR_MSG(extack, "not enough memory for the SPA");
 		return spa;
 	}
-	slices++;
+	WRITE_ONCE(slices, slices + 1);
 	err = own(spa, net, portid);
 	if (err)
 		goto err_teardown;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A process without any rights closes generic netlink sockets while a large SPA
- * is being loaded: that is none of its business, and must not wait for it.
+ * A process without any rights closes generic netlink sockets, and asks what it
+ * may ask, while a large SPA is being loaded: that is none of its business, and
+ * must not wait for it.
  *
  * On one CPU the two take turns anyway, so there the times are only told.
  */
@@ -25,7 +26,7 @@
 /* What the two processes tell each other. */
 struct shared {
 	int ready, over;
-	uint64_t closings, longest_ns;
+	uint64_t closings, longest_ns, longest_info_ns;
 };
 
 static uint64_t now(void)
@@ -46,14 +47,16 @@ static void pin(int cpu)
 		bail("bind to CPU %d: %s", cpu, strerror(errno));
 }
 
-/* Opens, binds and closes until it is over; speaks to no family. */
+/* Opens, binds and closes until it is over, and asks with another socket. */
 static int close_sockets(volatile struct shared *s)
 {
 	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
+	static struct nl nl;
+	struct msg m;
 	uint64_t ns;
 	int fd;
 
-	if (setgid(65534) || setuid(65534))
+	if (setgid(65534) || setuid(65534) || nl_open(&nl))
 		return 1;
 	s->ready = 1;
 	while (!s->over) {
@@ -66,6 +69,13 @@ static int close_sockets(volatile struct shared *s)
 		if (ns > s->longest_ns)
 			s->longest_ns = ns;
 		s->closings++;
+		msg_init(&m, ULS_CMD_INFO);
+		ns = now();
+		if (nl_call(&nl, &m))
+			return 3;
+		ns = now() - ns;
+		if (ns > s->longest_info_ns)
+			s->longest_info_ns = ns;
 	}
 	return 0;
 }
@@ -129,5 +139,8 @@ void test_close(struct nl *nl)
 	   "the longest closing takes %llu us, the longest spa-begin %llu us",
 	   (unsigned long long)s->longest_ns / 1000,
 	   (unsigned long long)load_ns / 1000);
+	ok(!two || s->longest_info_ns < load_ns / 4,
+	   "the longest info takes %llu us",
+	   (unsigned long long)s->longest_info_ns / 1000);
 	munmap((void *)s, sizeof(*s));
 }
