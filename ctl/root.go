@@ -26,7 +26,7 @@ Exit status:
   2  usage: the command line asks for something impossible
   3  not supported here: no patched kernel, no module, or a device whose driver
      cannot do AF_XDP zero copy
-  4  permission: changing anything needs CAP_NET_ADMIN
+  4  permission: everything but status and verify needs CAP_NET_ADMIN
   5  timed out
 
 Data goes to stdout, everything else to stderr. Every command that reads takes

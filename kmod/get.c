@@ -2,7 +2,8 @@
 /*
  * Commands of the netlink family that read: SPAs, statistics, logs.
  *
- * Owns nothing; each holds uls_spa_lock while it reads.
+ * Owns nothing; each holds uls_spa_lock while it reads an SPA, and a dump for
+ * one SPA at a time.
  */
 #include <linux/slab.h>
 #include <net/genetlink.h>
@@ -101,35 +102,58 @@ int uls_nl_spa_get_doit(struct sk_buff *req, struct genl_info *info)
 	return uls_nl_answer(info, skb, head, err);
 }
 
-/*
- * One message for each SPA, in the order of their numbers; when the buffer is
- * full the next call goes on with the one that did not fit.
- */
-static int dump(struct sk_buff *skb, struct netlink_callback *cb,
-		int (*put)(struct sk_buff *skb, const struct uls_spa *spa))
+typedef int put_fn(struct sk_buff *skb, const struct uls_spa *spa);
+
+static int dump_one(struct sk_buff *skb, struct netlink_callback *cb,
+		    const struct uls_spa *spa, put_fn *put)
+{
+	void *head = genlmsg_iput(skb, genl_info_dump(cb));
+	int err;
+
+	if (!head)
+		return -EMSGSIZE;
+	err = put(skb, spa);
+	if (err)
+		genlmsg_cancel(skb, head);
+	else
+		genlmsg_end(skb, head);
+	return err;
+}
+
+/* Return: 1 for an SPA that is done with, 0 if there is none, or an error. */
+static int dump_next(struct sk_buff *skb, struct netlink_callback *cb,
+		     put_fn *put)
 {
 	struct dump_state *state = (void *)cb->ctx;
-	const struct genl_info *info = genl_info_dump(cb);
 	struct uls_spa *spa;
 	int err = 0;
 
 	NL_ASSERT_DUMP_CTX_FITS(struct dump_state);
 
 	mutex_lock(&uls_spa_lock);
-	while ((spa = uls_table_next(&state->id))) {
-		void *head = genlmsg_iput(skb, info);
-
-		err = head ? put(skb, spa) : -EMSGSIZE;
-		if (err) {
-			if (head)
-				genlmsg_cancel(skb, head);
-			break;
-		}
-		genlmsg_end(skb, head);
+	spa = uls_table_next(&state->id);
+	if (spa)
+		err = dump_one(skb, cb, spa, put);
+	if (spa && !err)
 		state->id = spa->id + 1;
-	}
 	mutex_unlock(&uls_spa_lock);
-	return err == -EMSGSIZE && skb->len ? skb->len : err;
+	return err ?: !!spa;
+}
+
+/*
+ * One message for each SPA, in the order of their numbers; when the buffer is
+ * full the next call goes on with the one that did not fit.  Others get the
+ * lock after each.
+ */
+static int dump(struct sk_buff *skb, struct netlink_callback *cb, put_fn *put)
+{
+	int more;
+
+	do {
+		more = dump_next(skb, cb, put);
+		cond_resched();
+	} while (more > 0);
+	return more == -EMSGSIZE && skb->len ? skb->len : more;
 }
 
 int uls_nl_spa_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)

@@ -77,11 +77,6 @@ static int put_memory(struct sk_buff *skb)
 static int put_info(struct sk_buff *skb)
 {
 	const char *reason = uls_unsupported();
-	unsigned int used;
-
-	mutex_lock(&uls_spa_lock);
-	used = uls_spa_slices();
-	mutex_unlock(&uls_spa_lock);
 
 	if (reason ?
 	    nla_put_string(skb, ULS_A_INFO_UNSUPPORTED_REASON, reason) :
@@ -90,7 +85,7 @@ static int put_info(struct sk_buff *skb)
 	if (nla_put_u32(skb, ULS_A_INFO_VERSION, ULS_FAMILY_VERSION) ||
 	    nla_put_u32(skb, ULS_A_INFO_ABI, ULS_ABI_VERSION) ||
 	    nla_put_u32(skb, ULS_A_INFO_SLICES, PTRS_PER_PUD) ||
-	    nla_put_u32(skb, ULS_A_INFO_SLICES_USED, used) ||
+	    nla_put_u32(skb, ULS_A_INFO_SLICES_USED, uls_spa_slices()) ||
 	    nla_put_u32(skb, ULS_A_INFO_CPUS, nr_cpu_ids) ||
 	    nla_put_u64_64bit(skb, ULS_A_INFO_BUDGET_DEFAULT_NS,
 			      ULS_BUDGET_DEFAULT_NS, ULS_A_INFO_PAD) ||

@@ -15,6 +15,7 @@
 #include <linux/percpu.h>
 #include <linux/timekeeping.h>
 #include <linux/uls.h>
+#include <linux/xarray.h>
 #include <asm/tsc.h>
 
 #include "abort.h"
@@ -29,12 +30,19 @@
 #include "trace.h"
 #include "upcall.h"
 
-static unsigned int slices;		/* uls_spa_lock: SPAs with a sandbox */
+/* SPAs with a sandbox; changed under uls_spa_lock, read by anyone. */
+static unsigned int slices;
+
+/*
+ * By port id of a netlink socket, in whatever network namespace: how many SPAs
+ * are being loaded.  Changed under uls_spa_lock and looked up without it, so
+ * that a socket which loads nothing can be closed while another one loads.
+ */
+static DEFINE_XARRAY(loading);
 
 unsigned int uls_spa_slices(void)
 {
-	lockdep_assert_held(&uls_spa_lock);
-	return slices;
+	return READ_ONCE(slices);
 }
 
 static struct uls_info *spa_info(const struct uls_spa *spa)
@@ -182,7 +190,7 @@ static void teardown(struct uls_spa *spa)
 		uls_port_detach(spa->port);
 	uls_sandbox_destroy(spa->sandbox);
 	spa->sandbox = NULL;
-	slices--;
+	WRITE_ONCE(slices, slices - 1);
 	if (spa->owns_port)
 		uls_area_free(&spa->port->pool);
 	/* The mailbox may be in use by somebody who has not noticed yet. */
@@ -191,9 +199,43 @@ static void teardown(struct uls_spa *spa)
 	mutex_unlock(&spa->control);
 }
 
+/* The SPA belongs to a netlink socket from here to disown(). */
+static int own(struct uls_spa *spa, const struct net *net, u32 portid)
+{
+	unsigned long n = xa_to_value(xa_load(&loading, portid));
+	int err;
+
+	lockdep_assert_held(&uls_spa_lock);
+	err = xa_err(xa_store(&loading, portid, xa_mk_value(n + 1),
+			      GFP_KERNEL));
+	if (err)
+		return err;
+	spa->net = net;
+	spa->portid = portid;
+	return 0;
+}
+
+static void disown(struct uls_spa *spa)
+{
+	unsigned long n;
+
+	lockdep_assert_held(&uls_spa_lock);
+	if (!spa->portid)
+		return;
+	n = xa_to_value(xa_load(&loading, spa->portid));
+	/* Neither needs memory: there is an entry. */
+	if (n > 1)
+		xa_store(&loading, spa->portid, xa_mk_value(n - 1), GFP_KERNEL);
+	else
+		xa_erase(&loading, spa->portid);
+	spa->net = NULL;
+	spa->portid = 0;
+}
+
 static void forget(struct uls_spa *spa)
 {
 	uls_table_remove(spa);
+	disown(spa);
 	teardown(spa);
 	uls_spa_put(spa);
 }
@@ -229,16 +271,21 @@ struct uls_spa *uls_spa_begin(const struct uls_spa_config *config,
 			NL_SET_ERR_MSG(extack, "not enough memory for the SPA");
 		return spa;
 	}
-	slices++;
-	spa->net = net;
-	spa->portid = portid;
+	WRITE_ONCE(slices, slices + 1);
+	err = own(spa, net, portid);
+	if (err)
+		goto err_teardown;
 	err = uls_table_add(spa);
-	if (err < 0) {
-		teardown(spa);
-		uls_spa_put(spa);
-		return ERR_PTR(err);
-	}
+	if (err < 0)
+		goto err_disown;
 	return spa;
+
+err_disown:
+	disown(spa);
+err_teardown:
+	teardown(spa);
+	uls_spa_put(spa);
+	return ERR_PTR(err);
 }
 
 int uls_spa_write(struct uls_spa *spa, u64 offset, const void *data, size_t len,
@@ -496,8 +543,7 @@ int uls_spa_commit(struct uls_spa *spa, const struct uls_spa_placing *placing,
 	if (err)
 		goto err_forget;
 
-	spa->portid = 0;
-	spa->net = NULL;
+	disown(spa);
 	uls_tick_start(spa);
 	trace_uls_mapped(spa);
 	if (!old) {
@@ -559,12 +605,18 @@ static void retire_work(struct work_struct *work)
 	uls_spa_put(spa);
 }
 
-/* Undo what a netlink socket began and did not finish. */
+/*
+ * Undo what a netlink socket began and did not finish.  This hears of every
+ * generic netlink socket there is, and most have begun nothing.  One that has
+ * is seen without the lock: its spa-begin was over before it could be closed.
+ */
 void uls_spa_socket_closed(const struct net *net, u32 portid)
 {
 	struct uls_spa *spa;
 	unsigned long id;
 
+	if (!xa_load(&loading, portid))
+		return;
 	mutex_lock(&uls_spa_lock);
 	for (id = 0; (spa = uls_table_next(&id)); id++)
 		if (spa->state == ULS_STATE_BUILDING &&

@@ -48,6 +48,11 @@ func Subscribe() (*Events, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Who may see no SPA could join, but would wait in vain.
+	if _, err := c.SPAs(); err != nil {
+		c.Close()
+		return nil, err
+	}
 	return subscribe(c)
 }
 

@@ -162,12 +162,12 @@ static const struct genl_split_ops uls_nl_ops[] = {
 		.doit		= uls_nl_spa_get_doit,
 		.policy		= uls_spa_get_nl_policy,
 		.maxattr	= ULS_A_SPA_NAME,
-		.flags		= GENL_CMD_CAP_DO,
+		.flags		= GENL_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 	{
 		.cmd	= ULS_CMD_SPA_GET,
 		.dumpit	= uls_nl_spa_get_dumpit,
-		.flags	= GENL_CMD_CAP_DUMP,
+		.flags	= GENL_ADMIN_PERM | GENL_CMD_CAP_DUMP,
 	},
 	{
 		.cmd		= ULS_CMD_SPA_SET,
@@ -188,12 +188,12 @@ static const struct genl_split_ops uls_nl_ops[] = {
 		.doit		= uls_nl_stats_get_doit,
 		.policy		= uls_stats_get_nl_policy,
 		.maxattr	= ULS_A_STATS_ID,
-		.flags		= GENL_CMD_CAP_DO,
+		.flags		= GENL_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 	{
 		.cmd	= ULS_CMD_STATS_GET,
 		.dumpit	= uls_nl_stats_get_dumpit,
-		.flags	= GENL_CMD_CAP_DUMP,
+		.flags	= GENL_ADMIN_PERM | GENL_CMD_CAP_DUMP,
 	},
 	{
 		.cmd		= ULS_CMD_LOG_GET,

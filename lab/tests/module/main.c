@@ -30,6 +30,8 @@ static const struct {
 	{ "harmless", test_harmless },
 	{ "contexts", test_contexts },
 	{ "race", test_race },
+	{ "close", test_close },
+	{ "audience", test_audience },
 	{ "leak", test_leak },
 };
 

@@ -35,5 +35,7 @@ void test_harmless(struct nl *nl);
 void test_contexts(struct nl *nl);
 void test_leak(struct nl *nl);
 void test_race(struct nl *nl);
+void test_close(struct nl *nl);
+void test_audience(struct nl *nl);
 
 #endif /* _ULS_TESTS_TESTS_H */
