@@ -136,8 +136,11 @@ static int run(struct uls_spa *spa, struct bench *b,
 			left = b->batch;
 			i++;
 		}
-		if (signal_pending(current))
-			return -EINTR;
+		if (signal_pending(current)) {
+			/* Not -EINTR, for which nothing is acknowledged. */
+			NL_SET_ERR_MSG(extack, "interrupted by a signal");
+			return -ECANCELED;
+		}
 		cond_resched();
 	}
 	return err;

@@ -106,7 +106,7 @@ static int call(struct uls_spa *spa, const void *data, size_t len, s64 *result,
  * @extack: says what was wrong
  *
  * Return: 0; -EINVAL for a bad message; -ENODEV if the SPA is not live; what
- * uls_upcall_run() says if it was aborted; the SPA's own negative result.
+ * uls_upcall_run() says if it was aborted; -EREMOTEIO if the SPA refused.
  */
 int uls_control(struct uls_spa *spa, const void *data, size_t len, s64 *result,
 		struct netlink_ext_ack *extack)
@@ -121,10 +121,8 @@ int uls_control(struct uls_spa *spa, const void *data, size_t len, s64 *result,
 
 	mutex_lock(&spa->control);
 	err = call(spa, data, len, result, extack);
-	if (!err && *result < 0) {
-		NL_SET_ERR_MSG_FMT(extack, "the SPA refused: %lld", *result);
-		err = *result >= -MAX_ERRNO ? *result : -EINVAL;
-	}
+	if (!err)
+		err = uls_upcall_answer(ULS_UP_CONTROL, *result, extack);
 	if (!err)
 		remember_param(spa, data);
 	mutex_unlock(&spa->control);
@@ -175,13 +173,10 @@ static int first_message(struct uls_spa *spa, const struct nlattr *attr,
 		uls_upcall_explain(spa, err, extack);
 		return err;
 	}
-	if (result < 0) {
-		NL_SET_ERR_MSG_FMT(extack, "the SPA refused a message: %lld",
-				   result);
-		return result >= -MAX_ERRNO ? result : -EINVAL;
-	}
-	remember_param(spa, nla_data(attr));
-	return 0;
+	err = uls_upcall_answer(ULS_UP_CONTROL, result, extack);
+	if (!err)
+		remember_param(spa, nla_data(attr));
+	return err;
 }
 
 /**

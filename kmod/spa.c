@@ -427,17 +427,6 @@ static int get_port(struct uls_spa *spa, struct uls_spa *old,
 	return check_port(spa, p, extack);
 }
 
-static int init_error(const struct uls_spa *spa, int err, s64 result,
-		      struct netlink_ext_ack *extack)
-{
-	if (err) {
-		uls_upcall_explain(spa, err, extack);
-		return err;
-	}
-	NL_SET_ERR_MSG_FMT(extack, "INIT returned %lld", result);
-	return result >= -MAX_ERRNO ? result : -EINVAL;
-}
-
 /*
  * INIT of the new SPA and its first messages, FINI of the old one if there is
  * one, and the exchange, all under the port's lock: no batch arrives in
@@ -464,11 +453,12 @@ static int go_live(struct uls_spa *spa, struct uls_spa *old,
 	}
 	err = uls_upcall_run(spa, ULS_UP_INIT, 0, ULS_CONTEXT_NETLINK,
 			     &result);
-	if (err || result < 0) {
-		uls_port_unlock(port);
-		return init_error(spa, err, result, extack);
-	}
-	err = uls_control_first(spa, messages, extack);
+	if (err)
+		uls_upcall_explain(spa, err, extack);
+	else
+		err = uls_upcall_answer(ULS_UP_INIT, result, extack);
+	if (!err)
+		err = uls_control_first(spa, messages, extack);
 	if (err) {
 		uls_port_unlock(port);
 		return err;

@@ -308,3 +308,25 @@ void uls_upcall_explain(const struct uls_spa *spa, int err,
 					   -err);
 	}
 }
+
+/**
+ * uls_upcall_answer() - may the request that an upcall was made for go on?
+ * @reason: INIT or CONTROL
+ * @result: what the SPA returned
+ * @extack: tells the SPA's own number
+ *
+ * An SPA must not choose the error of a request: -EINTR would have netlink give
+ * no answer, -EPERM be taken for the caller's lack of a capability, and
+ * what is no errno at all be passed to whoever takes it for one.
+ *
+ * Return: 0, or -EREMOTEIO whatever negative number it was.
+ */
+int uls_upcall_answer(enum uls_reason reason, s64 result,
+		      struct netlink_ext_ack *extack)
+{
+	if (result >= 0)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack, "the SPA's %s returned %lld",
+			   reason == ULS_UP_INIT ? "INIT" : "CONTROL", result);
+	return -EREMOTEIO;
+}

@@ -30,5 +30,7 @@ int uls_upcall_run(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 		   enum uls_context context, s64 *result);
 void uls_upcall_explain(const struct uls_spa *spa, int err,
 			struct netlink_ext_ack *extack);
+int uls_upcall_answer(enum uls_reason reason, s64 result,
+		      struct netlink_ext_ack *extack);
 
 #endif /* _ULS_UPCALL_H */

@@ -225,7 +225,7 @@ static void init_fails(struct nl *nl)
 		int err;
 		const char *text;
 	} bad[] = {
-		{ { CODE(refuse) }, ENOMEM, "INIT returned -12" },
+		{ { CODE(refuse) }, EREMOTEIO, "INIT returned -12" },
 		{ { CODE(crash) }, EFAULT, "vector 6" },
 		{ { CODE(hang) }, ETIME, "past its budget" },
 	};

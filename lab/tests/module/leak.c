@@ -157,7 +157,7 @@ static int fail(struct nl *nl, int i)
 
 	switch (i % KINDS) {
 	case 0:
-		return raw_start(nl, &refuse, &spa) != ENOMEM;
+		return raw_start(nl, &refuse, &spa) != EREMOTEIO;
 	case 1:
 		refuse.replace_id = 0x7fffffff;
 		return raw_start(nl, &refuse, &spa) != ENOENT;

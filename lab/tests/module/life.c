@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <linux/uls_netlink.h>
 #include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -225,17 +227,43 @@ static void crossings(struct nl *nl)
 	ok(!raw_delete(nl, spa.id), "delete");
 }
 
+/*
+ * What an SPA may say instead of 0: numbers that mean something to netlink
+ * (EINTR: no acknowledgement), to system calls (ERESTARTSYS and its like, up to
+ * EPROBE_DEFER and beyond), to ulsctl (EPERM, EOPNOTSUPP, ETIMEDOUT), and to
+ * nobody.
+ */
+static const int64_t no[] = {
+	-EPERM, -EINTR, -EAGAIN, -EEXIST, -EINVAL, -EOPNOTSUPP, -ETIMEDOUT,
+	-512, -513, -514, -515, -516, -517, -521, -528, -529, -530,
+	-4095, -4096, INT32_MIN, INT32_MIN - 1LL, -(1LL << 32), INT64_MIN
+};
+
+static bool says(const struct nl *nl, const char *reason, int64_t number)
+{
+	char want[80];
+
+	snprintf(want, sizeof(want), "the SPA's %s returned %lld", reason,
+		 (long long)number);
+	return !strcmp(nl->text, want);
+}
+
 static void answers(struct nl *nl)
 {
 	const struct raw answer = { CODE(answer) };
 	struct raw_spa spa;
+	size_t i;
 
 	ok(!raw_start(nl, &answer, &spa), "SPA that answers");
 	ok(!raw_control(nl, spa.id, 17) &&
 	   nl_u64(nl_attr(nl, ULS_A_SPA_RESULT)) == 17, "result 17");
-	ok(raw_control(nl, spa.id, -(uint64_t)EEXIST) == EEXIST &&
-	   strstr(nl->text, "the SPA refused: -17"), "refusal: \"%s\"",
-	   nl->text);
+	for (i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		ok(raw_control(nl, spa.id, no[i]) == EREMOTEIO &&
+		   says(nl, "CONTROL", no[i]), "CONTROL returns %lld: \"%s\"",
+		   (long long)no[i], nl->text);
+	ok(!raw_get(nl, spa.id) &&
+	   nl_u64(nl_attr(nl, ULS_A_SPA_STATE)) == ULS_STATE_LIVE,
+	   "it is live all the same");
 	ok(!raw_delete(nl, spa.id), "delete");
 }
 
@@ -255,17 +283,40 @@ static int commit_with(struct nl *nl, const struct raw *raw,
 	return nl_call(nl, &m);
 }
 
+/* The code of "refuse" with another number in it. */
+static void inits(struct nl *nl)
+{
+	char code[64];
+	struct raw raw = { CODE(refuse) };
+	size_t len = code_refuse_end - code_refuse, i;
+	struct raw_spa spa;
+
+	memcpy(code, code_refuse, len);
+	raw.code = code;
+	raw.end = code + len;
+	for (i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+		memcpy(code + 2, &no[i], sizeof(no[i])); /* after REX and MOV */
+		ok(raw_start(nl, &raw, &spa) == EREMOTEIO &&
+		   says(nl, "INIT", no[i]), "INIT returns %lld: \"%s\"",
+		   (long long)no[i], nl->text);
+		ok(raw_get(nl, spa.id) == ENOENT, "and it is gone");
+	}
+}
+
 /* Messages of the commit come after INIT, and can still undo it. */
 static void first_messages(struct nl *nl)
 {
 	struct raw answer = { CODE(answer) };
 	struct raw_spa spa, other;
+	size_t i;
 
-	ok(commit_with(nl, &answer, &spa, ULS_MSG_PARAM,
-		       -(uint64_t)EEXIST) == EEXIST &&
-	   strstr(nl->text, "refused a message: -17"), "refused: \"%s\"",
-	   nl->text);
-	ok(raw_get(nl, spa.id) == ENOENT, "and it is gone");
+	for (i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+		ok(commit_with(nl, &answer, &spa, ULS_MSG_PARAM, no[i]) ==
+		   EREMOTEIO && says(nl, "CONTROL", no[i]),
+		   "a first message that is answered with %lld: \"%s\"",
+		   (long long)no[i], nl->text);
+		ok(raw_get(nl, spa.id) == ENOENT, "and it is gone");
+	}
 	ok(commit_with(nl, &answer, &spa, 99, 0) == EINVAL,
 	   "a bad message: \"%s\"", nl->text);
 	ok(raw_get(nl, spa.id) == ENOENT, "and it is gone");
@@ -276,7 +327,7 @@ static void first_messages(struct nl *nl)
 			    ULS_A_PARAM_VALUE)) == 5, "param shows 5");
 	answer.replace_id = spa.id;
 	ok(commit_with(nl, &answer, &other, ULS_MSG_PARAM,
-		       -(uint64_t)EEXIST) == EEXIST,
+		       -(uint64_t)EEXIST) == EREMOTEIO,
 	   "a replacement that refuses");
 	ok(!raw_control(nl, spa.id, 6), "leaves the old one live");
 	ok(!raw_delete(nl, spa.id), "delete");
@@ -352,7 +403,7 @@ static void replaces(struct nl *nl, struct nl *events)
 
 	ok(!raw_start(nl, &good, &a), "SPA to replace");
 	refuse.replace_id = a.id;
-	ok(raw_start(nl, &refuse, &b) == ENOMEM, "one that refuses: %s",
+	ok(raw_start(nl, &refuse, &b) == EREMOTEIO, "one that refuses: %s",
 	   nl->text);
 	ok(!raw_control(nl, a.id, 1), "the old one goes on");
 
@@ -416,6 +467,7 @@ void test_life(struct nl *nl)
 	speaks(nl);
 	crossings(nl);
 	answers(nl);
+	inits(nl);
 	first_messages(nl);
 	too_many_messages(nl);
 	long_sample(nl);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "nl.h"
@@ -243,6 +244,8 @@ static int resolve(struct nl *nl)
 int nl_open(struct nl *nl)
 {
 	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
+	/* A request that is never answered is a mistake, not the end. */
+	struct timeval patience = { .tv_sec = 20 };
 	int one = 1, err;
 
 	memset(nl, 0, sizeof(*nl));
@@ -250,6 +253,8 @@ int nl_open(struct nl *nl)
 	if (nl->fd < 0)
 		return errno;
 	if (bind(nl->fd, (void *)&self, sizeof(self)) ||
+	    setsockopt(nl->fd, SOL_SOCKET, SO_RCVTIMEO, &patience,
+		       sizeof(patience)) ||
 	    setsockopt(nl->fd, SOL_NETLINK, NETLINK_EXT_ACK, &one,
 		       sizeof(one)) ||
 	    setsockopt(nl->fd, SOL_NETLINK, NETLINK_CAP_ACK, &one,

@@ -117,12 +117,12 @@ const (
 	CmdInfo           uint8 = 1  // What the module and the machine can do.
 	CmdSpaBegin       uint8 = 2  // Begin to load an SPA: a slice is set aside and memory for the image is allocated. It belongs to the netlink socket until spa-commit; closing the socket undoes it.
 	CmdSpaWrite       uint8 = 3  // Fill a part of a segment of an SPA that is being loaded.
-	CmdSpaCommit      uint8 = 4  // Map everything, attach the port, run INIT, hand over the messages, go live; on any error the half-made SPA is gone. The messages must not take more than 20 ms in sum. Without xsk-fd and replace-id an SPA without a port: only spa-control, ticks and bench reach it.
+	CmdSpaCommit      uint8 = 4  // Map everything, attach the port, run INIT, hand over the messages, go live; on any error the half-made SPA is gone. The messages must not take more than 20 ms in sum. EREMOTEIO means that the SPA said no, and the extended acknowledgement says by which number. Without xsk-fd and replace-id an SPA without a port: only spa-control, ticks and bench reach it.
 	CmdSpaDiscard     uint8 = 5  // Give up an SPA that is being loaded.
 	CmdSpaDel         uint8 = 6  // Run FINI, detach the port, unmap; or drop the record of an aborted SPA.
 	CmdSpaGet         uint8 = 7  // Describe one SPA, by id or by name (the newest of that name), or all. The dump and the events leave out segments, parameters and names of counters.
 	CmdSpaSet         uint8 = 8  // Change the budget or the reservation of a live SPA.
-	CmdSpaControl     uint8 = 9  // Hand a struct uls_msg_* to the SPA in a CONTROL upcall. A negative result is the error of the command.
+	CmdSpaControl     uint8 = 9  // Hand a struct uls_msg_* to the SPA in a CONTROL upcall. If its result is negative the command fails with EREMOTEIO, and the extended acknowledgement says the number.
 	CmdStatsGet       uint8 = 10 // Statistics of one SPA or of all.
 	CmdLogGet         uint8 = 11 // Read the SPA's log from a cursor on, without stopping the SPA.
 	CmdBench          uint8 = 12 // Make NOP upcalls in the caller's context and time them.
