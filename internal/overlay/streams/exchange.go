@@ -111,13 +111,11 @@ func (n *Streams) subscribes(id wire.StreamID) bool {
 	return slices.ContainsFunc(n.subs, func(u *sub) bool { return u.stream == id && (u.wants() || u.state == Resolving) })
 }
 
-// seeksExchange says whether we have asked for an exchange for a stream.
-func (n *Streams) seeksExchange(id wire.StreamID) bool {
+// MayExchange implements zones.Above: it says whether we have asked for an exchange for a
+// stream.
+func (n *Streams) MayExchange(id wire.StreamID) bool {
 	return turn.Asking(n.Turn, func(_ *turn.Request, m *wire.SwapFind) bool { return m.Stream == id })
 }
-
-// MayExchange implements zones.Above.
-func (n *Streams) MayExchange(id wire.StreamID) bool { return n.seeksExchange(id) }
 
 // Exchanged implements zones.Above: it asks for new paths from the new place. Streams go
 // on over the old ones until then: they run between hosts, not between ids.

@@ -337,7 +337,7 @@ func (n *Streams) subsStuck() {
 			continue
 		}
 		switch {
-		case u.exchange.underWay && !n.seeksExchange(u.stream) && !n.place.Moving():
+		case u.exchange.underWay && !n.MayExchange(u.stream) && !n.place.Moving():
 			n.NotExchanged(u.stream, "it came to nothing")
 		case !u.exchange.underWay:
 			n.subDue(u.id)

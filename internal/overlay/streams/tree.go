@@ -25,6 +25,14 @@ type stream struct {
 	todo     []wire.Stage         // stages not run before us
 	ingress  []wire.Stage         // stages that we run
 	detour   detour
+	plain    plainPath
+}
+
+// plainPath is a path as it is told to those who have not asked for jitter: made once for
+// each path, not for each child.
+type plainPath struct {
+	of   *wire.Hop // the first of the path that it was made from
+	path []wire.Hop
 }
 
 // upstream is what lies above us in the tree.
@@ -121,8 +129,11 @@ func (n *Streams) drop(s *stream) {
 // beat is what a child is told of the stream.
 func (s *stream) beat(c *child) *wire.Beat {
 	b := &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info}
-	if c.jitter == 0 {
-		b.Path = wire.WithoutJitter(s.path)
+	if c.jitter == 0 && len(s.path) > 0 {
+		if s.plain.of != &s.path[0] {
+			s.plain = plainPath{of: &s.path[0], path: wire.WithoutJitter(s.path)}
+		}
+		b.Path = s.plain.path
 	}
 	return b
 }
