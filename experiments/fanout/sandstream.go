@@ -24,6 +24,7 @@ type nothing struct{}
 
 func (nothing) Control(wire.Peer, []byte)    {}
 func (nothing) Unreachable(wire.Peer, error) {}
+func (nothing) Twin(string, bool)            {}
 
 func newSandstream(fan int, deliver deliverFunc, offload, inClear bool) (system, error) {
 	s := &sandstream{}

@@ -99,6 +99,7 @@ type deaf struct{}
 
 func (deaf) Control(wire.Peer, []byte)    {}
 func (deaf) Unreachable(wire.Peer, error) {}
+func (deaf) Twin(string, bool)            {}
 
 // protocol admits all who subscribe to what is published here, and remembers what it
 // is told.

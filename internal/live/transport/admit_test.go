@@ -71,7 +71,7 @@ func TestSlowHello(t *testing.T) {
 		}
 		conf := quicConfig()
 		conf.KeepAlivePeriod = idleConn / 4
-		conn, err := quic.DialAddr(t.Context(), h.Self().Addr.String(), tlsConfig(id, nil), conf)
+		conn, err := quic.DialAddr(t.Context(), h.Self().Addr.String(), tlsConfig(id), conf)
 		if err != nil {
 			return nil
 		}

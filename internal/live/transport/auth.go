@@ -12,6 +12,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -26,7 +27,9 @@ var (
 	ErrCA       = errors.New("certificate not signed by the overlay's CA")
 	ErrOtherID  = errors.New("another host answers at this address")
 	ErrSelf     = errors.New("the address is this host's own")
-	ErrVersion  = errors.New("no common version of the handshake")
+	ErrRefused  = errors.New("the host is not let in")
+	ErrVersion  = errors.New("no common version of the wire")
+	ErrTwin     = errors.New("another host lives with this one's key")
 	ErrFull     = errors.New("the host has as many peers as it takes")
 	ErrClosed   = errors.New("the transport is closed")
 	ErrTooLong  = errors.New("the message is too long")
@@ -81,43 +84,62 @@ func (t Token) proof(s side, exported []byte, dial, listen wire.HostID) [32]byte
 	return [32]byte(m.Sum(nil))
 }
 
-const alpn = "sandstream/1"
+// Hosts of version 1 of the wire know the first protocol only; it is offered and
+// taken so that they can be told apart from hosts that do not answer, and told why
+// nothing comes of it.
+const (
+	alpn      = "sandstream/2"
+	alpnFirst = "sandstream/1"
+)
 
 // tlsConfig gives the configuration for both roles: TLS 1.3, both sides show
 // a certificate, and the host is who has its key. Names and addresses play no
-// part.
-func tlsConfig(id *Identity, ca *x509.CertPool) *tls.Config {
+// part. Who signed the certificate is asked after the handshake, when the other
+// side can be told in words what is wrong with its own.
+func tlsConfig(id *Identity) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		Certificates:           []tls.Certificate{id.Cert},
-		NextProtos:             []string{alpn},
+		NextProtos:             []string{alpn, alpnFirst},
 		ClientAuth:             tls.RequireAnyClientCert,
 		InsecureSkipVerify:     true, // VerifyConnection checks instead: there are no host names here
 		SessionTicketsDisabled: true, // resumption would skip the check, and keep state
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			_, err := verifyPeer(cs, ca)
+			_, _, err := peerKey(cs)
 			return err
 		},
 	}
 }
 
-// verifyPeer checks the other side's certificate and gives its host id.
-func verifyPeer(cs tls.ConnectionState, ca *x509.CertPool) (wire.HostID, error) {
+// peerKey gives the other side's host id, whose key TLS has proven, and its
+// certificate.
+func peerKey(cs tls.ConnectionState) (wire.HostID, *x509.Certificate, error) {
 	if len(cs.PeerCertificates) == 0 {
-		return wire.HostID{}, errors.New("the other host shows no certificate")
+		return wire.HostID{}, nil, errors.New("the other host shows no certificate")
 	}
 	leaf := cs.PeerCertificates[0]
 	key, ok := leaf.PublicKey.(ed25519.PublicKey)
 	if !ok {
-		return wire.HostID{}, fmt.Errorf("the other host's key is a %T, not an Ed25519 key", leaf.PublicKey)
+		return wire.HostID{}, nil, fmt.Errorf("the other host's key is a %T, not an Ed25519 key", leaf.PublicKey)
 	}
 	id, err := IDOf(key)
+	return id, leaf, err
+}
+
+// verifyPeer checks the other side's certificate and gives its host id.
+func (t *Transport) verifyPeer(cs tls.ConnectionState) (wire.HostID, error) {
+	id, leaf, err := peerKey(cs)
 	if err != nil {
-		return wire.HostID{}, err
+		return id, err
 	}
-	if ca != nil {
-		if err := verifyLeaf(leaf, ca); err != nil {
-			return id, fmt.Errorf("host %s: %w", id.Hex(), err)
+	if t.cfg.CA != nil {
+		if err := verifyLeaf(leaf, t.cfg.CA); err != nil {
+			return id, err
+		}
+	}
+	if t.cfg.Admit != nil {
+		if err := t.cfg.Admit(id, leaf); err != nil {
+			return id, fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 	}
 	return id, nil
@@ -152,36 +174,97 @@ func (certError) Unwrap() error   { return ErrCA }
 // Check says why hosts that trust ca would not let this one in.
 func (id *Identity) Check(ca *x509.CertPool) error { return verifyLeaf(id.Cert.Leaf, ca) }
 
-// Reasons for closing a QUIC connection, sent to the other side.
+// Reasons for closing a QUIC connection, sent to the other side. Numbers are never
+// used anew; those up to codeMalformed are of version 1.
 const (
 	codeDone quic.ApplicationErrorCode = iota
 	codeToken
-	codeVersion
+	codeVersion // with the sender's versions in words
 	codeFull
 	codeSelf
 	codeMalformed
+	codeCertificate // with what is wrong with the other side's, in words
+	codeRefused     // with why the other side is not let in, in words
+	codeTwin        // with a twin, in base64
 )
+
+// refusal is an error that the other side is told.
+type refusal struct {
+	code quic.ApplicationErrorCode
+	text string // for the other side
+	err  error  // for this one
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// refuse makes a refusal whose text is the error's own.
+func refuse(code quic.ApplicationErrorCode, err error) *refusal {
+	return &refusal{code: code, text: err.Error(), err: err}
+}
+
+// refuseBy gives the code of an error of verifyPeer, which the other side is told.
+func refuseBy(err error) *refusal {
+	switch {
+	case errors.Is(err, ErrCA):
+		return refuse(codeCertificate, err)
+	case errors.Is(err, ErrRefused):
+		return refuse(codeRefused, err)
+	}
+	return refuse(codeMalformed, err)
+}
+
+// hangUp closes a connection, and tells the other side why.
+func hangUp(conn *quic.Conn, err error) {
+	var r *refusal
+	if !errors.As(err, &r) {
+		r = &refusal{code: codeDone}
+	}
+	text := r.text
+	if r.code != codeTwin {
+		text = words(text)
+	}
+	_ = conn.CloseWithError(r.code, text)
+}
 
 // explain puts an error of the QUIC library into the user's terms. addr is the
 // other side's address.
-func explain(addr string, err error) error {
+func (t *Transport) explain(addr string, err error) error {
 	var app *quic.ApplicationError
 	var crypto *quic.TransportError
+	remote := errors.As(err, &app) && app.Remote
 	switch {
-	case errors.As(err, &app) && app.Remote && app.ErrorCode == codeToken:
+	case remote && app.ErrorCode == codeToken:
 		return fmt.Errorf("host %s refuses this host's join token (%w): it belongs to another overlay; give this host the token that the other was started with", addr, ErrToken)
-	case errors.As(err, &app) && app.Remote && app.ErrorCode == codeVersion:
-		return fmt.Errorf("host %s: %w: run the same version of overlayd on both", addr, ErrVersion)
-	case errors.As(err, &app) && app.Remote && app.ErrorCode == codeFull:
+	case remote && app.ErrorCode == codeVersion:
+		theirs := words(app.ErrorMessage)
+		if theirs == "" { // which hosts of version 1 do not say
+			theirs = versions{min: wireFirst, max: wireFirst}.String()
+		}
+		return fmt.Errorf("%w: host %s speaks %s, this one %s: upgrade the older of the two", ErrVersion, addr, theirs, t.versions())
+	case remote && app.ErrorCode == codeFull:
 		return fmt.Errorf("host %s: %w: join through another member", addr, ErrFull)
-	case errors.As(err, &app) && app.Remote && app.ErrorCode == codeSelf:
+	case remote && app.ErrorCode == codeSelf:
 		return fmt.Errorf("host %s: %w: name another member", addr, ErrSelf)
+	case remote && app.ErrorCode == codeCertificate:
+		return fmt.Errorf("host %s refuses this host's certificate (%w): it says: %s: look at both clocks, or have the CA sign it and put it in %s", addr, ErrCA, words(app.ErrorMessage), CertFile)
+	case remote && app.ErrorCode == codeRefused:
+		return fmt.Errorf("host %s: %w: it says: %s", addr, ErrRefused, words(app.ErrorMessage))
+	case remote && app.ErrorCode == codeTwin:
+		if err := t.provenTwin(app.ErrorMessage); err != nil {
+			return fmt.Errorf("host %s: %w", addr, err)
+		}
 	case errors.As(err, &crypto) && crypto.Remote && crypto.ErrorCode.IsCryptoError():
-		return fmt.Errorf("host %s refuses this host's certificate (%w): have its CA sign it and put it in %s: %w", addr, ErrCA, CertFile, err)
+		return fmt.Errorf("host %s refuses this host's certificate or its version (%w): have its CA sign it and put it in %s, or run the same version of overlayd: %w", addr, ErrCA, CertFile, err)
 	case isTimeout(err):
-		return fmt.Errorf("host %s: %w: is overlayd running there, and does a firewall let its UDP ports through?", addr, ErrNoAnswer)
+		return fmt.Errorf("host %s: %w within %v: is overlayd running there, and does a firewall between here and there let UDP port %s through, both ways?", addr, ErrNoAnswer, t.cfg.HandshakeTimeout, portOf(addr))
 	}
 	return fmt.Errorf("host %s: %w", addr, err)
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
 }
 
 func isTimeout(err error) bool {

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDatagram is the greatest UDP payload on the data socket, in bytes: with
+// maxDatagram is the greatest UDP payload of a sealed datagram, in bytes: with
 // IPv4 it is 1,424 on the wire.
 const maxDatagram = overhead + maxSealed
 
@@ -41,7 +41,7 @@ type batchConn interface {
 	WriteBatch(ms []ipv4.Message, flags int) (int, error)
 }
 
-// udpBatch is the data socket.
+// udpBatch is the transport's UDP port.
 type udpBatch struct {
 	conn  *net.UDPConn
 	raw   syscall.RawConn
@@ -50,16 +50,31 @@ type udpBatch struct {
 	gso   atomic.Bool // turned off for good by the first EIO
 }
 
-// listenBatch opens the data socket and finds out what the kernel can do.
-func listenBatch(addr netip.AddrPort, offload bool, buffer int) (*udpBatch, error) {
+// listen opens a UDP port: on all addresses that of both families, where the kernel
+// has both.
+func listen(addr netip.AddrPort) (*net.UDPConn, netip.AddrPort, error) {
 	conn, err := net.ListenUDP(networkOf(addr.Addr()), net.UDPAddrFromAddrPort(addr))
+	if err == nil || addr.Addr() != netip.IPv6Unspecified() || !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return conn, addr, err
+	}
+	addr = netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port())
+	conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
+	return conn, addr, err
+}
+
+// listenBatch opens the port and finds out what the kernel can do.
+func listenBatch(addr netip.AddrPort, offload bool, buffer int) (*udpBatch, error) {
+	conn, addr, err := listen(addr)
+	if errors.Is(err, unix.EADDRINUSE) {
+		return nil, fmt.Errorf("UDP port: %w: is another overlayd running? choose another address", err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("data socket: %w", err)
+		return nil, fmt.Errorf("UDP port: %w", err)
 	}
 	u := &udpBatch{conn: conn}
 	if u.raw, err = conn.SyscallConn(); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("data socket: %w", err)
+		return nil, fmt.Errorf("UDP port: %w", err)
 	}
 	if addr.Addr().Is6() {
 		u.batch = ipv6.NewPacketConn(conn)
@@ -80,7 +95,7 @@ func listenBatch(addr netip.AddrPort, offload bool, buffer int) (*udpBatch, erro
 	})
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("data socket: %w", err)
+		return nil, fmt.Errorf("UDP port: %w", err)
 	}
 	return u, nil
 }

@@ -27,6 +27,8 @@ func (h *heardOnly) Control(_ wire.Peer, b []byte) {
 
 func (*heardOnly) Unreachable(wire.Peer, error) {}
 
+func (*heardOnly) Twin(string, bool) {}
+
 // FuzzDatagram gives the reader any bytes in place of what a peer sends, and a
 // change of what it sends: nothing gets through but what was sealed, once.
 func FuzzDatagram(f *testing.F) {
@@ -39,6 +41,7 @@ func FuzzDatagram(f *testing.F) {
 			start: time.Now(), handler: listen,
 			peers: map[wire.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[wire.StreamID]*stream{},
 		}
+		tr.control = &endpoint{t: tr, side: newQUICSide(nil)}
 		tr.cfg.defaults()
 		p := tr.peerFor(wire.Peer{ID: wire.HostID{1}})
 		ours := &session{peer: p, local: 7, useAES: true, clear: true, recvKey: [32]byte{9}}

@@ -7,37 +7,107 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"reflect"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
 	"sandstream/internal/live/frame"
 )
 
+func aHello() *hello {
+	return &hello{
+		Min: 2, Max: 2, Build: "test", Features: featureAES, Index: 0xdeadbeef, Proof: make([]byte, 32),
+		Run: run{Name: [16]byte{1}, Start: 2}, Sealed: make([]byte, 64),
+	}
+}
+
+// What is read of a hello can be written and read again, and means the same.
 func FuzzHello(f *testing.F) {
-	whole := (&hello{aes: true, dataPort: 7001, index: 0xdeadbeef, proof: [32]byte{1, 2, 3}}).encode()
-	f.Add(whole)
+	f.Add(aHello().encode())
+	more := aHello()
+	more.ToCome, more.Features = "something new", 1<<63
+	f.Add(more.encode())
+	f.Add((&hello{Min: 3, Max: 4}).encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h := hello{index: 99}
-		err := h.decode(b)
-		lawful := len(b) == 48 && string(b[:4]) == "SNDS" && b[4] == 1 && b[5] < 4 && (b[6]|b[7]) != 0 && bytes.Equal(b[12:16], make([]byte, 4))
-		if lawful != (err == nil) {
-			t.Fatalf("lawful is %v, but decode gives %v", lawful, err)
+		h, err := readHello(bytes.NewReader(b))
+		if err != nil {
+			return
 		}
-		if err != nil && (h != hello{index: 99}) {
-			t.Fatal("a refused hello was taken in part")
+		if h.versions().common(versions{min: wireMin, max: wireMax}) != 0 && (len(h.Proof) != 32 || len(h.Sealed) != 64) {
+			t.Fatalf("a hello without its proofs was taken: %+v", h)
 		}
-		if err == nil && !bytes.Equal(h.encode(), b) {
-			t.Fatalf("%x came back as %x", b, h.encode())
+		if len(h.Build) > maxBuild || len(b) > helloHead+maxHello && len(h.encode()) > len(b) {
+			t.Fatalf("more was read than there may be: %+v", h)
+		}
+		again, err := readHello(bytes.NewReader(h.encode()))
+		if err != nil || !reflect.DeepEqual(h, again) {
+			t.Fatalf("%+v came back as %+v, %v", h, again, err)
 		}
 	})
 }
 
-func TestHelloOfOtherVersion(t *testing.T) {
-	b := (&hello{dataPort: 1}).encode()
-	b[4]++
-	if err := new(hello).decode(b); !errors.Is(err, ErrVersion) {
-		t.Errorf("version 2: %v", err)
+// What a host to come says beside what this one knows does not matter, whatever its
+// version.
+func TestHelloToCome(t *testing.T) {
+	type toCome struct {
+		hello
+		More []string `cbor:"77,keyasint"`
+	}
+	h := toCome{hello: *aHello(), More: []string{"a", "b"}}
+	h.Features |= 1 << 50
+	body, err := helloEnc.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got hello
+	if err := got.decode(body); err != nil || got.Index != 0xdeadbeef || got.Features != featureAES|1<<50 {
+		t.Errorf("with more features and fields: %+v, %v", got, err)
+	}
+	head := aHello().encode()[:helloHead]
+	head[5] = 99 // reserved
+	if _, err := helloSize(head); err != nil {
+		t.Errorf("with a reserved byte in use: %v", err)
+	}
+	if err := got.decode(must(helloEnc.Marshal(&hello{Min: 7, Max: 9}))); err != nil {
+		t.Errorf("of other versions, without any proofs: %v", err)
+	}
+	for name, h := range map[string]*hello{"no version": {}, "versions from 3 to 2": {Min: 3, Max: 2}, "no proof": {Min: 2, Max: 2}} {
+		if err := got.decode(must(helloEnc.Marshal(h))); !errors.Is(err, errHello) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestVersionsInCommon(t *testing.T) {
+	for _, c := range []struct {
+		a, b versions
+		want uint16
+	}{
+		{versions{min: 2, max: 2}, versions{min: 2, max: 2, minor: 7}, 2},
+		{versions{min: 2, max: 3}, versions{min: 1, max: 2}, 2},
+		{versions{min: 2, max: 5}, versions{min: 3, max: 4}, 4},
+		{versions{min: 2, max: 2}, versions{min: 3, max: 3}, 0},
+		{versions{min: 2, max: 2}, versions{min: 1, max: 1}, 0},
+	} {
+		if got, back := c.a.common(c.b), c.b.common(c.a); got != c.want || back != c.want {
+			t.Errorf("%v and %v: %d and %d, want %d", c.a, c.b, got, back, c.want)
+		}
+	}
+	older := versions{min: 2, max: 2, build: "old"}.refuse("H", versions{min: 3, max: 4, build: "new"}).Error()
+	if want := "host H speaks versions 3 to 4 of the wire (overlayd new), this one version 2 of the wire (overlayd old): upgrade overlayd here"; !strings.HasSuffix(older, want) {
+		t.Errorf("%q, want %q", older, want)
+	}
+}
+
+func TestWords(t *testing.T) {
+	if got := words("a\x1b[31mb\nc\xffd\u009b"); got != "a[31mbcd" {
+		t.Errorf("%q", got)
+	}
+	if got := words(strings.Repeat("é", 1000)); len(got) > 310 || !utf8.ValidString(got) {
+		t.Errorf("%d bytes: %q", len(got), got)
 	}
 }
 
@@ -48,7 +118,7 @@ func FuzzOuter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var o outer
 		ok := o.decode(b)
-		lawful := len(b) >= 32 && len(b) <= 1396 && (b[0] == 1 || b[0] == 2 || b[0] == 3 && len(b) >= 80) && b[1]|b[2]|b[3] == 0
+		lawful := len(b) >= 32 && len(b) <= 1396 && (b[0] == 1 || b[0] == 2 || b[0] == 3 && len(b) >= 80)
 		if ok != lawful {
 			t.Fatalf("lawful is %v, decode gives %v", lawful, ok)
 		}
@@ -57,6 +127,7 @@ func FuzzOuter(f *testing.F) {
 		}
 		out := make([]byte, outerSize)
 		o.encode(out)
+		b[1], b[2], b[3] = 0, 0, 0 // reserved
 		if !bytes.Equal(out, b[:outerSize]) {
 			t.Fatalf("%x came back as %x", b[:outerSize], out)
 		}

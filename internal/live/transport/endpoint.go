@@ -11,32 +11,28 @@ import (
 	"hash/maphash"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/quic-go/quic-go"
-	"golang.org/x/sys/unix"
 )
 
-// endpoint is the control socket. The QUIC library takes 110 KB and four
+// endpoint is QUIC on the transport's port. The QUIC library takes 110 KB and four
 // goroutines for a listener that does nothing, so that there is one only while
 // there is something to do: an endpoint that had no connection for a while
 // sleeps, and wakes with the first packet that could begin one, or to dial.
 type endpoint struct {
 	t        *Transport
-	udp      *net.UDPConn
-	raw      syscall.RawConn
+	side     *quicSide
 	tls      *tls.Config
 	conf     *quic.Config
 	tokenKey quic.TokenGeneratorKey // the same after sleep, for QUIC's Retry
 
-	mu   sync.Mutex
-	quic *quic.Transport // nil: asleep
-	// watching is closed when the watch has left the socket; nil: there is none.
-	watching chan struct{}
+	mu     sync.Mutex
+	quic   *quic.Transport // nil: asleep
+	awake  atomic.Bool     // quic != nil, for who does not hold mu
+	waking atomic.Bool     // somebody is about to wake it
 
 	uses    atomic.Int32 // connections and attempts at one
 	lastUse atomic.Int64 // end of the last one, or the last packet; on the transport's clock
@@ -59,28 +55,32 @@ type source struct {
 // sleepAfter is how long an endpoint without connection stays awake.
 const sleepAfter = 2 * time.Second
 
-func newEndpoint(t *Transport, addr netip.AddrPort) (*endpoint, error) {
-	udp, err := net.ListenUDP(networkOf(addr.Addr()), net.UDPAddrFromAddrPort(addr))
-	if err != nil {
-		return nil, fmt.Errorf("control socket: %w: is another overlayd running? choose another address", err)
-	}
-	raw, err := udp.SyscallConn()
-	if err != nil {
-		udp.Close()
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	e := &endpoint{t: t, udp: udp, raw: raw, tls: tlsConfig(t.cfg.Identity, t.cfg.CA), conf: quicConfig(), seed: maphash.MakeSeed()}
+func newEndpoint(t *Transport, u *udpBatch) *endpoint {
+	e := &endpoint{t: t, side: newQUICSide(u), tls: tlsConfig(t.cfg.Identity), conf: quicConfig(), seed: maphash.MakeSeed()}
 	_, _ = rand.Read(e.tokenKey[:]) // never fails
-	return e, nil
+	return e
 }
 
-// quicSocket hides from the QUIC library that this is a UDP socket: its batch
-// buffers would be for a few packets a minute.
-type quicSocket struct{ *net.UDPConn }
-
-func (quicSocket) SyscallConn()            {} // not the method that the library looks for
-func (quicSocket) ReadMsgUDP()             {} // nor this
-func (quicSocket) SetReadBuffer(int) error { return nil }
+// packet takes a packet of QUIC's from the port's reader, which must not wait.
+// While nobody has a use for others, only one that can begin a connection counts.
+func (e *endpoint) packet(b []byte, from *net.UDPAddr) {
+	asleep := !e.awake.Load()
+	if asleep && b[0]&longHeader == 0 || !e.side.push(b, from) {
+		e.t.stats.malformed.Add(1)
+		return
+	}
+	e.t.stats.rxQUIC.Add(1)
+	if !asleep || e.waking.Swap(true) {
+		return
+	}
+	e.t.spawn(func() {
+		_, err := e.wake()
+		e.waking.Store(false)
+		if err != nil && !e.t.closed.Load() {
+			e.t.cfg.Log.Error("QUIC does not start", "err", err)
+		}
+	})
+}
 
 // acquire gives the awake endpoint, which then does not sleep before release.
 func (e *endpoint) acquire() (*quic.Transport, error) {
@@ -106,21 +106,16 @@ func (e *endpoint) wake() (*quic.Transport, error) {
 	if e.quic != nil {
 		return e.quic, nil
 	}
-	if e.watching != nil {
-		_ = e.udp.SetReadDeadline(time.Unix(1, 0))
-		<-e.watching
-		e.watching = nil
-		_ = e.udp.SetReadDeadline(time.Time{})
-	}
-	q := &quic.Transport{Conn: quicSocket{e.udp}, ConnContext: e.admit, VerifySourceAddress: e.crowded, TokenGeneratorKey: &e.tokenKey}
+	q := &quic.Transport{Conn: e.side, ConnContext: e.admit, VerifySourceAddress: e.crowded, TokenGeneratorKey: &e.tokenKey}
 	l, err := q.Listen(e.tls, e.conf)
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, fmt.Errorf("start QUIC: %w", err)
 	}
 	if !e.t.spawn(func() { e.accept(l) }) {
 		return nil, errors.Join(ErrClosed, q.Close())
 	}
 	e.quic = q
+	e.awake.Store(true)
 	e.lastUse.Store(int64(e.t.now()))
 	return q, nil
 }
@@ -135,61 +130,13 @@ func (e *endpoint) tire(now time.Duration) {
 	if e.quic == nil || e.uses.Load() > 0 {
 		return
 	}
-	_ = e.quic.Close() // leaves the socket open
+	e.awake.Store(false)
+	_ = e.quic.Close() // leaves the port open
 	e.quic = nil
+	e.side.drop()
 	e.admitMu.Lock()
 	e.sources = nil
 	e.admitMu.Unlock()
-	e.sleep()
-}
-
-// sleep begins to watch. e.mu is held.
-func (e *endpoint) sleep() {
-	done := make(chan struct{})
-	if e.t.spawn(func() { e.watch(done) }) {
-		e.watching = done
-	}
-}
-
-// start is the beginning: asleep.
-func (e *endpoint) start() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.sleep()
-}
-
-// watch waits for a packet that may begin a connection. Others are dropped:
-// without connections nobody has a use for them. done is closed when the socket
-// is free for another reader.
-func (e *endpoint) watch(done chan struct{}) {
-	var b [1]byte
-	var err error
-	for found := false; !found && err == nil; {
-		err = e.raw.Read(func(fd uintptr) bool {
-			for range 64 { // and then look at the deadline
-				n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-				if errors.Is(err, unix.EAGAIN) {
-					return false
-				}
-				if found = err == nil && n > 0 && b[0]&0x80 != 0; found { // a long header
-					return true
-				}
-				_, _, _ = unix.Recvfrom(int(fd), b[:], unix.MSG_DONTWAIT)
-				e.t.stats.malformed.Add(1)
-			}
-			return true
-		})
-	}
-	close(done)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return // who dials has woken the endpoint
-	}
-	if err == nil {
-		_, err = e.wake()
-	}
-	if err != nil && !e.t.closed.Load() {
-		e.t.cfg.Log.Error("the control socket does not wake up", "err", err)
-	}
 }
 
 func (e *endpoint) close() error {
@@ -199,7 +146,7 @@ func (e *endpoint) close() error {
 	if e.quic != nil {
 		err = e.quic.Close()
 	}
-	return errors.Join(err, e.udp.Close())
+	return errors.Join(err, e.side.Close())
 }
 
 // accept takes connections until the listener is closed.

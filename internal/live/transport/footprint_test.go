@@ -61,7 +61,7 @@ func TestIdleFootprint(t *testing.T) {
 	}
 	eventually(t, "nobody needs QUIC", func() bool {
 		for _, h := range hs {
-			if h.Transport.control.awake() {
+			if h.Transport.control.awake.Load() {
 				return false
 			}
 		}
@@ -81,10 +81,4 @@ func TestIdleFootprint(t *testing.T) {
 	if each.Goroutines > 8 {
 		t.Errorf("an idle host has %.1f goroutines, more than 8", each.Goroutines)
 	}
-}
-
-func (e *endpoint) awake() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.quic != nil
 }

@@ -25,6 +25,13 @@ type host struct {
 	mu      sync.Mutex
 	control []string // "from: message"
 	failed  []error
+	twins   []bool // later, each time
+}
+
+func (h *host) Twin(_ string, later bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.twins = append(h.twins, later)
 }
 
 func (h *host) Control(from wire.Peer, b []byte) {

@@ -53,6 +53,8 @@ type peer struct {
 	cancel     context.CancelFunc          // ends that goroutine
 	connecting bool                        // that goroutine has its turn
 	gone       bool                        // no longer in the table: nothing is begun for it
+	versions   versions                    // of the peer's newest hello
+	link       link                        // what is asked and found out over its sessions
 	stranger   bool                        // never had a session; under Transport.peerMu
 	refuseTo   time.Duration               // no new handshake before
 	backoff    time.Duration               // to be added to refuseTo at the next failure
@@ -68,6 +70,7 @@ type peer struct {
 
 	limitMu   sync.Mutex
 	controlIn bucket
+	asks      bucket // whether the host lives
 	dataIn    bucket // the reader's
 	stats     peerStats
 }

@@ -4,6 +4,7 @@ package transport
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/hmac"
 	"errors"
 	"fmt"
@@ -21,10 +22,11 @@ import (
 const MaxMessage = 64 << 10
 
 const (
+	basePacket   = 1200            // bytes of UDP payload that any path carries
 	idleConn     = time.Second     // QUIC connections are closed after so long: sessions outlive them
 	streamWait   = 3 * time.Second // for a step of the handshake or a message
 	dialsAtOnce  = 32              // to hosts we knew, and as many to others: those to dead hosts must not hold up others
-	exporterName = "EXPERIMENTAL sandstream v1"
+	exporterName = "EXPERIMENTAL sandstream v2"
 )
 
 func quicConfig() *quic.Config {
@@ -37,7 +39,9 @@ func quicConfig() *quic.Config {
 		MaxConnectionReceiveWindow:     2 * MaxMessage,
 		MaxIncomingStreams:             1, // the hello
 		MaxIncomingUniStreams:          4, // long control messages
-		DisablePathMTUDiscovery:        true,
+		// Any path carries that; the sealed datagrams, which are many, find out more.
+		InitialPacketSize:       basePacket,
+		DisablePathMTUDiscovery: true,
 	}
 }
 
@@ -239,13 +243,13 @@ func (t *Transport) connect(ctx context.Context, addr netip.AddrPort, want wire.
 	conn, err := q.Dial(ctx, net.UDPAddrFromAddrPort(addr), t.control.tls, t.control.conf)
 	if err != nil {
 		t.control.release()
-		return nil, explain(addr.String(), err)
+		return nil, t.explain(addr.String(), err)
 	}
 	context.AfterFunc(conn.Context(), t.control.release)
 	p, err := t.greet(ctx, conn, addr, want)
 	if err != nil {
-		_ = conn.CloseWithError(codeDone, "")
-		return nil, explain(addr.String(), err)
+		hangUp(conn, err)
+		return nil, t.explain(addr.String(), err)
 	}
 	if !t.spawn(func() { t.longMessages(p, conn) }) {
 		_ = conn.CloseWithError(codeDone, "")
@@ -256,12 +260,14 @@ func (t *Transport) connect(ctx context.Context, addr netip.AddrPort, want wire.
 
 // greet is the dialler's side of the handshake.
 func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrPort, want wire.HostID) (*peer, error) {
-	id, err := verifyPeer(conn.ConnectionState().TLS, t.cfg.CA)
-	if err != nil {
-		return nil, err
+	cs := conn.ConnectionState().TLS
+	if cs.NegotiatedProtocol == alpnFirst {
+		err := t.versions().refuse(addr.String(), versions{min: wireFirst, max: wireFirst})
+		return nil, &refusal{codeVersion, t.versions().String(), err}
 	}
-	if id == t.self.ID {
-		return nil, ErrSelf
+	id, err := t.verifyPeer(cs)
+	if err != nil {
+		return nil, refuseBy(fmt.Errorf("host %s shows: %w", addr, err))
 	}
 	if !want.IsZero() && id != want {
 		return nil, fmt.Errorf("%w: it is host %s, not %s (which lost its key, or left)", ErrOtherID, id.Hex(), want.Hex())
@@ -280,44 +286,68 @@ func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrP
 	}
 	deadline, _ := ctx.Deadline()
 	_ = str.SetDeadline(deadline)
-	h := hello{
-		aes: t.aes, clear: t.cfg.ClearPayload, dataPort: t.dataAddr.Port(), index: s.local,
-		proof: t.cfg.Token.proof(dialler, keys.bind[:], t.self.ID, id),
-	}
-	if _, err := str.Write(h.encode()); err != nil {
+	if _, err := str.Write(t.hello(s, t.cfg.Token.proof(dialler, keys.bind[:], t.self.ID, id)).encode()); err != nil {
 		return nil, err
 	}
-	b := make([]byte, helloSize)
-	if _, err := io.ReadFull(str, b); err != nil {
+	theirs, err := readHello(str)
+	if err != nil {
 		return nil, err
 	}
-	var theirs hello
-	if err := theirs.decode(b); err != nil {
-		return nil, err
+	if t.versions().common(theirs.versions()) == 0 {
+		err := t.versions().refuse(addr.String(), theirs.versions())
+		return nil, &refusal{codeVersion, t.versions().String(), err}
 	}
 	proof := t.cfg.Token.proof(listener, keys.bind[:], t.self.ID, id)
-	if !hmac.Equal(proof[:], theirs.proof[:]) {
+	if !hmac.Equal(proof[:], theirs.Proof) {
 		return nil, fmt.Errorf("%w: the host does not know this overlay's token", ErrToken)
 	}
-	s.agree(t, &theirs)
+	if id == t.self.ID {
+		return nil, t.metMyself(theirs, addr)
+	}
+	s.agree(t, theirs)
 	s.sendKey, s.recvKey = keys.dialKey, keys.listenKey
-	p, err := t.establish(s, conn, wire.Peer{ID: id, Addr: addr}, theirs.dataPort, true)
+	p, err := t.establish(s, conn, wire.Peer{ID: id, Addr: addr}, theirs, true)
 	if err != nil {
 		return nil, err
 	}
 	return p, str.Close() // its end tells the listener that we have the session
 }
 
+// hello is what this host says of itself, with its index of session s.
+func (t *Transport) hello(s *session, proof [32]byte) *hello {
+	v := t.versions()
+	h := &hello{
+		Min: v.min, Max: v.max, Minor: v.minor, Build: v.build, Features: t.features(), Index: s.local,
+		Proof: proof[:], Run: t.run, Sealed: t.sign(t.run.sealed()), ToCome: helloToCome,
+	}
+	return h
+}
+
+// features are what this host can do.
+func (t *Transport) features() features {
+	f := featureLink | featureToCome
+	if t.aes {
+		f |= featureAES
+	}
+	if t.cfg.ClearPayload {
+		f |= featureClear
+	}
+	return f
+}
+
 // agree takes over what the other side's hello says.
 func (s *session) agree(t *Transport, theirs *hello) {
-	s.remote = theirs.index
-	s.useAES = t.aes && theirs.aes
-	s.clear = t.cfg.ClearPayload && theirs.clear
+	both := t.features() & theirs.Features
+	s.remote = theirs.Index
+	s.useAES = both&featureAES != 0
+	s.clear = both&featureClear != 0
+	s.link = both&featureLink != 0
+	s.run = theirs.Run
 }
 
 // establish puts a session whose keys are complete into use, with the peer that
 // the table has then.
-func (t *Transport) establish(s *session, conn *quic.Conn, who wire.Peer, dataPort uint16, confirmed bool) (*peer, error) {
+func (t *Transport) establish(s *session, conn *quic.Conn, who wire.Peer, theirs *hello, confirmed bool) (*peer, error) {
 	t.peerMu.Lock()
 	p := t.peers[who.ID]
 	switch {
@@ -339,7 +369,8 @@ func (t *Transport) establish(s *session, conn *quic.Conn, who wire.Peer, dataPo
 	t.smu.Unlock()
 	p.mu.Lock()
 	p.addr = who.Addr
-	p.data = net.UDPAddrFromAddrPort(netip.AddrPortFrom(who.Addr.Addr(), dataPort))
+	p.data = net.UDPAddrFromAddrPort(who.Addr)
+	p.versions = theirs.versions()
 	p.seen.Store(nil)
 	gone := p.install(s)
 	p.conn = conn
@@ -355,69 +386,82 @@ func (t *Transport) establish(s *session, conn *quic.Conn, who wire.Peer, dataPo
 
 // serve is the listener's side of a connection.
 func (t *Transport) serve(conn *quic.Conn) {
-	p, code, err := t.welcome(conn)
+	p, err := t.welcome(conn)
 	if err != nil {
 		t.stats.handshakesFailed.Add(1)
-		t.cfg.Log.Warn("refused a host", "addr", conn.RemoteAddr().String(), "err", err)
-		_ = conn.CloseWithError(code, "")
+		t.refused(conn.RemoteAddr().String(), err)
+		hangUp(conn, err)
 		return
 	}
 	t.longMessages(p, conn)
 }
 
-func (t *Transport) welcome(conn *quic.Conn) (*peer, quic.ApplicationErrorCode, error) {
-	id, err := verifyPeer(conn.ConnectionState().TLS, t.cfg.CA)
-	if err != nil {
-		return nil, codeMalformed, err
+// welcome is the listener's side of the handshake.
+func (t *Transport) welcome(conn *quic.Conn) (*peer, error) {
+	cs := conn.ConnectionState().TLS
+	from := unmapped(conn.RemoteAddr().(*net.UDPAddr).AddrPort())
+	if cs.NegotiatedProtocol == alpnFirst {
+		err := t.versions().refuse(from.String(), versions{min: wireFirst, max: wireFirst})
+		return nil, &refusal{codeVersion, t.versions().String(), err}
 	}
-	if id == t.self.ID {
-		return nil, codeSelf, ErrSelf
+	id, err := t.verifyPeer(cs)
+	if err != nil {
+		return nil, refuseBy(err)
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, streamWait)
 	defer cancel()
 	str, err := conn.AcceptStream(ctx)
 	if err != nil {
-		return nil, codeMalformed, fmt.Errorf("no hello: %w", err)
+		return nil, refuse(codeMalformed, t.noHello(from, err))
 	}
 	deadline, _ := ctx.Deadline() // for all of the hello
 	_ = str.SetDeadline(deadline)
-	b := make([]byte, helloSize)
-	if _, err := io.ReadFull(str, b); err != nil {
-		return nil, codeMalformed, fmt.Errorf("no hello: %w", err)
+	theirs, err := readHello(str)
+	if err != nil {
+		return nil, refuse(codeMalformed, t.noHello(from, err))
 	}
-	var theirs hello
-	if err := theirs.decode(b); errors.Is(err, ErrVersion) {
-		return nil, codeVersion, err
-	} else if err != nil {
-		return nil, codeMalformed, err
+	if t.versions().common(theirs.versions()) == 0 {
+		err := t.versions().refuse(from.String(), theirs.versions())
+		return nil, &refusal{codeVersion, t.versions().String(), err}
 	}
 	keys, err := export(conn)
 	if err != nil {
-		return nil, codeMalformed, err
+		return nil, refuse(codeMalformed, err)
 	}
 	proof := t.cfg.Token.proof(dialler, keys.bind[:], id, t.self.ID)
-	if !hmac.Equal(proof[:], theirs.proof[:]) {
-		return nil, codeToken, fmt.Errorf("host %s: %w: it belongs to another overlay", id.Hex(), ErrToken)
+	if !hmac.Equal(proof[:], theirs.Proof) {
+		return nil, refuse(codeToken, fmt.Errorf("host %s: %w: it belongs to another overlay", id.Hex(), ErrToken))
 	}
-	addr := conn.RemoteAddr().(*net.UDPAddr).AddrPort()
-	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	s, err := t.newSession()
 	if err != nil {
-		return nil, codeFull, err
+		return nil, refuse(codeFull, err)
 	}
-	s.agree(t, &theirs)
-	s.sendKey, s.recvKey = keys.listenKey, keys.dialKey
-	p, err := t.establish(s, conn, wire.Peer{ID: id, Addr: addr}, theirs.dataPort, false)
+	answer := t.hello(s, t.cfg.Token.proof(listener, keys.bind[:], id, t.self.ID)).encode()
+	// The dialler waits, and so does the QUIC library, which takes silence for the end.
+	waits := func() {
+		if _, err := str.Write(answer[:1]); err == nil {
+			answer = answer[1:]
+		}
+	}
+	if id != t.self.ID { // else the answer tells the dialler whom it has met
+		if err := t.onlyOne(ctx, id, cs.PeerCertificates[0].PublicKey.(ed25519.PublicKey), theirs, from, waits); err != nil {
+			return nil, err
+		}
+		s.agree(t, theirs)
+		s.sendKey, s.recvKey = keys.listenKey, keys.dialKey
+	}
+	if id == t.self.ID {
+		_, _ = str.Write(answer)
+		_, _ = io.ReadFull(str, make([]byte, 1)) // it hangs up
+		return nil, refuse(codeSelf, t.metMyself(theirs, from))
+	}
+	p, err := t.establish(s, conn, wire.Peer{ID: id, Addr: from}, theirs, false)
 	if err != nil {
-		return nil, codeFull, err
+		return nil, refuse(codeFull, err)
 	}
-	h := hello{
-		aes: t.aes, clear: t.cfg.ClearPayload, dataPort: t.dataAddr.Port(), index: s.local,
-		proof: t.cfg.Token.proof(listener, keys.bind[:], id, t.self.ID),
-	}
-	if _, err = str.Write(h.encode()); err == nil {
+	if _, err = str.Write(answer); err == nil {
 		// The dialler ends the stream when it has the session.
-		if _, err = io.ReadFull(str, b[:1]); errors.Is(err, io.EOF) {
+		if _, err = io.ReadFull(str, make([]byte, 1)); errors.Is(err, io.EOF) {
 			err = str.Close()
 		} else if err == nil {
 			err = errHello
@@ -425,7 +469,7 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, quic.ApplicationErrorCode, 
 	}
 	if err != nil {
 		t.removeSession(s)
-		return nil, codeMalformed, fmt.Errorf("host %s: %w", id.Hex(), err)
+		return nil, refuse(codeMalformed, fmt.Errorf("host %s: %w", id.Hex(), t.explain(from.String(), err)))
 	}
 	s.confirmed.Store(true)
 	p.mu.Lock()
@@ -434,7 +478,20 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, quic.ApplicationErrorCode, 
 		p.dial()
 	}
 	p.mu.Unlock()
-	return p, 0, nil
+	return p, nil
+}
+
+// noHello says why a host at an address has said nothing of itself.
+func (t *Transport) noHello(from netip.AddrPort, err error) error {
+	var app *quic.ApplicationError
+	if errors.As(err, &app) && app.Remote && app.ErrorCode != codeDone {
+		return t.explain(from.String(), err)
+	}
+	return fmt.Errorf("no hello: %w", err)
+}
+
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // longMessages reads the messages that do not fit a datagram until the

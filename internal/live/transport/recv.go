@@ -15,7 +15,7 @@ import (
 // groupMax is the most packets of one stream that are forwarded together.
 const groupMax = 64
 
-// reader is the state of the goroutine that reads the data socket.
+// reader is the state of the goroutine that reads the port.
 type reader struct {
 	t      *Transport
 	now    time.Duration
@@ -25,7 +25,7 @@ type reader struct {
 	group  [][]byte
 }
 
-// read reads the data socket until it is closed. It only waits: what is done with
+// read reads the port until it is closed. It only waits: what is done with
 // datagrams needs a stack several times as large, which this goroutine would keep
 // for as long as the host lives.
 func (t *Transport) read() {
@@ -65,7 +65,7 @@ func (r *reader) readSome() {
 			b, size := train(&msgs[i])
 			from, _ := msgs[i].Addr.(*net.UDPAddr)
 			if len(b) == 0 {
-				t.stats.malformed.Add(1)
+				t.stats.malformed.Add(1) // an empty datagram
 			}
 			for len(b) > 0 {
 				n := min(size, len(b))
@@ -85,6 +85,10 @@ func (r *reader) readSome() {
 // datagram opens one datagram and does what it asks.
 func (r *reader) datagram(b []byte, from *net.UDPAddr) {
 	t := r.t
+	if len(b) > 0 && isQUIC(b[0]) {
+		t.control.packet(b, from)
+		return
+	}
 	var o outer
 	if !o.decode(b) {
 		t.stats.malformed.Add(1)
@@ -132,6 +136,10 @@ func (r *reader) datagram(b []byte, from *net.UDPAddr) {
 			return
 		}
 		p.stats.rxControl.Add(1)
+		if plain[0] == linkMark {
+			t.linked(p, plain)
+			return
+		}
 		t.handler.Control(p.who(), plain)
 		return
 	}

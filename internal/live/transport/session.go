@@ -22,7 +22,7 @@ import (
 // sealed payload, then 16 bytes of tag. Big-endian.
 //
 //	0  1  type: 1 control, 2 data
-//	1  3  reserved, 0
+//	1  3  reserved: 0 when sent, ignored
 //	4  4  the receiver's index for the session
 //	8  8  counter, from 0, the nonce
 const (
@@ -57,11 +57,7 @@ func (o *outer) decode(b []byte) bool {
 	if len(b) < overhead || len(b) > maxDatagram {
 		return false
 	}
-	word := binary.BigEndian.Uint32(b)
-	if word&0xffffff != 0 {
-		return false
-	}
-	o.typ = datagramType(word >> 24)
+	o.typ = datagramType(b[0]) // what is reserved may mean something to hosts to come
 	o.index = binary.BigEndian.Uint32(b[4:])
 	o.counter = binary.BigEndian.Uint64(b[8:])
 	return o.typ >= typeControl && (o.typ <= typeData || o.typ == typeClear && len(b) >= overhead+frame.HeaderSize)
@@ -82,6 +78,8 @@ type session struct {
 	remote  uint32 // index in datagrams to the peer
 	useAES  bool
 	clear   bool // both hosts want payload in the clear
+	link    bool // the peer answers what is asked over the session: see link.go
+	run     run  // of the peer
 	sendKey [32]byte
 	recvKey [32]byte
 	created time.Duration // on the transport's clock

@@ -23,7 +23,8 @@ type Stats struct {
 	Handshakes        uint64 `json:"handshakes"`
 	HandshakesFailed  uint64 `json:"handshakes_failed"`
 	HandshakesRefused uint64 `json:"handshakes_refused"` // too many at once or a second
-	Malformed         uint64 `json:"malformed"`          // no sealed datagram
+	QUIC              uint64 `json:"quic"`               // datagrams that were handed to QUIC
+	Malformed         uint64 `json:"malformed"`          // neither a sealed datagram nor one that QUIC has a use for
 	UnknownIndex      uint64 `json:"unknown_index"`      // of no session
 	Unauthentic       uint64 `json:"unauthentic"`        // did not open
 	Replayed          uint64 `json:"replayed"`           // seen before or too old
@@ -34,7 +35,7 @@ type Stats struct {
 type counters struct {
 	handshakes, handshakesFailed, handshakesRefused atomic.Uint64
 	malformed, unknownIndex, unauthentic, replayed  atomic.Uint64
-	rxCalls, txCalls                                atomic.Uint64
+	rxCalls, txCalls, rxQUIC                        atomic.Uint64
 }
 
 // Stats gives the transport's counters.
@@ -42,7 +43,7 @@ func (t *Transport) Stats() Stats {
 	c := &t.stats
 	s := Stats{
 		GSO: t.data.gso.Load(), GRO: t.data.gro,
-		Handshakes: c.handshakes.Load(), HandshakesFailed: c.handshakesFailed.Load(), HandshakesRefused: c.handshakesRefused.Load(),
+		Handshakes: c.handshakes.Load(), HandshakesFailed: c.handshakesFailed.Load(), HandshakesRefused: c.handshakesRefused.Load(), QUIC: c.rxQUIC.Load(),
 		Malformed: c.malformed.Load(), UnknownIndex: c.unknownIndex.Load(), Unauthentic: c.unauthentic.Load(), Replayed: c.replayed.Load(),
 		ReadCalls: c.rxCalls.Load(), WriteCalls: c.txCalls.Load(),
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -21,11 +20,14 @@ import (
 // fields get the defaults that are named.
 type Config struct {
 	Identity *Identity      // required
-	Listen   netip.AddrPort // UDP address of QUIC; port 0: any
-	DataPort uint16         // UDP port of sealed datagrams at the same address; 0: any
+	Listen   netip.AddrPort // UDP address of everything; port 0: any. [::]: both address families
 	Token    Token          // the overlay's join token
 	CA       *x509.CertPool // if not nil, hosts must show certificates it signed. One of Token and CA is required
 	Log      *slog.Logger   // default: none
+	Build    string         // of the program, in words: told to other hosts, at most 100 bytes
+	// Admit, if not nil, says whom not to speak to although its certificate is good, and
+	// why; the other host is told.
+	Admit func(wire.HostID, *x509.Certificate) error
 
 	NoOffload bool // neither GSO nor GRO
 	// ClearPayload leaves the payload of streams in the clear between hosts that both
@@ -41,7 +43,7 @@ type Config struct {
 	Handshakes       int           // connections accepted a second: 200
 	MaxInbound       int           // accepted connections at once: 256
 	MaxPeers         int           // peers: 1,024
-	SocketBuffer     int           // bytes of the data socket's buffers: 4 MiB
+	SocketBuffer     int           // bytes of the port's buffers: 4 MiB
 	HandshakeTimeout time.Duration // to give up connecting: 3 s
 	KeepPeer         time.Duration // a peer without traffic is forgotten: 5 min
 	Rekey            time.Duration // age of a session's keys at which new ones are made: 1 h
@@ -83,6 +85,9 @@ type Handler interface {
 	// Control gets a control message from a host whose key was checked. b is valid
 	// during the call only.
 	Control(from wire.Peer, b []byte)
+	// Twin says that another host lives with this one's key, and where, as far as is
+	// known. later: this host is the one that came later, and should end.
+	Twin(at string, later bool)
 	// Unreachable says that a handshake has failed, and why; control messages that
 	// waited for it are lost.
 	Unreachable(to wire.Peer, err error)
@@ -91,15 +96,15 @@ type Handler interface {
 // Transport connects a host with others. Its methods may be called by any
 // goroutine.
 type Transport struct {
-	cfg      Config
-	self     wire.Peer
-	aes      bool
-	handler  Handler
-	data     *udpBatch
-	dataAddr netip.AddrPort
-	control  *endpoint
-	start    time.Time
-	wall     uint64 // of start, ns
+	cfg     Config
+	self    wire.Peer
+	run     run
+	aes     bool
+	handler Handler
+	data    *udpBatch // the port
+	control *endpoint // QUIC on it
+	start   time.Time
+	wall    uint64 // of start, ns
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -125,10 +130,11 @@ type Transport struct {
 	hot   atomic.Bool // much traffic: the reader keeps its buffers, and all are larger
 	calls uint64      // system calls up to the last tick
 
-	stats counters
+	refusals refusals
+	stats    counters
 }
 
-// New opens the sockets. Nothing is received before Start.
+// New opens the port. Nothing is received before Start.
 func New(cfg Config) (*Transport, error) {
 	cfg.defaults()
 	if cfg.Identity == nil {
@@ -136,6 +142,9 @@ func New(cfg Config) (*Transport, error) {
 	}
 	if len(cfg.Token) == 0 && cfg.CA == nil {
 		return nil, errors.New("transport: neither a join token nor a CA: without one anybody could join")
+	}
+	if len(cfg.Build) > maxBuild {
+		cfg.Build = cfg.Build[:maxBuild]
 	}
 	if !cfg.Listen.IsValid() {
 		return nil, errors.New("transport: no address to listen on")
@@ -145,17 +154,13 @@ func New(cfg Config) (*Transport, error) {
 		peers: map[wire.HostID]*peer{}, sessions: map[uint32]*session{}, streams: map[wire.StreamID]*stream{},
 	}
 	t.wall = uint64(t.start.UnixNano())
-	control, err := newEndpoint(t, cfg.Listen)
+	t.run = newRun(t.start)
+	data, err := listenBatch(cfg.Listen, !cfg.NoOffload, cfg.SocketBuffer)
 	if err != nil {
 		return nil, err
 	}
-	data, err := listenBatch(netip.AddrPortFrom(cfg.Listen.Addr(), cfg.DataPort), !cfg.NoOffload, cfg.SocketBuffer)
-	if err != nil {
-		control.udp.Close()
-		return nil, err
-	}
-	t.control, t.data, t.dataAddr = control, data, data.addr()
-	addr := control.udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	t.data, t.control = data, newEndpoint(t, data)
+	addr := data.addr()
 	t.self = wire.Peer{ID: cfg.Identity.ID, Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t, nil
@@ -174,7 +179,6 @@ func networkOf(a netip.Addr) string {
 // Start begins to receive.
 func (t *Transport) Start(h Handler) error {
 	t.handler = h
-	t.control.start()
 	if !t.spawn(t.read) {
 		return ErrClosed
 	}
@@ -233,9 +237,6 @@ func (t *Transport) spawn(f func()) bool {
 
 // Self is this host: its id and the address it listens on.
 func (t *Transport) Self() wire.Peer { return t.self }
-
-// DataAddr is the address of the socket for sealed datagrams.
-func (t *Transport) DataAddr() netip.AddrPort { return t.dataAddr }
 
 // now is the transport's clock: time since it was made, never 0.
 func (t *Transport) now() time.Duration { return time.Since(t.start) + 1 }

@@ -163,11 +163,10 @@ func TestRestart(t *testing.T) {
 	a, b := newHost(t, nil), newHost(t, nil)
 	connect(t, a, b)
 	id, addr := b.cfg.Identity, b.Self().Addr
-	port := b.DataAddr().Port()
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b = newHost(t, func(c *Config) { c.Identity, c.Listen, c.DataPort = id, addr, port })
+	b = newHost(t, func(c *Config) { c.Identity, c.Listen = id, addr })
 	eventually(t, "a's messages arrive again", func() bool {
 		_ = a.SendControl(b.Self(), []byte("ping"))
 		return len(b.got()) > 0

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The versions of the wire that this build speaks. Within one, builds with another
+// minor number understand one another: what is new is used only between hosts that
+// both name its feature, and what is not known is ignored.
+//
+//	1  until November 2026: two ports, payload sealed from hop to hop
+//	2  one port, hellos that can be extended
+//
+// Raise wireMinor with each feature, and wireMax with what older hosts cannot take.
+// (The tests build overlayd with others: see wire_this.go.)
+const (
+	wireFirst = 1 // the version of hosts that say none: their first word is their ALPN
+)
+
+// features are what a host can do beyond its version, a bit each. Unknown ones are
+// ignored.
+type features uint64
+
+const (
+	featureAES   features = 1 << iota // AES in hardware
+	featureClear                      // takes payload in the clear
+	featureLink                       // answers what the transport asks over a session: linkAsk, linkProbe
+)
+
+// versions is what a host says of itself in its hello.
+type versions struct {
+	min, max, minor uint16
+	build           string // for people
+}
+
+func (t *Transport) versions() versions {
+	return versions{min: wireMin, max: wireMax, minor: wireMinor, build: t.cfg.Build}
+}
+
+func (v versions) String() string {
+	s := fmt.Sprintf("version %d", v.max)
+	if v.min != v.max {
+		s = fmt.Sprintf("versions %d to %d", v.min, v.max)
+	}
+	s += " of the wire"
+	if v.build != "" {
+		s += fmt.Sprintf(" (overlayd %s)", v.build)
+	}
+	return s
+}
+
+// common is the newest version that both speak; 0: none.
+func (v versions) common(o versions) uint16 {
+	if n := min(v.max, o.max); n >= max(v.min, o.min) {
+		return n
+	}
+	return 0
+}
+
+// refuse says in words why hosts with no common version do not speak, and what helps:
+// theirs is what the host at addr says of itself.
+func (v versions) refuse(host string, theirs versions) error {
+	upgrade := "upgrade overlayd there"
+	if theirs.min > v.max {
+		upgrade = "upgrade overlayd here"
+	}
+	return fmt.Errorf("%w: host %s speaks %s, this one %s: %s", ErrVersion, host, theirs, v, upgrade)
+}
+
+// words makes what another host says fit for a log: one line of printable
+// characters, not too long.
+func words(s string) string {
+	const most = 300
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0xfffd {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}
