@@ -65,6 +65,9 @@ func statusCommand() *cobra.Command {
 		if s.Engine.GetAborted() > 0 {
 			rows = append(rows, [2]string{"SPAs aborted", fmt.Sprintf("%d, the last: %s", s.Engine.Aborted, cli.Plain(s.Engine.LastAbort))})
 		}
+		for _, p := range s.Problems {
+			rows = append(rows, [2]string{"problem", cli.Plain(p)})
+		}
 		rows = append(rows, [][2]string{
 			{"web page", cli.Or(s.WebAddr)},
 			{"metrics", cli.Or(s.MetricsAddr)},

@@ -3,6 +3,8 @@
 package overlay
 
 import (
+	"net/netip"
+
 	"sandstream/internal/overlay/links"
 	"sandstream/internal/overlay/streams"
 	"sandstream/internal/overlay/turn"
@@ -51,6 +53,13 @@ func (n *Node) Create(now Time) {
 func (n *Node) Join(now Time, seeds []wire.Peer) {
 	n.turn.Advance(now)
 	n.zones.Join(seeds)
+}
+
+// Moved is this host being reached at another address from now on.
+func (n *Node) Moved(now Time, addr netip.AddrPort) {
+	n.turn.Advance(now)
+	n.turn.Self.Addr = addr
+	n.zones.Moved()
 }
 
 // Leave hands all ids over and ends with a Left effect.

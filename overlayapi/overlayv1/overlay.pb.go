@@ -35,7 +35,7 @@ const (
 type Host struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`     // 32 hexadecimal digits
-	Addr          string                 `protobuf:"bytes,2,opt,name=addr,proto3" json:"addr,omitempty"` // IP:PORT of its control socket
+	Addr          string                 `protobuf:"bytes,2,opt,name=addr,proto3" json:"addr,omitempty"` // IP:PORT of its UDP port
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,7 +346,7 @@ type StatusResponse struct {
 	Engine        *Engine                `protobuf:"bytes,9,opt,name=engine,proto3" json:"engine,omitempty"`
 	Version       string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
 	UptimeUs      uint64                 `protobuf:"varint,11,opt,name=uptime_us,json=uptimeUs,proto3" json:"uptime_us,omitempty"`
-	DataAddr      string                 `protobuf:"bytes,12,opt,name=data_addr,json=dataAddr,proto3" json:"data_addr,omitempty"`          // UDP socket of stream data
+	DataAddr      string                 `protobuf:"bytes,12,opt,name=data_addr,json=dataAddr,proto3" json:"data_addr,omitempty"`          // the UDP port, as it is bound
 	MetricsAddr   string                 `protobuf:"bytes,13,opt,name=metrics_addr,json=metricsAddr,proto3" json:"metrics_addr,omitempty"` // "": off
 	WebAddr       string                 `protobuf:"bytes,14,opt,name=web_addr,json=webAddr,proto3" json:"web_addr,omitempty"`             // "": off
 	Goroutines    uint32                 `protobuf:"varint,15,opt,name=goroutines,proto3" json:"goroutines,omitempty"`
@@ -355,6 +355,7 @@ type StatusResponse struct {
 	Received      map[string]uint64      `protobuf:"bytes,18,rep,name=received,proto3" json:"received,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	Events        map[string]uint64      `protobuf:"bytes,19,rep,name=events,proto3" json:"events,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // by kind
 	Data          map[string]uint64      `protobuf:"bytes,20,rep,name=data,proto3" json:"data,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`     // counters of the data path
+	Problems      []string               `protobuf:"bytes,21,rep,name=problems,proto3" json:"problems,omitempty"`                                                                        // what is wrong, in words: why the host is not a member yet, for example
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -525,6 +526,13 @@ func (x *StatusResponse) GetEvents() map[string]uint64 {
 func (x *StatusResponse) GetData() map[string]uint64 {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
 	}
 	return nil
 }
@@ -2757,7 +2765,7 @@ const file_overlay_proto_rawDesc = "" +
 	"\aaborted\x18\x05 \x01(\x04R\aaborted\x12\x1d\n" +
 	"\n" +
 	"last_abort\x18\x06 \x01(\tR\tlastAbort\"\x0f\n" +
-	"\rStatusRequest\"\xc5\b\n" +
+	"\rStatusRequest\"\xe1\b\n" +
 	"\x0eStatusResponse\x12/\n" +
 	"\x04self\x18\x01 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x04self\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
@@ -2782,7 +2790,8 @@ const file_overlay_proto_rawDesc = "" +
 	"\x04sent\x18\x11 \x03(\v2/.sandstream.overlay.v1.StatusResponse.SentEntryR\x04sent\x12O\n" +
 	"\breceived\x18\x12 \x03(\v23.sandstream.overlay.v1.StatusResponse.ReceivedEntryR\breceived\x12I\n" +
 	"\x06events\x18\x13 \x03(\v21.sandstream.overlay.v1.StatusResponse.EventsEntryR\x06events\x12C\n" +
-	"\x04data\x18\x14 \x03(\v2/.sandstream.overlay.v1.StatusResponse.DataEntryR\x04data\x1a7\n" +
+	"\x04data\x18\x14 \x03(\v2/.sandstream.overlay.v1.StatusResponse.DataEntryR\x04data\x12\x1a\n" +
+	"\bproblems\x18\x15 \x03(\tR\bproblems\x1a7\n" +
 	"\tSentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a;\n" +

@@ -60,7 +60,7 @@ func (a api) Status(ctx context.Context, _ *connect.Request[overlayv1.StatusRequ
 		Engine: &overlayv1.Engine{
 			Name: e.Name, Reason: e.Why, Spas: e.SPAs, Running: uint32(e.Running), Aborted: e.Aborted, LastAbort: e.LastAbort,
 		},
-		Data: c.byName(),
+		Data: c.byName(), Problems: a.host.Problems(),
 	}
 	var ms runtime.MemStats
 	runtime.ReadMemStats(&ms)

@@ -33,6 +33,7 @@ type fakeHost struct {
 	traffic  []transport.StreamStats
 	counters Counters
 	engine   delivery.Engine
+	problems []string
 	err      error // of all that can fail
 }
 
@@ -54,6 +55,7 @@ func (h *fakeHost) Subscribe(context.Context, string, wire.Contract) (*delivery.
 	return nil, h.err
 }
 func (h *fakeHost) Engine() delivery.Engine          { return h.engine }
+func (h *fakeHost) Problems() []string               { return h.problems }
 func (h *fakeHost) Streams() []transport.StreamStats { return h.traffic }
 func (h *fakeHost) Counters() Counters               { return h.counters }
 

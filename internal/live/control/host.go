@@ -26,6 +26,8 @@ type Host interface {
 	Subscribe(ctx context.Context, stream string, c wire.Contract) (*delivery.Reader, error)
 
 	Engine() delivery.Engine
+	// Problems are what is wrong, in words.
+	Problems() []string
 	Streams() []transport.StreamStats
 	Counters() Counters
 }

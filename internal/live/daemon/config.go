@@ -21,8 +21,8 @@ import (
 type Config struct {
 	Create    bool     // a new overlay; else Join
 	Join      []string // HOST:PORT of members
-	Listen    string   // ADDRESS:PORT of the control socket
-	Advertise string   // by which others reach it; "": Listen, or the address of the route to the first member
+	Listen    string   // ADDRESS:PORT of the UDP port; without address: all of them, of both families
+	Advertise string   // HOST:PORT by which others reach it; "": Listen, or the address of the route to the first member
 	Token     string   // join token; or
 	CAFile    string   // PEM certificates
 	StateDir  string   // of the host's key
@@ -36,7 +36,9 @@ type Config struct {
 	Version     string
 	Log         *slog.Logger
 
-	joinWithin time.Duration // how long a user waits for a host that is still joining; 0: 10 s
+	lookupHost   func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's
+	resolveEvery time.Duration                                                // how often a name in Advertise is looked up; 0: 1 min
+	joinWithin   time.Duration                                                // how long a user waits for a host that is still joining; 0: 10 s
 }
 
 // protocol is the core's configuration.
@@ -57,7 +59,7 @@ func (c *Config) protocol() (overlay.Config, error) {
 
 // transport is the transport's configuration, but for the identity.
 func (c *Config) transport() (transport.Config, error) {
-	t := transport.Config{Log: c.Log}
+	t := transport.Config{Log: c.Log, Build: c.Version}
 	if c.Token != "" {
 		tok, err := transport.ParseToken(c.Token)
 		if err != nil {
@@ -78,7 +80,7 @@ func (c *Config) transport() (transport.Config, error) {
 	}
 	t.Listen = addr.AddrPort()
 	if addr.IP == nil {
-		t.Listen = netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(addr.Port))
+		t.Listen = netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(addr.Port))
 	}
 	t.Listen = netip.AddrPortFrom(t.Listen.Addr().Unmap(), t.Listen.Port())
 	return t, nil
@@ -101,21 +103,18 @@ func (c *Config) identity(ca *x509.CertPool) (*transport.Identity, error) {
 // advertised is the address that is told to other hosts.
 func (c *Config) advertised(ctx context.Context, bound netip.AddrPort) (netip.AddrPort, error) {
 	if c.Advertise != "" {
-		a, err := netip.ParseAddrPort(c.Advertise)
-		if err != nil || a.Addr().IsUnspecified() {
-			return a, fail.Usagef("advertise %q: not an ADDRESS:PORT that others could reach", c.Advertise)
-		}
-		if a.Port() == 0 {
-			a = netip.AddrPortFrom(a.Addr(), bound.Port())
-		}
-		return a, nil
+		return c.named(ctx, bound)
 	}
 	if !bound.Addr().IsUnspecified() {
 		return bound, nil
 	}
+	network := "udp"
+	if bound.Addr().Is4() {
+		network = "udp4"
+	}
 	for _, m := range c.Join {
 		var d net.Dialer
-		conn, err := d.DialContext(ctx, "udp4", m) // asks the routing table; sends nothing
+		conn, err := d.DialContext(ctx, network, m) // asks the routing table; sends nothing
 		if err != nil {
 			continue
 		}
@@ -124,4 +123,21 @@ func (c *Config) advertised(ctx context.Context, bound netip.AddrPort) (netip.Ad
 		return netip.AddrPortFrom(local.Addr().Unmap(), bound.Port()), nil
 	}
 	return bound, fail.Usagef("listening on %s, which is no address that others could reach: name one by --listen or --advertise", bound)
+}
+
+// named is the address that Advertise has now. A name may have another one later.
+func (c *Config) named(ctx context.Context, bound netip.AddrPort) (netip.AddrPort, error) {
+	ips, port, err := c.lookUp(ctx, c.Advertise)
+	if err != nil {
+		return netip.AddrPort{}, fail.Usagef("advertise %q: %w: name an ADDRESS:PORT or HOST:PORT that others could reach", c.Advertise, err)
+	}
+	if port == 0 {
+		port = bound.Port()
+	}
+	for _, ip := range ips {
+		if !ip.IsUnspecified() && reaches(bound.Addr(), ip) {
+			return netip.AddrPortFrom(ip, port), nil
+		}
+	}
+	return netip.AddrPort{}, fail.Usagef("advertise %q: no address that others could reach, by the family of %s, which this host listens on", c.Advertise, bound.Addr())
 }

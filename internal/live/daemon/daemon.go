@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,8 @@ type Daemon struct {
 	streams    *delivery.Streams
 	control    *control.Server
 	membership membership
+	problems   problems
+	addr       atomic.Pointer[netip.AddrPort] // by which others reach the host
 	counters   counters
 	reportAt   wire.Time     // the loop's: when what was delivered is measured next
 	stop       chan struct{} // closed when the host is to end
@@ -65,6 +68,11 @@ func (m *membership) fail(err error) {
 		return
 	default:
 	}
+	m.end(err)
+}
+
+// end says why the host must not be part of the overlay any more.
+func (m *membership) end(err error) {
 	select {
 	case m.failed <- err:
 	default:
@@ -82,6 +90,9 @@ type counters struct {
 func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.resolveEvery == 0 {
+		cfg.resolveEvery = time.Minute
 	}
 	if cfg.joinWithin == 0 {
 		cfg.joinWithin = joinWithin
@@ -122,6 +133,7 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 		cfg: cfg, lock: lock, log: cfg.Log.With("host", self.ID.String()), start: time.Now(), tr: tr,
 		node: overlay.New(proto, self, rand.Uint64()), membership: newMembership(), stop: make(chan struct{}),
 	}
+	d.addr.Store(&self.Addr)
 	d.streams = delivery.New(delivery.Config{
 		Transport: tr, Protocol: d.node, Self: self, Log: d.log, Now: d.now, Do: d.do,
 		Post:    func(f func()) { d.loop.post(f) },
@@ -129,7 +141,7 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	})
 	d.loop = newLoop(d.turn, d.streams.End)
 	d.control, err = control.Open(control.Config{
-		Socket: cfg.Socket, Metrics: cfg.Metrics, Web: cfg.Web, Version: cfg.Version, DataAddr: tr.DataAddr().String(), Log: d.log,
+		Socket: cfg.Socket, Metrics: cfg.Metrics, Web: cfg.Web, Version: cfg.Version, DataAddr: tr.Self().Addr.String(), Log: d.log,
 	})
 	if err != nil {
 		d.streams.Close()
@@ -143,8 +155,11 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	e := d.streams.Engine()
-	d.log.Info("started", "address", self.Addr, "data", tr.DataAddr(), "socket", cfg.Socket, "engine", e.Name, "why", e.Why)
+	d.log.Info("started", "address", self.Addr, "port", tr.Self().Addr, "version", cfg.Version, "socket", cfg.Socket, "engine", e.Name, "why", e.Why)
 	d.control.Serve(host{d})
+	if _, err := netip.ParseAddrPort(cfg.Advertise); cfg.Advertise != "" && err != nil {
+		d.wg.Go(d.follow)
+	}
 	if cfg.Create {
 		d.loop.post(func() { d.node.Create(d.now()) })
 	} else {
@@ -193,7 +208,7 @@ func (d *Daemon) linger() { time.Sleep(100 * time.Millisecond) }
 func (d *Daemon) Joined() <-chan struct{} { return d.membership.joined }
 
 // Self is the host's id and the address by which others reach it.
-func (d *Daemon) Self() wire.Peer { return d.node.Self() }
+func (d *Daemon) Self() wire.Peer { return wire.Peer{ID: d.tr.Self().ID, Addr: *d.addr.Load()} }
 
 // Leave hands the host's ids over, if any host is left to take them. It gives up
 // after some seconds: the heirs claim the ids then, as after a crash.
@@ -255,6 +270,57 @@ func (h handler) Control(from wire.Peer, b []byte) {
 	}
 }
 
+// Unreachable tells a host that has yet to become a member's user: this may be why.
 func (h handler) Unreachable(to wire.Peer, err error) {
+	select {
+	case <-h.d.membership.joined:
+	default:
+		h.d.problems.set(to.Addr.String(), err.Error())
+	}
 	h.d.log.Debug("unreachable", "peer", to.String(), "err", err)
+}
+
+// Twin ends the host if the other one with its key came first, or while it is no
+// member. Else its user is told: somebody else must act.
+func (h handler) Twin(at string, later bool) {
+	d := h.d
+	err := fmt.Errorf("%w: it is at %s", transport.ErrTwin, at)
+	if later {
+		d.membership.end(twinError(err))
+		return
+	}
+	d.membership.fail(twinError(err))
+	text := "another host has shown a copy of this host's key, from " + at + ": it is not let in; give it a --state of its own, and remove the copied host.key"
+	if d.problems.setFor(10*time.Minute, "twin", text) {
+		d.log.Warn("twin", "at", at, "detail", text)
+	}
+}
+
+// follow looks up the name by which others reach this host, as its address may change.
+func (d *Daemon) follow() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	last := d.Self().Addr
+	for {
+		select {
+		case <-time.After(d.cfg.resolveEvery):
+		case <-d.stop:
+			return
+		}
+		addr, err := d.cfg.named(ctx, d.tr.Self().Addr)
+		if err != nil {
+			if d.problems.set("advertise", err.Error()) {
+				d.log.Warn("advertise", "err", err)
+			}
+			continue // the last one stays
+		}
+		d.problems.solved("advertise")
+		if addr == last {
+			continue
+		}
+		d.log.Info("moved", "name", d.cfg.Advertise, "from", last, "to", addr)
+		last = addr
+		d.addr.Store(&addr)
+		d.loop.post(func() { d.node.Moved(d.now(), addr) })
+	}
 }

@@ -46,13 +46,21 @@ func (d *Daemon) event(e overlay.Effect) {
 	case overlay.Released:
 		d.log.Info("released", "ids", e.Record.Zone.String(), "epoch", e.Record.Counter)
 	case overlay.Event:
-		d.log.Info(e.Kind, "peer", e.Host.String(), "detail", e.Detail)
+		about := []any{}
+		if !e.Host.ID.IsZero() {
+			about = append(about, "peer", e.Host.String())
+		}
+		if e.Detail != "" {
+			about = append(about, "detail", e.Detail)
+		}
+		d.log.Info(e.Kind, about...)
 		if e.Kind == overlay.EventShutOut {
 			d.membership.fail(fail.Usagef("join: %s", e.Detail))
 		}
 	case overlay.Joined:
 		d.log.Info("joined")
 		closeOnce(d.membership.joined)
+		d.problems.clear()
 	case overlay.Left:
 		d.log.Info("left")
 		closeOnce(d.membership.left)

@@ -61,6 +61,8 @@ func (h host) Subscribe(ctx context.Context, stream string, c wire.Contract) (*d
 
 func (h host) Engine() delivery.Engine { return h.d.streams.Engine() }
 
+func (h host) Problems() []string { return h.d.problems.list() }
+
 func (h host) Streams() []transport.StreamStats { return h.d.tr.Streams() }
 
 func (h host) Counters() control.Counters {

@@ -8,12 +8,19 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"sandstream/internal/fail"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay/wire"
+)
+
+// How soon a start that leads nowhere is told of, and how often again.
+const (
+	sayAfter = 6 * time.Second
+	sayEvery = time.Minute
 )
 
 // findSeeds finds out who the members are of which only the address is known,
@@ -30,9 +37,8 @@ func (d *Daemon) findSeeds(addrs []string) {
 		case <-ctx.Done():
 		}
 	})
-	said := map[string]string{}
 	for {
-		found, err := d.ask(ctx, addrs, said)
+		found, err := d.ask(ctx, addrs)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -42,6 +48,7 @@ func (d *Daemon) findSeeds(addrs []string) {
 		case len(found) > 0:
 			d.log.Info("joining", "through", found[0].String())
 			d.loop.post(func() { d.node.Join(d.now(), found) })
+			d.await(found[0])
 			return
 		}
 		select {
@@ -52,119 +59,172 @@ func (d *Daemon) findSeeds(addrs []string) {
 	}
 }
 
-// ask tries all members once, and gives those that answer. An error says why there is
-// no hope that one ever will. said is what the log has of each member already.
-func (d *Daemon) ask(ctx context.Context, addrs []string, said map[string]string) ([]wire.Peer, error) {
+// await says what is in the way while the members that answer give the host no ids.
+func (d *Daemon) await(through wire.Peer) {
+	for wait := sayAfter; ; wait = sayEvery {
+		select {
+		case <-d.membership.joined:
+			return
+		case <-d.stop:
+			return
+		case <-time.After(wait):
+		}
+		why := d.problems.list()
+		if len(why) == 0 {
+			why = []string{"no host has answered the request for ids: its answers go to " + d.Self().Addr.String() + ": is that this host's address for the others (--advertise)?"}
+			d.problems.set("ids", why[0])
+		}
+		d.log.Warn("still joining", "through", through.String(), "why", strings.Join(why, "; "))
+	}
+}
+
+// ask tries all members once, all at a time, and gives those that answer. An error says
+// why there is no hope that one ever will.
+func (d *Daemon) ask(ctx context.Context, addrs []string) ([]wire.Peer, error) {
+	type answer struct {
+		peer wire.Peer
+		err  error
+	}
+	answers := make([]answer, len(addrs))
+	var wg sync.WaitGroup
+	for i, a := range addrs {
+		wg.Go(func() {
+			p, err := d.connect(ctx, a)
+			answers[i] = answer{p, err}
+			if err == nil {
+				d.problems.solved(a)
+			} else if ctx.Err() == nil && d.problems.set(a, err.Error()) {
+				d.log.Warn("join", "member", a, "err", err)
+			}
+		})
+	}
+	wg.Wait()
 	var found []wire.Peer
 	var hopeless int
-	var why, twin error
-	for _, a := range addrs {
-		p, err := d.connect(ctx, a)
-		if err == nil {
-			found = append(found, p)
-			continue
-		}
-		if ctx.Err() != nil {
+	var why, fatal error
+	for _, a := range answers {
+		switch err := a.err; {
+		case err == nil:
+			found = append(found, a.peer)
+		case ctx.Err() != nil:
 			return nil, err
-		}
-		switch {
-		case errors.Is(err, transport.ErrSelf):
-			twin = err
-		case errors.Is(err, errHopeless):
+		case errors.Is(err, transport.ErrTwin):
+			return nil, twinError(err) // whoever else answers
+		case errors.Is(err, errHopeless) || errors.Is(err, transport.ErrVersion):
 			hopeless++
 			why = err
-		case errors.Is(err, transport.ErrToken) || errors.Is(err, transport.ErrCA) || errors.Is(err, fail.ErrUsage):
-			return nil, err
-		}
-		if said[a] != err.Error() {
-			said[a] = err.Error()
-			d.log.Warn("join", "member", a, "err", err)
+		case errors.Is(err, transport.ErrToken) || errors.Is(err, transport.ErrCA) || errors.Is(err, transport.ErrRefused) || errors.Is(err, fail.ErrUsage):
+			if fatal == nil {
+				fatal = err
+			}
 		}
 	}
 	switch {
 	case len(found) > 0:
 		return found, nil
-	case twin != nil:
-		return nil, twin
-	case hopeless == len(addrs):
-		return nil, fail.Usagef("%w", why)
+	case fatal != nil:
+		return nil, fatal
+	case hopeless < len(addrs):
+		return nil, nil
+	case errors.Is(why, transport.ErrVersion):
+		return nil, fail.Errorf(fail.ErrUnsupported, "%w", why)
 	}
-	return nil, nil
+	return nil, fail.Usagef("%w", why)
 }
 
+// connect finds out who the member at HOST:PORT is: at the first of its addresses that
+// answers.
 func (d *Daemon) connect(ctx context.Context, addr string) (wire.Peer, error) {
-	a, err := resolve(ctx, addr, d.tr.Self().Addr)
+	at, err := d.cfg.resolve(ctx, addr, d.tr.Self().Addr)
 	if err != nil {
 		return wire.Peer{}, err
 	}
-	p, err := d.tr.Connect(ctx, a)
-	switch {
-	case !errors.Is(err, transport.ErrSelf):
-		return p, err
-	case d.listensOn(a):
-		// All hosts may be given one list of members: the others may start later.
-		return p, fail.Errorf(errHopeless, "member %s is this host itself, or has a copy of its key: name another member, and give each host its own --state", addr)
+	var errs []error
+	for _, a := range at {
+		p, err := d.tr.Connect(ctx, a)
+		if err == nil {
+			return p, nil
+		}
+		if errors.Is(err, transport.ErrSelf) {
+			// All hosts may be given one list of members: the others may start later.
+			return p, fail.Errorf(errHopeless, "member %s is this host itself: name another member", addr)
+		}
+		errs = append(errs, err)
+		if !errors.Is(err, transport.ErrNoAnswer) {
+			break
+		}
 	}
-	return p, fail.Errorf(transport.ErrSelf, "member %s: a host with this very key (%s) is there already: give each host its own --state", addr, d.Self().ID.Hex())
+	return wire.Peer{}, errors.Join(errs...)
+}
+
+func twinError(err error) error {
+	return fmt.Errorf("%w: each host needs a key of its own: give this one a --state of its own, and remove the copied host.key", err)
 }
 
 // errHopeless is of members that can never be joined through.
 var errHopeless = errors.New("not a member to join through")
 
-// listensOn says whether an address may be this host's own.
-func (d *Daemon) listensOn(a netip.AddrPort) bool {
-	l := d.tr.Self().Addr
-	switch {
-	case a == l || a == d.Self().Addr:
-		return true
-	case a.Port() != l.Port() || !l.Addr().IsUnspecified():
-		return false
-	case a.Addr().IsLoopback():
-		return true
-	}
-	addrs, _ := net.InterfaceAddrs()
-	return slices.ContainsFunc(addrs, func(n net.Addr) bool {
-		p, err := netip.ParsePrefix(n.String())
-		return err == nil && p.Addr().Unmap() == a.Addr()
-	})
-}
-
-// resolve finds the address of HOST:PORT, one that can be reached from where we
-// listen.
-func resolve(ctx context.Context, addr string, listen netip.AddrPort) (netip.AddrPort, error) {
+// lookUp gives the addresses that HOST:PORT has now.
+func (c *Config) lookUp(ctx context.Context, addr string) ([]netip.Addr, uint16, error) {
 	if a, err := netip.ParseAddrPort(addr); err == nil {
-		ip, err := pick(addr, listen, a.Addr())
-		return netip.AddrPortFrom(ip, a.Port()), err
+		return []netip.Addr{a.Addr().Unmap()}, a.Port(), nil
 	}
 	host, service, err := net.SplitHostPort(addr)
 	if err != nil {
-		return netip.AddrPort{}, fail.Usagef("member %q is no HOST:PORT: %w", addr, err)
+		return nil, 0, fail.Usagef("%q is no HOST:PORT: %w", addr, err)
 	}
 	port, err := net.DefaultResolver.LookupPort(ctx, "udp", service)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("member %s: %w", addr, err)
+		return nil, 0, err
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("member %s: %w", addr, err)
+	lookup := c.lookupHost
+	if lookup == nil {
+		lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
 	}
-	ip, err := pick(addr, listen, ips...)
-	return netip.AddrPortFrom(ip, uint16(port)), err
+	ips, err := lookup(ctx, host)
+	for i := range ips {
+		ips[i] = ips[i].Unmap()
+	}
+	return ips, uint16(port), err
 }
 
-// pick is the first of a member's addresses that a socket bound to listen can
-// send to.
-func pick(member string, listen netip.AddrPort, ips ...netip.Addr) (netip.Addr, error) {
+// resolve finds the addresses of a member, HOST:PORT, that can be reached from where we
+// listen.
+func (c *Config) resolve(ctx context.Context, addr string, listen netip.AddrPort) ([]netip.AddrPort, error) {
+	ips, port, err := c.lookUp(ctx, addr)
+	if err != nil {
+		return nil, fmt.Errorf("member %s: %w", addr, err)
+	}
+	ips, err = pick(addr, listen, ips...)
+	at := make([]netip.AddrPort, len(ips))
+	for i, ip := range ips {
+		at[i] = netip.AddrPortFrom(ip, port)
+	}
+	return at, err
+}
+
+// reaches says whether a socket bound to listen can send to ip. Bound to no address, an
+// IPv6 socket is for both.
+func reaches(listen, ip netip.Addr) bool {
+	return ip.Is4() == listen.Is4() || !listen.Is4() && listen.IsUnspecified()
+}
+
+// pick gives those of a member's addresses that a socket bound to listen can send to.
+func pick(member string, listen netip.AddrPort, ips ...netip.Addr) ([]netip.Addr, error) {
+	var good []netip.Addr
 	for _, ip := range ips {
-		ip = ip.Unmap()
-		// Bound to no address, an IPv6 socket is for both.
-		if ip.Is4() == listen.Addr().Is4() || !listen.Addr().Is4() && listen.Addr().IsUnspecified() {
-			return ip, nil
+		if ip = ip.Unmap(); reaches(listen.Addr(), ip) {
+			good = append(good, ip)
 		}
+	}
+	if len(good) > 0 {
+		return good, nil
 	}
 	have, want := "IPv6", "IPv4"
 	if listen.Addr().Is4() {
 		have, want = want, have
 	}
-	return netip.Addr{}, fail.Errorf(errHopeless, "member %s has only an %s address, and this host listens on %s, which is %s: name an %s address by --listen", member, want, listen, have, want)
+	return nil, fail.Errorf(errHopeless, "member %s has only an %s address, and this host listens on %s, which is %s: name an %s address by --listen, or none (:PORT) for both", member, want, listen, have, want)
 }

@@ -5,16 +5,24 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"sandstream/internal/fail"
 	"sandstream/internal/live/transport"
+	"sandstream/overlayapi"
+	"sandstream/overlayapi/overlayv1"
 )
 
 // runEnds runs a host that cannot join, and gives why it ended.
@@ -71,31 +79,28 @@ func TestPickTheFamily(t *testing.T) {
 	for _, c := range []struct {
 		listen string
 		ips    []netip.Addr
-		want   netip.Addr
+		want   []netip.Addr
 	}{
-		{"127.0.0.1:1", []netip.Addr{v6, v4}, v4},
-		{"0.0.0.0:1", []netip.Addr{v6, v4}, v4},
-		{"0.0.0.0:1", []netip.Addr{mapped}, v4},
-		{"0.0.0.0:1", []netip.Addr{v6}, netip.Addr{}},
-		{"[2001:db8::2]:1", []netip.Addr{v4, v6}, v6},
-		{"[2001:db8::2]:1", []netip.Addr{v4}, netip.Addr{}},
-		{"[::]:1", []netip.Addr{v4, v6}, v4},
-		{"[::]:1", []netip.Addr{v6, v4}, v6},
+		{"127.0.0.1:1", []netip.Addr{v6, v4}, []netip.Addr{v4}},
+		{"0.0.0.0:1", []netip.Addr{v6, v4}, []netip.Addr{v4}},
+		{"0.0.0.0:1", []netip.Addr{mapped}, []netip.Addr{v4}},
+		{"0.0.0.0:1", []netip.Addr{v6}, nil},
+		{"[2001:db8::2]:1", []netip.Addr{v4, v6}, []netip.Addr{v6}},
+		{"[2001:db8::2]:1", []netip.Addr{v4}, nil},
+		{"[::]:1", []netip.Addr{v4, v6}, []netip.Addr{v4, v6}},
+		{"[::]:1", []netip.Addr{v6, v4}, []netip.Addr{v6, v4}},
 	} {
 		got, err := pick("m:1", netip.MustParseAddrPort(c.listen), c.ips...)
-		if got != c.want || (err == nil) != c.want.IsValid() {
+		if !slices.Equal(got, c.want) || (err == nil) != (c.want != nil) {
 			t.Errorf("from %s to %v: %v (%v), want %v", c.listen, c.ips, got, err, c.want)
 		}
 	}
 }
 
-// A host with a copy of a member's key finds itself there, and must not wait for
-// ever; but it may be named among the members that all hosts are given.
-func TestTwinEndsTheHost(t *testing.T) {
-	first := start(t, nil, nil)
-	<-first.Joined()
-	copied := func(c *Config) {
-		if err := os.CopyFS(c.StateDir, os.DirFS(first.cfg.StateDir)); err != nil {
+// copied gives a host another one's key.
+func copied(t *testing.T, of *Daemon) func(*Config) {
+	return func(c *Config) {
+		if err := os.CopyFS(c.StateDir, os.DirFS(of.cfg.StateDir)); err != nil {
 			t.Fatal(err)
 		}
 		keys, err := filepath.Glob(filepath.Join(c.StateDir, "*.key"))
@@ -106,13 +111,159 @@ func TestTwinEndsTheHost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := runEnds(t, copied, first.Self().Addr.String())
-	if !errors.Is(err, transport.ErrSelf) || !strings.Contains(err.Error(), "this very key") || !strings.Contains(err.Error(), "--state") {
-		t.Errorf("through its twin: %v", err)
-	}
+}
+
+// A host with a copy of a member's key ends, through whichever member it would join,
+// and the one that was first is told, in its status too, and stays.
+func TestTwinEndsTheHost(t *testing.T) {
+	first := start(t, nil, nil)
+	second := start(t, first, nil)
+	<-second.Joined()
 	silent := "127.0.0.1:1"
-	if err := runEnds(t, copied, silent, first.Self().Addr.String()); !errors.Is(err, transport.ErrSelf) {
-		t.Errorf("through its twin or one that does not answer: %v", err)
+	for what, join := range map[string][]string{
+		"through its twin":                             {second.Self().Addr.String()},
+		"through another member":                       {first.Self().Addr.String()},
+		"through its twin or one that does not answer": {silent, second.Self().Addr.String()},
+	} {
+		begin := time.Now()
+		err := runEnds(t, copied(t, second), join...)
+		if !errors.Is(err, transport.ErrTwin) || !strings.Contains(err.Error(), "--state") || !strings.Contains(err.Error(), second.Self().Addr.String()) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if d := time.Since(begin); d > 10*time.Second {
+			t.Errorf("%s: said after %v", what, d)
+		}
+	}
+	if p := second.problems.list(); len(p) != 1 || !strings.Contains(p[0], "a copy of this host's key") {
+		t.Errorf("the first host's problems: %q", p)
+	}
+	select {
+	case err := <-second.membership.failed:
+		t.Errorf("the host that was first is to end: %v", err)
+	default:
+	}
+}
+
+// A host that died and comes back at another address is let in again.
+func TestRestartElsewhere(t *testing.T) {
+	first := start(t, nil, nil)
+	second := start(t, first, nil)
+	<-second.Joined()
+	second.Close()
+	third := start(t, first, copied(t, second))
+	if third.Self().ID != second.Self().ID || third.Self().Addr == second.Self().Addr {
+		t.Fatalf("%v after %v", third.Self(), second.Self())
+	}
+	select {
+	case <-third.Joined():
+	case err := <-third.membership.failed:
+		t.Errorf("refused: %v", err)
+	case <-time.After(60 * time.Second):
+		t.Errorf("not a member: %q", third.problems.list())
+	}
+}
+
+// What keeps a host from becoming a member is said within ten seconds, in the log and
+// in its status.
+func TestWhyNotAMember(t *testing.T) {
+	mute, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	at := mute.LocalAddr().String()
+	_, port, _ := net.SplitHostPort(at)
+	var log lockedBuffer
+	d := start(t, nil, func(c *Config) {
+		c.Create, c.Join, c.Log = false, []string{at}, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	client := overlayapi.Dial(d.cfg.Socket)
+	defer client.Close()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		r, err := client.Status(t.Context(), connect.NewRequest(&overlayv1.StatusRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := r.Msg.Problems; len(p) == 1 && strings.Contains(p[0], "host "+at+": no answer") && strings.Contains(p[0], "UDP port "+port) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after 10 s status says %q, state %s", r.Msg.Problems, r.Msg.State)
+		}
+	}
+	if !strings.Contains(log.String(), "no answer") {
+		t.Errorf("the log says %s", log.String())
+	}
+}
+
+// A member that answers, but whose overlay's other hosts can not be reached, leads to
+// no ids. That is said too.
+func TestWhyNoIDs(t *testing.T) {
+	var log lockedBuffer
+	elsewhere := start(t, nil, func(c *Config) { c.Advertise = "127.0.0.1:9" }) // an address where nobody is
+	<-elsewhere.Joined()
+	d := start(t, nil, func(c *Config) {
+		c.Create, c.Join, c.Log = false, []string{elsewhere.tr.Self().Addr.String()}, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	select {
+	case <-d.Joined():
+		t.Skip("it joined all the same")
+	case <-time.After(9500 * time.Millisecond):
+	}
+	if p := d.problems.list(); len(p) == 0 || !strings.Contains(log.String(), "still joining") {
+		t.Errorf("after 10 s: problems %q, log %s", p, log.String())
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// The name by which others reach a host may change its address: they learn it.
+func TestAdvertisedNameMoves(t *testing.T) {
+	var now atomic.Pointer[netip.Addr]
+	set := func(s string) {
+		a := netip.MustParseAddr(s)
+		now.Store(&a)
+	}
+	set("127.0.0.1")
+	first := start(t, nil, func(c *Config) {
+		c.Listen, c.Advertise, c.resolveEvery = ":0", "host.example:0", 50*time.Millisecond
+		c.lookupHost = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{*now.Load()}, nil }
+	})
+	second := start(t, first, nil)
+	<-second.Joined()
+	set("127.0.0.2")
+	port := first.tr.Self().Addr.Port()
+	want := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), port)
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var owner netip.AddrPort
+		err := second.do(t.Context(), func() {
+			for _, p := range second.node.Status(second.now()).Peers {
+				for _, z := range p.Zones {
+					owner = z.Owner.Addr
+				}
+			}
+		})
+		if err == nil && owner == want && first.Self().Addr == want {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the other host has %s (%v), this one says %s; want %s", owner, err, first.Self().Addr, want)
+		}
 	}
 }
 

@@ -101,6 +101,15 @@ func (n *Zones) announce(reply bool) {
 	n.bequeath()
 }
 
+// Moved follows a change of our own address: who keeps our records gets them anew, of
+// the same epochs.
+func (n *Zones) Moved() {
+	for i := range n.own {
+		n.own[i].Owner = n.Self
+	}
+	n.announce(false)
+}
+
 // mergeZones joins k sibling zones into their parent.
 func (n *Zones) mergeZones() {
 	for again := true; again; {
