@@ -45,6 +45,7 @@ func newRoot() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cli.Strict(root)
+	cli.Versioned(root)
 	root.AddCommand(
 		statusCommand(), mapCommand(), unmapCommand(), replaceCommand(),
 		listCommand(), showCommand(), statsCommand(), eventsCommand(), logCommand(),

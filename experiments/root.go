@@ -33,6 +33,7 @@ func newRoot() *cobra.Command {
 		},
 	}
 	cli.Strict(root)
+	cli.Versioned(root)
 	results.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		jitter.Command(),

@@ -21,6 +21,7 @@ import (
 	"sandstream/internal/cli"
 	"sandstream/internal/fail"
 	"sandstream/internal/live/ownfolder"
+	"sandstream/internal/live/transport"
 	"sandstream/overlayapi"
 )
 
@@ -62,6 +63,7 @@ func newRoot() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cli.Strict(root)
+	cli.Versioned(root, transport.WireVersion())
 	root.PersistentFlags().String("socket", "", "unix socket of the daemon (default $"+overlayapi.SocketEnv+
 		", else below /run or $XDG_RUNTIME_DIR)")
 	root.AddCommand(

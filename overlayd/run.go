@@ -43,8 +43,8 @@ STATE/host.crt.`,
 	f.String("config", "", "configuration file")
 	f.Bool("create", false, "create a new overlay, whose first host this is")
 	f.StringSlice("join", nil, "join through the member at HOST:PORT; may be repeated")
-	f.String("listen", ":7000", "UDP address of the control socket; an address of this machine that the other hosts reach, or with --advertise any")
-	f.String("advertise", "", "ADDRESS:PORT by which other hosts reach this one (default: the one of --listen, or of the route to the first --join)")
+	f.String("listen", ":7000", "UDP address of everything; an address of this machine that the other hosts reach, or with --advertise any. Without an address: all of them, IPv4 and IPv6")
+	f.String("advertise", "", "HOST:PORT by which other hosts reach this one; a name is looked up again every minute (default: the one of --listen, or of the route to the first --join)")
 	f.String("token-file", "", "file with the join token, readable by its owner only")
 	f.String("ca", "", "file with the overlay's CA certificates (PEM)")
 	f.String("state", "", "folder for this host's key (default $STATE_DIRECTORY, else overlayd in the folder of user data)")
@@ -162,7 +162,7 @@ func configure(cmd *cobra.Command, k *koanf.Koanf) (daemon.Config, error) {
 	cfg := daemon.Config{
 		Create: k.Bool("create"), Join: k.Strings("join"), Listen: k.String("listen"), Advertise: k.String("advertise"),
 		CAFile: k.String("ca"), StateDir: k.String("state"), Socket: socketPath(cmd),
-		Metrics: k.String("metrics"), Web: k.String("web"), Radix: k.Int("radix"), Version: version(),
+		Metrics: k.String("metrics"), Web: k.String("web"), Radix: k.Int("radix"), Version: cli.Version(),
 	}
 	if cfg.Radix != 2 && cfg.Radix != 3 {
 		return cfg, fail.Usagef("radix %d: it is 2 or 3, the same for all hosts of an overlay", cfg.Radix)

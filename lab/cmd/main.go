@@ -48,6 +48,7 @@ func root() *cobra.Command {
 	}
 	c.PersistentFlags().BoolP("keep-going", "k", false, "leave out a part that does not build instead of failing")
 	cli.Strict(c)
+	cli.Versioned(c)
 	c.AddCommand(buildCommand(), shellCommand(), runCommand(), testCommand(), checkCommand(), layersCommand(), treeCommand(), cleanCommand())
 	return c
 }

@@ -47,7 +47,7 @@ type outer struct {
 
 func (o *outer) encode(b []byte) {
 	_ = b[outerSize-1]
-	binary.BigEndian.PutUint32(b, uint32(o.typ)<<24)
+	binary.BigEndian.PutUint32(b, uint32(o.typ)<<24|reservedToCome)
 	binary.BigEndian.PutUint32(b[4:], o.index)
 	binary.BigEndian.PutUint64(b[8:], o.counter)
 }

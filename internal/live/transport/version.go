@@ -36,6 +36,9 @@ type versions struct {
 	build           string // for people
 }
 
+// WireVersion is the newest version of the wire of this build, in words.
+func WireVersion() string { return fmt.Sprintf("wire version %d.%d", wireMax, wireMinor) }
+
 func (t *Transport) versions() versions {
 	return versions{min: wireMin, max: wireMax, minor: wireMinor, build: t.cfg.Build}
 }

@@ -10,6 +10,7 @@ const (
 	wireMax   = 3
 	wireMinor = 0
 
-	featureToCome features = 1 << 63
-	helloToCome            = "what older hosts do not know"
+	featureToCome  features = 1 << 63
+	helloToCome             = "what older hosts do not know"
+	reservedToCome          = 0x5a5a5a
 )

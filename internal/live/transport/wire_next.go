@@ -11,6 +11,7 @@ const (
 	wireMax   = 2
 	wireMinor = 1
 
-	featureToCome features = 1 << 63
-	helloToCome            = "what older hosts do not know"
+	featureToCome  features = 1 << 63
+	helloToCome             = "what older hosts do not know"
+	reservedToCome          = 0x5a5a5a
 )

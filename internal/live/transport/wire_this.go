@@ -14,6 +14,7 @@ const (
 
 // toCome is what this build does not know yet.
 const (
-	featureToCome features = 0
-	helloToCome            = ""
+	featureToCome  features = 0
+	helloToCome             = ""
+	reservedToCome          = 0
 )

@@ -14,14 +14,13 @@ import (
 var (
 	encMode = must(cbor.CoreDetEncOptions().EncMode())
 	decMode = must(cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		MaxArrayElements:  MaxRecords,
-		MaxMapPairs:       32,
-		MaxNestedLevels:   8,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		UTF8:              cbor.UTF8RejectInvalid,
+		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		IndefLength:      cbor.IndefLengthForbidden,
+		TagsMd:           cbor.TagsForbidden,
+		MaxArrayElements: MaxRecords,
+		MaxMapPairs:      32,
+		MaxNestedLevels:  8,
+		UTF8:             cbor.UTF8RejectInvalid,
 	}.DecMode())
 )
 

@@ -99,7 +99,6 @@ func TestBytesThatAreNoMessage(t *testing.T) {
 		"nothing":                        {},
 		"kind 0":                         {0, 0xa0},
 		"a kind above all":               {byte(NumKinds), 0xa0},
-		"a field that nobody knows":      {5, 0xa1, 9, 1},
 		"a field twice":                  {17, 0xa2, 1, 1, 1, 2},
 		"a map without end":              {5, 0xbf, 0xff},
 		"a tag":                          {17, 0xa1, 1, 0xc1, 1},
@@ -117,5 +116,9 @@ func TestBytesThatAreNoMessage(t *testing.T) {
 	}
 	if _, err := Decode([]byte{5, 0xa0}); err != nil {
 		t.Errorf("the shortest message: %v", err)
+	}
+	// Hosts to come may say more.
+	if _, err := Decode([]byte{5, 0xa1, 9, 1}); err != nil {
+		t.Errorf("a message with a field that nobody knows yet: %v", err)
 	}
 }
