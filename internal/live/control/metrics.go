@@ -29,6 +29,7 @@ func (c *Counters) byName() map[string]uint64 {
 	addNumbers(m, "", c.Totals)
 	delete(m, "queued")
 	delete(m, "session_age")
+	delete(m, "size")
 	m["handshakes"] = 0 // the transport's include those
 	addNumbers(m, "", c.Stats)
 	return m

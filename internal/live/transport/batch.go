@@ -41,6 +41,14 @@ type batchConn interface {
 	WriteBatch(ms []ipv4.Message, flags int) (int, error)
 }
 
+// largest is the longest datagram that the reader's buffers take.
+func (u *udpBatch) largest() int {
+	if u.gro {
+		return maxUDP
+	}
+	return rxSmall
+}
+
 // udpBatch is the transport's UDP port.
 type udpBatch struct {
 	conn  *net.UDPConn
@@ -84,6 +92,10 @@ func listenBatch(addr netip.AddrPort, offload bool, buffer int) (*udpBatch, erro
 	// The kernel gives as much as net.core.[rw]mem_max allows, and root all of it.
 	_, _ = conn.SetReadBuffer(buffer), conn.SetWriteBuffer(buffer)
 	err = u.raw.Control(func(fd uintptr) {
+		// Nothing is cut on the way, and what routers say of sizes changes nothing: see
+		// path.go. (One of the two options fails where the socket has one family only.)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer)
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, buffer)
 		if !offload {
@@ -222,6 +234,8 @@ type txBatch struct {
 	owner []*peer
 	oob   []byte
 
+	whole [maxDatagram]byte // that is sent in parts
+
 	// Room for drain and sendFrom: on the stack it would stay with every goroutine
 	// that ever sends.
 	turn    []*peer
@@ -313,12 +327,14 @@ func (u *udpBatch) write(t *txBatch) {
 			u.gso.Store(false)
 			u.writeSingly(t, i)
 		case t.count[i] > 1 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EMSGSIZE)):
-			// The path to this peer takes smaller packets: the kernel cuts single
-			// datagrams into fragments, trains it refuses.
+			// The device takes smaller packets than it did, or no trains of this size.
 			t.owner[i].singly.Store(true)
 			u.writeSingly(t, i)
 		case errors.Is(err, net.ErrClosed):
 			return
+		case isTooBig(err):
+			t.owner[i].tooBig(t.size[i])
+			t.owner[i].stats.txErrors.Add(1)
 		default:
 			t.owner[i].stats.txErrors.Add(uint64(t.count[i]))
 		}
@@ -333,6 +349,9 @@ func (u *udpBatch) writeSingly(t *txBatch, i int) {
 		n := min(len(b), t.size[i])
 		if _, err := u.conn.WriteToUDPAddrPort(b[:n], to); err != nil {
 			t.owner[i].stats.txErrors.Add(1)
+			if isTooBig(err) {
+				t.owner[i].tooBig(n)
+			}
 		}
 		b = b[n:]
 	}

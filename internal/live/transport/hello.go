@@ -32,7 +32,8 @@ type hello struct {
 	Index    uint32   `cbor:"6,keyasint"` // that datagrams to the sender carry
 	Proof    []byte   `cbor:"7,keyasint"` // of the join token, 32 bytes
 	Run      run      `cbor:"8,keyasint"`
-	Sealed   []byte   `cbor:"9,keyasint"` // the host's signature of Run
+	Sealed   []byte   `cbor:"9,keyasint"`  // the host's signature of Run
+	Largest  uint16   `cbor:"10,keyasint"` // datagram that the sender can take, bytes; 0: what version 2.0 needs
 	ToCome   string   `cbor:"1000,keyasint,omitempty"`
 }
 

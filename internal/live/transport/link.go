@@ -24,6 +24,7 @@ import (
 //	linkAsk     run (24), its host's signature (64), where it is: is another host with
 //	            that key alive, beside the one that gets this?
 //	linkAnswer  run that was asked about (24), signature (64) of run.sameKey
+//	linkProbe, linkProbed  see path.go
 const linkMark = 0xff
 
 const (
@@ -96,6 +97,10 @@ func (t *Transport) linked(p *peer, b []byte) {
 			}
 		}
 		p.mu.Unlock()
+	case what == linkProbe && len(b) >= probeHead:
+		t.answerProbe(p, b)
+	case what == linkProbed && len(b) == probeHead:
+		p.probed(b)
 	default:
 		p.stats.rxMalformed.Add(1) // a host to come may ask more
 	}

@@ -55,6 +55,8 @@ type peer struct {
 	gone       bool                        // no longer in the table: nothing is begun for it
 	versions   versions                    // of the peer's newest hello
 	link       link                        // what is asked and found out over its sessions
+	path       path                        // the search for the link's size
+	largest    int                         // datagram that the peer takes, bytes
 	stranger   bool                        // never had a session; under Transport.peerMu
 	refuseTo   time.Duration               // no new handshake before
 	backoff    time.Duration               // to be added to refuseTo at the next failure
@@ -66,6 +68,8 @@ type peer struct {
 	forwards   atomic.Int32                // legs in the forwarding table: kept while there are any
 	owes       atomic.Bool                 // a control message has come since we sent anything
 	singly     atomic.Bool                 // no trains to this peer
+	size       atomic.Int32                // of the link: the greatest datagram that is proven to pass, bytes
+	big        atomic.Bool                 // a datagram longer than basePacket went since the size was confirmed
 	seen       atomic.Pointer[net.UDPAddr] // where the newest datagram came from
 
 	limitMu   sync.Mutex

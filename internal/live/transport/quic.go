@@ -318,7 +318,7 @@ func (t *Transport) hello(s *session, proof [32]byte) *hello {
 	v := t.versions()
 	h := &hello{
 		Min: v.min, Max: v.max, Minor: v.minor, Build: v.build, Features: t.features(), Index: s.local,
-		Proof: proof[:], Run: t.run, Sealed: t.sign(t.run.sealed()), ToCome: helloToCome,
+		Proof: proof[:], Largest: uint16(t.data.largest()), Run: t.run, Sealed: t.sign(t.run.sealed()), ToCome: helloToCome,
 	}
 	return h
 }
@@ -369,7 +369,13 @@ func (t *Transport) establish(s *session, conn *quic.Conn, who wire.Peer, theirs
 	t.smu.Unlock()
 	p.mu.Lock()
 	p.addr = who.Addr
-	p.data = net.UDPAddrFromAddrPort(who.Addr)
+	if to := net.UDPAddrFromAddrPort(who.Addr); p.data == nil || !sameAddr(p.data, to) {
+		p.data = to
+		p.pathBegins()
+	}
+	if p.largest = int(theirs.Largest); p.largest == 0 {
+		p.largest = maxDatagram
+	}
 	p.versions = theirs.versions()
 	p.seen.Store(nil)
 	gone := p.install(s)
@@ -381,6 +387,9 @@ func (t *Transport) establish(s *session, conn *quic.Conn, who wire.Peer, theirs
 	}
 	t.stats.handshakes.Add(1)
 	p.stats.handshakes.Add(1)
+	if confirmed {
+		p.search()
+	}
 	return p, nil
 }
 
@@ -472,6 +481,7 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, error) {
 		return nil, refuse(codeMalformed, fmt.Errorf("host %s: %w", id.Hex(), t.explain(from.String(), err)))
 	}
 	s.confirmed.Store(true)
+	p.search()
 	p.mu.Lock()
 	p.releaseShort()
 	if len(p.pending) > 0 {

@@ -89,20 +89,18 @@ func (r *reader) datagram(b []byte, from *net.UDPAddr) {
 		t.control.packet(b, from)
 		return
 	}
+	if len(b) > 0 && b[0] == byte(typePart) {
+		r.part(b, from)
+		return
+	}
 	var o outer
 	if !o.decode(b) {
 		t.stats.malformed.Add(1)
 		return
 	}
-	s := r.last
-	if s == nil || s.local != o.index {
-		t.smu.RLock()
-		s = t.sessions[o.index]
-		t.smu.RUnlock()
-		if s == nil {
-			t.stats.unknownIndex.Add(1)
-			return
-		}
+	s := r.sessionOf(o.index)
+	if s == nil {
+		return
 	}
 	if !s.replay.fresh(o.counter) {
 		t.stats.replayed.Add(1)
@@ -160,6 +158,20 @@ func (r *reader) datagram(b []byte, from *net.UDPAddr) {
 	r.group = append(r.group, plain)
 }
 
+// sessionOf is the session of an index; nil if there is none, which is counted.
+func (r *reader) sessionOf(index uint32) *session {
+	if s := r.last; s != nil && s.local == index {
+		return s
+	}
+	r.t.smu.RLock()
+	s := r.t.sessions[index]
+	r.t.smu.RUnlock()
+	if s == nil {
+		r.t.stats.unknownIndex.Add(1)
+	}
+	return s
+}
+
 // forward hands the group on to its stream.
 func (r *reader) forward() {
 	if len(r.group) == 0 {
@@ -191,16 +203,19 @@ func (p *peer) roam(from *net.UDPAddr) {
 		return
 	}
 	known := p.seen.Load()
-	if known != nil && known.Port == from.Port && known.IP.Equal(from.IP) {
+	if known != nil && sameAddr(known, from) {
 		return
 	}
 	p.seen.Store(from)
 	p.mu.Lock()
-	if p.data == nil || p.data.Port != from.Port || !p.data.IP.Equal(from.IP) {
+	if p.data == nil || !sameAddr(p.data, from) {
 		p.data = from
+		p.pathBegins()
 	}
 	p.mu.Unlock()
 }
+
+func sameAddr(a, b *net.UDPAddr) bool { return a.Port == b.Port && a.IP.Equal(b.IP) }
 
 // mayControl bounds the control messages that a peer makes us work on.
 func (p *peer) mayControl(now time.Duration, n int) bool {

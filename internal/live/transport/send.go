@@ -82,7 +82,11 @@ func (t *Transport) flush(tx *txBatch) {
 
 // sendFrom seals what peer p has to send, up to drainAtOnce datagrams.
 func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
-	q, c, s, to, again, wait := p.pop(now, tx.queued[:0], tx.control[:0], min(drainAtOnce, tx.room()))
+	most, size := min(drainAtOnce, tx.room()), int(p.size.Load())
+	if size < maxDatagram {
+		most = max(1, most/partsOf(maxDatagram, max(size, basePacket)))
+	}
+	q, c, s, to, again, wait := p.pop(now, tx.queued[:0], tx.control[:0], most)
 	defer clear(tx.queued[:])
 	defer clear(tx.control[:])
 	switch {
@@ -104,9 +108,13 @@ func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
 	}
 	gso := t.data.gso.Load() && !p.singly.Load()
 	for _, b := range c {
+		if isProbe(b) {
+			t.sendProbe(p, s, to, b)
+			continue
+		}
 		d := tx.next()
 		if n := s.seal(typeControl, d, outerSize+copy(d[outerSize:], b)); n > 0 {
-			tx.add(p, to, n, gso)
+			tx.addParts(p, to, n, gso, size)
 			p.stats.txControl.Add(1)
 			p.stats.txBytes.Add(uint64(n))
 		}
@@ -122,8 +130,11 @@ func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
 		e.leg.stayed(stay)
 		e.pkt.release()
 		if n = s.seal(typeData, d, n); n > 0 {
-			tx.add(p, to, n, gso)
+			tx.addParts(p, to, n, gso, size)
 			bytes += uint64(n)
+			if n > basePacket && !p.big.Load() {
+				p.big.Store(true)
+			}
 			e.leg.sent.Add(1)
 		}
 	}

@@ -54,7 +54,7 @@ func (o *outer) encode(b []byte) {
 
 // decode says whether b can be a sealed datagram.
 func (o *outer) decode(b []byte) bool {
-	if len(b) < overhead || len(b) > maxDatagram {
+	if len(b) < overhead || len(b) > maxUDP {
 		return false
 	}
 	o.typ = datagramType(b[0]) // what is reserved may mean something to hosts to come
@@ -90,6 +90,7 @@ type session struct {
 
 	// The expanded keys take 800 bytes each, so that they are kept only while
 	// the session is busy: see quiet.
+	partials       atomic.Pointer[partials] // the reader's
 	sealer, opener atomic.Pointer[expanded]
 	uses           atomic.Uint32
 }
@@ -153,6 +154,7 @@ func (s *session) quiet(least uint32) {
 	if s.uses.Swap(0) < least {
 		s.sealer.Store(nil)
 		s.opener.Store(nil)
+		s.partials.Store(nil)
 	}
 }
 

@@ -317,6 +317,14 @@ func (t *Transport) tick() {
 				tell = append(tell, p)
 			}
 		}
+		if p.lastUsed == now {
+			if b := p.probeDue(now); b != nil && len(p.control) < controlQueue {
+				p.control = append(p.control, b)
+				if p.needTurn() {
+					tell = append(tell, p)
+				}
+			}
+		}
 		p.mu.Unlock()
 		if idle {
 			t.forget(p)
