@@ -54,6 +54,14 @@ func percent(ppm uint32) string {
 	return strings.TrimRight(strings.TrimRight(s, "0"), ".") + "%"
 }
 
+// octets is a size, or a dash where none is known.
+func octets(n uint32) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
+}
+
 // rate writes bits per second.
 func rate(bps uint64) string {
 	switch {

@@ -95,11 +95,11 @@ func peersCommand() *cobra.Command {
 			}
 			rows = append(rows, []string{
 				short(p.Host), p.Host.GetAddr(), digits(p.Zones), latency(p.CostUs), latency(p.RttUs), latency(p.VarUs),
-				percent(p.LossPpm), microseconds(p.LastHeardUs / 1000 * 1000), state,
+				percent(p.LossPpm), octets(p.LinkBytes), microseconds(p.LastHeardUs / 1000 * 1000), state, cli.Or(cli.Plain(p.Version)),
 			})
 		}
 		return cli.Table(cmd.OutOrStdout(),
-			[]string{"HOST", "ADDRESS", "IDS", "COST", "RTT", "VARIATION", "LOSS", "HEARD", "STATE"}, rows)
+			[]string{"HOST", "ADDRESS", "IDS", "COST", "RTT", "VARIATION", "LOSS", "SIZE", "HEARD", "STATE", "VERSION"}, rows)
 	})
 }
 

@@ -627,6 +627,8 @@ type Peer struct {
 	Zones         []*Zone                `protobuf:"bytes,6,rep,name=zones,proto3" json:"zones,omitempty"`
 	LastHeardUs   uint64                 `protobuf:"varint,7,opt,name=last_heard_us,json=lastHeardUs,proto3" json:"last_heard_us,omitempty"` // ago
 	Suspect       bool                   `protobuf:"varint,8,opt,name=suspect,proto3" json:"suspect,omitempty"`
+	LinkBytes     uint32                 `protobuf:"varint,9,opt,name=link_bytes,json=linkBytes,proto3" json:"link_bytes,omitempty"` // of the longest UDP payload that is proven to pass, from here to there; 0: no session
+	Version       string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`                      // of the peer's overlayd: wire version and build; "": no session
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -715,6 +717,20 @@ func (x *Peer) GetSuspect() bool {
 		return x.Suspect
 	}
 	return false
+}
+
+func (x *Peer) GetLinkBytes() uint32 {
+	if x != nil {
+		return x.LinkBytes
+	}
+	return 0
+}
+
+func (x *Peer) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
 }
 
 type TopologyRequest struct {
@@ -835,6 +851,7 @@ type Link struct {
 	CostUs        uint32                 `protobuf:"varint,2,opt,name=cost_us,json=costUs,proto3" json:"cost_us,omitempty"`
 	LossPpm       uint32                 `protobuf:"varint,3,opt,name=loss_ppm,json=lossPpm,proto3" json:"loss_ppm,omitempty"`
 	Suspect       bool                   `protobuf:"varint,4,opt,name=suspect,proto3" json:"suspect,omitempty"`
+	LinkBytes     uint32                 `protobuf:"varint,5,opt,name=link_bytes,json=linkBytes,proto3" json:"link_bytes,omitempty"` // as in Peer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -895,6 +912,13 @@ func (x *Link) GetSuspect() bool {
 		return x.Suspect
 	}
 	return false
+}
+
+func (x *Link) GetLinkBytes() uint32 {
+	if x != nil {
+		return x.LinkBytes
+	}
+	return 0
 }
 
 // Stage is one SPA of a stream's pipeline.
@@ -2806,7 +2830,7 @@ const file_overlay_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x0e\n" +
 	"\fPeersRequest\"B\n" +
 	"\rPeersResponse\x121\n" +
-	"\x05peers\x18\x01 \x03(\v2\x1b.sandstream.overlay.v1.PeerR\x05peers\"\x8a\x02\n" +
+	"\x05peers\x18\x01 \x03(\v2\x1b.sandstream.overlay.v1.PeerR\x05peers\"\xc3\x02\n" +
 	"\x04Peer\x12/\n" +
 	"\x04host\x18\x01 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x04host\x12\x17\n" +
 	"\acost_us\x18\x02 \x01(\rR\x06costUs\x12\x15\n" +
@@ -2815,19 +2839,25 @@ const file_overlay_proto_rawDesc = "" +
 	"\bloss_ppm\x18\x05 \x01(\rR\alossPpm\x121\n" +
 	"\x05zones\x18\x06 \x03(\v2\x1b.sandstream.overlay.v1.ZoneR\x05zones\x12\"\n" +
 	"\rlast_heard_us\x18\a \x01(\x04R\vlastHeardUs\x12\x18\n" +
-	"\asuspect\x18\b \x01(\bR\asuspect\"\x11\n" +
+	"\asuspect\x18\b \x01(\bR\asuspect\x12\x1d\n" +
+	"\n" +
+	"link_bytes\x18\t \x01(\rR\tlinkBytes\x12\x18\n" +
+	"\aversion\x18\n" +
+	" \x01(\tR\aversion\"\x11\n" +
 	"\x0fTopologyRequest\"\xf6\x01\n" +
 	"\x10TopologyResponse\x12/\n" +
 	"\x04self\x18\x01 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x04self\x12\x14\n" +
 	"\x05radix\x18\x02 \x01(\rR\x05radix\x125\n" +
 	"\x06region\x18\x03 \x01(\v2\x1d.sandstream.overlay.v1.RegionR\x06region\x121\n" +
 	"\x05zones\x18\x04 \x03(\v2\x1b.sandstream.overlay.v1.ZoneR\x05zones\x121\n" +
-	"\x05links\x18\x05 \x03(\v2\x1b.sandstream.overlay.v1.LinkR\x05links\"\x81\x01\n" +
+	"\x05links\x18\x05 \x03(\v2\x1b.sandstream.overlay.v1.LinkR\x05links\"\xa0\x01\n" +
 	"\x04Link\x12+\n" +
 	"\x02to\x18\x01 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x02to\x12\x17\n" +
 	"\acost_us\x18\x02 \x01(\rR\x06costUs\x12\x19\n" +
 	"\bloss_ppm\x18\x03 \x01(\rR\alossPpm\x12\x18\n" +
-	"\asuspect\x18\x04 \x01(\bR\asuspect\"\xac\x01\n" +
+	"\asuspect\x18\x04 \x01(\bR\asuspect\x12\x1d\n" +
+	"\n" +
+	"link_bytes\x18\x05 \x01(\rR\tlinkBytes\"\xac\x01\n" +
 	"\x05Stage\x12\x10\n" +
 	"\x03spa\x18\x01 \x01(\tR\x03spa\x12@\n" +
 	"\x06params\x18\x02 \x03(\v2(.sandstream.overlay.v1.Stage.ParamsEntryR\x06params\x12\x14\n" +

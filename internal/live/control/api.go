@@ -75,23 +75,27 @@ func (a api) Status(ctx context.Context, _ *connect.Request[overlayv1.StatusRequ
 }
 
 func (a api) Peers(ctx context.Context, _ *connect.Request[overlayv1.PeersRequest]) (*connect.Response[overlayv1.PeersResponse], error) {
-	m := &overlayv1.PeersResponse{}
+	m, sessions := &overlayv1.PeersResponse{}, sessionsOf(a.host.Sessions())
 	err := a.status(ctx, func(s *overlay.Status) {
 		for i := range s.Peers {
-			m.Peers = append(m.Peers, peerOf(&s.Peers[i]))
+			m.Peers = append(m.Peers, peerOf(&s.Peers[i], sessions[s.Peers[i].Peer.ID]))
 		}
 	})
 	return connect.NewResponse(m), err
 }
 
 func (a api) Topology(ctx context.Context, _ *connect.Request[overlayv1.TopologyRequest]) (*connect.Response[overlayv1.TopologyResponse], error) {
-	m := &overlayv1.TopologyResponse{}
+	m, sessions := &overlayv1.TopologyResponse{}, sessionsOf(a.host.Sessions())
 	err := a.status(ctx, func(s *overlay.Status) {
 		m.Self, m.Radix, m.Region, m.Zones = hostOf(s.Self), uint32(s.Radix), regionOf(s.Region), zonesOf(s.Zones)
 		for i := range s.Peers {
 			p := &s.Peers[i]
 			m.Zones = append(m.Zones, zonesOf(p.Zones)...)
-			m.Links = append(m.Links, &overlayv1.Link{To: hostOf(p.Peer), CostUs: p.CostUs, LossPpm: p.LossPpm, Suspect: p.Suspect})
+			l := &overlayv1.Link{To: hostOf(p.Peer), CostUs: p.CostUs, LossPpm: p.LossPpm, Suspect: p.Suspect}
+			if t := sessions[p.Peer.ID]; t != nil {
+				l.LinkBytes = uint32(t.Size)
+			}
+			m.Links = append(m.Links, l)
 		}
 	})
 	slices.SortFunc(m.Zones, func(x, y *overlayv1.Zone) int { return strings.Compare(x.Digits, y.Digits) })

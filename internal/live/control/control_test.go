@@ -31,6 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeHost struct {
 	status   overlay.Status
 	traffic  []transport.StreamStats
+	sessions []transport.PeerStats
 	counters Counters
 	engine   delivery.Engine
 	problems []string
@@ -57,6 +58,7 @@ func (h *fakeHost) Subscribe(context.Context, string, wire.Contract) (*delivery.
 func (h *fakeHost) Engine() delivery.Engine          { return h.engine }
 func (h *fakeHost) Problems() []string               { return h.problems }
 func (h *fakeHost) Streams() []transport.StreamStats { return h.traffic }
+func (h *fakeHost) Sessions() []transport.PeerStats  { return h.sessions }
 func (h *fakeHost) Counters() Counters               { return h.counters }
 
 // serve starts a server for a host.

@@ -54,8 +54,23 @@ func pathOf(hops []wire.Hop) (out []*overlayv1.Hop) {
 	return out
 }
 
-func peerOf(p *overlay.PeerStatus) *overlayv1.Peer {
+// sessionsOf are the sessions there are, by the peer's id.
+func sessionsOf(all []transport.PeerStats) map[wire.HostID]*transport.PeerStats {
+	m := map[wire.HostID]*transport.PeerStats{}
+	for i := range all {
+		if s := &all[i]; s.Up {
+			m[s.Peer.ID] = s
+		}
+	}
+	return m
+}
+
+func peerOf(p *overlay.PeerStatus, s *transport.PeerStats) *overlayv1.Peer {
+	if s == nil {
+		s = &transport.PeerStats{}
+	}
 	return &overlayv1.Peer{
+		LinkBytes: uint32(s.Size), Version: s.Version,
 		Host: hostOf(p.Peer), CostUs: p.CostUs, RttUs: p.RTTUs, VarUs: p.VarUs, LossPpm: p.LossPpm,
 		Zones: zonesOf(p.Zones), LastHeardUs: uint64(p.LastHeard.Microseconds()), Suspect: p.Suspect,
 	}

@@ -29,6 +29,7 @@ type Host interface {
 	// Problems are what is wrong, in words.
 	Problems() []string
 	Streams() []transport.StreamStats
+	Sessions() []transport.PeerStats
 	Counters() Counters
 }
 

@@ -205,7 +205,7 @@ func (m *contractMetrics) collect(o output, subs []overlay.SubStatus, d *deliver
 
 // dataMetrics are of the data path: streams, the transport's counters and SPAs.
 type dataMetrics struct {
-	packets, bytes, counters, present, spas, aborted *prometheus.Desc
+	packets, bytes, counters, present, size, spas, aborted *prometheus.Desc
 }
 
 func newDataMetrics() dataMetrics {
@@ -214,13 +214,14 @@ func newDataMetrics() dataMetrics {
 		bytes:    desc("stream_bytes_total", "Bytes of a stream that passed this host.", "stream"),
 		counters: desc("data_total", "Counters of the data path, see 'overlayd status --json'.", "counter"),
 		present:  desc("data_now", "Of the transport: what there is now.", "what"),
+		size:     desc("link_bytes", "Longest UDP payload that is proven to pass to a peer.", "peer"),
 		spas:     desc("spas_running", "SPA instances."),
 		aborted:  desc("spas_aborted_total", "SPA instances that were taken out of service."),
 	}
 }
 
 func (m *dataMetrics) all() []*prometheus.Desc {
-	return []*prometheus.Desc{m.packets, m.bytes, m.counters, m.present, m.spas, m.aborted}
+	return []*prometheus.Desc{m.packets, m.bytes, m.counters, m.present, m.size, m.spas, m.aborted}
 }
 
 func (m *dataMetrics) collect(o output, h Host) {
@@ -240,6 +241,11 @@ func (m *dataMetrics) collect(o output, h Host) {
 			o.gauge(m.present, float64(n), name)
 		} else {
 			o.count(m.counters, n, name)
+		}
+	}
+	for _, s := range h.Sessions() {
+		if s.Up {
+			o.gauge(m.size, float64(s.Size), s.Peer.ID.Hex())
 		}
 	}
 	e := h.Engine()

@@ -63,6 +63,8 @@ func (h host) Engine() delivery.Engine { return h.d.streams.Engine() }
 
 func (h host) Problems() []string { return h.d.problems.list() }
 
+func (h host) Sessions() []transport.PeerStats { return h.d.tr.Peers() }
+
 func (h host) Streams() []transport.StreamStats { return h.d.tr.Streams() }
 
 func (h host) Counters() control.Counters {

@@ -21,6 +21,9 @@ type Link struct {
 	Reorder bool
 	// Loss and Duplicate are probabilities, for each packet on its own.
 	Loss, Duplicate float64
+	// MTU, if not 0, is the length in bytes of the longest IPv4 packet that passes; longer
+	// ones are lost, and nobody is told, as where a firewall drops ICMP.
+	MTU int
 	// Rate is in bit/s of IPv4 packets; 0 is unlimited.
 	Rate float64
 	// Queue is how long a packet may wait for the link to be free; one that would have
@@ -55,6 +58,8 @@ func (l Link) check() error {
 		return errors.New("netem: a time of a link is negative")
 	case !(l.Loss >= 0 && l.Loss <= 1), !(l.Duplicate >= 0 && l.Duplicate <= 1):
 		return fmt.Errorf("netem: loss %v and duplicate %v must be between 0 and 1", l.Loss, l.Duplicate)
+	case l.MTU < 0:
+		return fmt.Errorf("netem: MTU %d is negative", l.MTU)
 	case !(l.Rate >= 0):
 		return fmt.Errorf("netem: rate %v is negative", l.Rate)
 	}
@@ -87,6 +92,9 @@ func (p *pair) plan(now int64, size int) (due int64, copies int, full bool) {
 		}
 		leave += int64(float64(size*8) / p.Rate * 1e9)
 		p.free = leave
+	}
+	if p.MTU > 0 && size > p.MTU {
+		return 0, 0, false
 	}
 	if loss < p.Loss { // behind the queue: a lost packet has taken its time on the link
 		return 0, 0, false

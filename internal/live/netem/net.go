@@ -59,7 +59,7 @@ type Kind uint8
 const (
 	Sent Kind = iota
 	Delivered
-	Lost    // by Link.Loss
+	Lost    // by Link.Loss, or longer than Link.MTU
 	Full    // the link's queue was full
 	Cut     // the pair was partitioned, or a host cut off, on entry or while it was under way
 	NoRoute // for an address that no host has

@@ -69,6 +69,7 @@ type PeerStats struct {
 	Handshakes    uint64        `json:"handshakes"`
 	Queued        int           `json:"queued"`      // stream packets that wait now
 	Size          int           `json:"size"`        // of the link: bytes of the longest datagram that is proven to pass
+	Version       string        `json:"version"`     // of the wire and of the peer's build
 	BlackHoles    uint64        `json:"black_holes"` // times that it carried less than before
 	TxControl     uint64        `json:"tx_control"`
 	TxData        uint64        `json:"tx_data"`
@@ -146,6 +147,7 @@ func (t *Transport) Peers() []PeerStats {
 		out[i].Peer = wire.Peer{ID: p.id, Addr: p.addr}
 		if s := p.sendSession(); s != nil {
 			out[i].Up, out[i].SessionAge, out[i].Size = true, t.now()-s.created, int(p.size.Load())
+			out[i].Version = p.versions.short()
 		}
 		out[i].Queued = p.n
 		p.mu.Unlock()

@@ -55,6 +55,11 @@ func (v versions) String() string {
 	return s
 }
 
+// short is for tables: the newest version of the wire, and the build.
+func (v versions) short() string {
+	return strings.TrimSpace(fmt.Sprintf("%d.%d %s", v.max, v.minor, v.build))
+}
+
 // common is the newest version that both speak; 0: none.
 func (v versions) common(o versions) uint16 {
 	if n := min(v.max, o.max); n >= max(v.min, o.min) {
