@@ -250,7 +250,7 @@ func TestVersionOneIsRefused(t *testing.T) {
 		h := m.run(1, now, anyPort)
 		m.ends(h, 10*time.Second, 3)
 		m.says(h, 0, "host "+m.first+" speaks version 1 of the wire, this one version 2 of the wire", "upgrade overlayd there")
-		m.says(m.hosts[0], time.Second, "speaks version 2 of the wire") // by what the new one says
+		m.says(m.hosts[0], time.Second, "refused a host", "the other host speaks version 2 of the wire", "upgrade overlayd here")
 	})
 }
 

@@ -54,6 +54,14 @@ func percent(ppm uint32) string {
 	return strings.TrimRight(strings.TrimRight(s, "0"), ".") + "%"
 }
 
+// hosts counts hosts.
+func hosts(n uint32) string {
+	if n == 1 {
+		return "1 host"
+	}
+	return fmt.Sprintf("%d hosts", n)
+}
+
 // octets is a size, or a dash where none is known.
 func octets(n uint32) string {
 	if n == 0 {

@@ -55,7 +55,7 @@ func statusCommand() *cobra.Command {
 			{"address", s.Self.GetAddr()},
 			{"state", s.State},
 			{"ids", digits(s.Zones)},
-			{"cube", fmt.Sprintf("%d-ary %d-cube, about %d hosts", s.Radix, s.Region.GetDigits(), s.Region.GetHosts())},
+			{"cube", fmt.Sprintf("%d-ary %d-cube, about %s", s.Radix, s.Region.GetDigits(), hosts(s.Region.GetHosts()))},
 			{"neighbours", fmt.Sprint(s.Peers)},
 			{"streams", fmt.Sprint(s.Streams)},
 			{"subscriptions", fmt.Sprint(s.Subscriptions)},

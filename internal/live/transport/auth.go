@@ -237,11 +237,7 @@ func (t *Transport) explain(addr string, err error) error {
 	case remote && app.ErrorCode == codeToken:
 		return fmt.Errorf("host %s refuses this host's join token (%w): it belongs to another overlay; give this host the token that the other was started with", addr, ErrToken)
 	case remote && app.ErrorCode == codeVersion:
-		theirs := words(app.ErrorMessage)
-		if theirs == "" { // which hosts of version 1 do not say
-			theirs = versions{min: wireFirst, max: wireFirst}.String()
-		}
-		return fmt.Errorf("%w: host %s speaks %s, this one %s: upgrade the older of the two", ErrVersion, addr, theirs, t.versions())
+		return t.versions().refuse(addr, decodeVersions(app.ErrorMessage))
 	case remote && app.ErrorCode == codeFull:
 		return fmt.Errorf("host %s: %w: join through another member", addr, ErrFull)
 	case remote && app.ErrorCode == codeSelf:

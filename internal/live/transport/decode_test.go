@@ -102,6 +102,19 @@ func TestVersionsInCommon(t *testing.T) {
 	}
 }
 
+func TestVersionsOfARefusal(t *testing.T) {
+	for text, want := range map[string]versions{
+		versions{min: 2, max: 3, build: "a b"}.encode(): {min: 2, max: 3, build: "a b"},
+		"":            {min: 1, max: 1},
+		"4-3 x":       {min: 1, max: 1},
+		"2-3 a\x1b\n": {min: 2, max: 3, build: "a"},
+	} {
+		if got := decodeVersions(text); got != want {
+			t.Errorf("%q: %+v, want %+v", text, got, want)
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	if got := words("a\x1b[31mb\nc\xffd\u009b"); got != "a[31mbcd" {
 		t.Errorf("%q", got)

@@ -249,6 +249,9 @@ func (t *Transport) connect(ctx context.Context, addr netip.AddrPort, want wire.
 	p, err := t.greet(ctx, conn, addr, want)
 	if err != nil {
 		hangUp(conn, err)
+		if r := new(refusal); errors.As(err, &r) {
+			return nil, err // which names the host
+		}
 		return nil, t.explain(addr.String(), err)
 	}
 	if !t.spawn(func() { t.longMessages(p, conn) }) {
@@ -262,8 +265,7 @@ func (t *Transport) connect(ctx context.Context, addr netip.AddrPort, want wire.
 func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrPort, want wire.HostID) (*peer, error) {
 	cs := conn.ConnectionState().TLS
 	if cs.NegotiatedProtocol == alpnFirst {
-		err := t.versions().refuse(addr.String(), versions{min: wireFirst, max: wireFirst})
-		return nil, &refusal{codeVersion, t.versions().String(), err}
+		return nil, t.refuseFirst(addr)
 	}
 	id, err := t.verifyPeer(cs)
 	if err != nil {
@@ -295,7 +297,7 @@ func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrP
 	}
 	if t.versions().common(theirs.versions()) == 0 {
 		err := t.versions().refuse(addr.String(), theirs.versions())
-		return nil, &refusal{codeVersion, t.versions().String(), err}
+		return nil, &refusal{codeVersion, t.versions().encode(), err}
 	}
 	proof := t.cfg.Token.proof(listener, keys.bind[:], t.self.ID, id)
 	if !hmac.Equal(proof[:], theirs.Proof) {
@@ -410,8 +412,7 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, error) {
 	cs := conn.ConnectionState().TLS
 	from := unmapped(conn.RemoteAddr().(*net.UDPAddr).AddrPort())
 	if cs.NegotiatedProtocol == alpnFirst {
-		err := t.versions().refuse(from.String(), versions{min: wireFirst, max: wireFirst})
-		return nil, &refusal{codeVersion, t.versions().String(), err}
+		return nil, t.refuseFirst(from)
 	}
 	id, err := t.verifyPeer(cs)
 	if err != nil {
@@ -431,7 +432,7 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, error) {
 	}
 	if t.versions().common(theirs.versions()) == 0 {
 		err := t.versions().refuse(from.String(), theirs.versions())
-		return nil, &refusal{codeVersion, t.versions().String(), err}
+		return nil, &refusal{codeVersion, t.versions().encode(), err}
 	}
 	keys, err := export(conn)
 	if err != nil {

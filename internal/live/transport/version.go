@@ -4,6 +4,7 @@ package transport
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -60,6 +61,20 @@ func (v versions) short() string {
 	return strings.TrimSpace(fmt.Sprintf("%d.%d %s", v.max, v.minor, v.build))
 }
 
+// encode is what a host says of itself to one that it refuses.
+func (v versions) encode() string { return fmt.Sprintf("%d-%d %s", v.min, v.max, v.build) }
+
+// decodeVersions reads what encode wrote. Hosts of version 1 of the wire say nothing.
+func decodeVersions(s string) versions {
+	var v versions
+	if n, _ := fmt.Sscanf(s, "%d-%d", &v.min, &v.max); n != 2 || v.min > v.max {
+		return versions{min: wireFirst, max: wireFirst}
+	}
+	_, build, _ := strings.Cut(s, " ")
+	v.build = words(build)
+	return v
+}
+
 // common is the newest version that both speak; 0: none.
 func (v versions) common(o versions) uint16 {
 	if n := min(v.max, o.max); n >= max(v.min, o.min) {
@@ -76,6 +91,13 @@ func (v versions) refuse(host string, theirs versions) error {
 		upgrade = "upgrade overlayd here"
 	}
 	return fmt.Errorf("%w: host %s speaks %s, this one %s: %s", ErrVersion, host, theirs, v, upgrade)
+}
+
+// refuseFirst refuses a host of version 1 of the wire, in words that one puts into its log.
+func (t *Transport) refuseFirst(at netip.AddrPort) *refusal {
+	first := versions{min: wireFirst, max: wireFirst}
+	text := fmt.Sprintf("the other host speaks %s, this one %s: upgrade overlayd here", t.versions(), first)
+	return &refusal{codeVersion, text, t.versions().refuse(at.String(), first)}
 }
 
 // words makes what another host says fit for a log: one line of printable

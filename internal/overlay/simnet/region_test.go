@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sandstream/internal/overlay"
+	"sandstream/internal/overlay/wire"
 )
 
 // All hosts know about how many there are, and to tell them costs no message and
@@ -47,5 +48,33 @@ func TestAllKnowTheNumber(t *testing.T) {
 				t.Errorf("%d hosts, and %d left: host %d knows of %d", m, m/5, h.Index, r.Hosts)
 			}
 		}
+	}
+}
+
+// Soon after many hosts have joined a small overlay, all know about how many there are:
+// after one estimate, which the next one does not have to wait for.
+func TestNumberIsKnownSoon(t *testing.T) {
+	const m = 64
+	for seed := range uint64(5) {
+		w := New(config(seed))
+		w.Do(w.Add(), func(n *overlay.Node, now Time) { n.Create(now) })
+		w.RunFor(time.Minute) // alone
+		for range m - 1 {
+			w.Do(w.Add(), func(n *overlay.Node, now Time) { n.Join(now, []wire.Peer{w.hosts[0].Peer}) })
+			w.RunFor(50 * time.Millisecond)
+		}
+		begin := w.now
+		known := func() bool {
+			for _, h := range w.hosts {
+				if r := h.Node.Status(w.now).Region; r.Hosts < m/2 || r.Hosts > 2*m {
+					return false
+				}
+			}
+			return true
+		}
+		if !w.Until(35*time.Second, time.Second, known) {
+			t.Errorf("seed %d: not all know the number 35 s after the last has joined", seed)
+		}
+		t.Logf("seed %d: %v", seed, w.now-begin)
 	}
 }

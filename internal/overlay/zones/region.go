@@ -86,6 +86,10 @@ func (n *Zones) counted(f *wire.Found) {
 	if f.Volume > 1e-12 && f.Volume <= 1 && len(n.region.hosts) < regionSamples {
 		n.region.hosts = append(n.region.hosts, 1/f.Volume)
 	}
+	if len(n.region.hosts) == regionSamples {
+		n.conclude() // now, and not when the next estimate begins
+		n.region.hosts = nil
+	}
 }
 
 // conclude changes the region by the last estimate: at once to grow, after
