@@ -53,6 +53,10 @@ const (
 	Refused     = streams.Refused
 	Withdrawn   = streams.Withdrawn
 	Interrupted = streams.Interrupted
+	BrokenOff   = streams.BrokenOff
+	Evicted     = streams.Evicted
+	Expired     = streams.Expired
+	Lost        = streams.Lost
 )
 
 // EventShutOut is the Kind of the Event that says that this host can never be a

@@ -184,7 +184,9 @@ func command(m *script.Machine, n *Streams, place *standIn, others *others, d *d
 		must(m.Set(&info, rest(0)))
 		err = n.Publish(info)
 	case "withdraw":
-		err = n.Withdraw(script.Stream(words[0]))
+		err = n.Withdraw(script.Stream(words[0]), wire.EndWithdrawn)
+	case "break-off":
+		err = n.Withdraw(script.Stream(words[0]), wire.EndBroken)
 	case "subscribe":
 		var c struct {
 			wire.Contract

@@ -41,6 +41,7 @@ type sub struct {
 type search struct {
 	req   uint64
 	found bool      // the directory had an entry: the stream exists
+	lost  bool      // it was served, and no host knows a path any more
 	none  Time      // since when the directory says that there is none; 0 if it does not
 	next  Time      // of a waiting one: when it is looked for again
 	from  wire.Peer // the publisher, once a path from it was known
@@ -74,7 +75,7 @@ func (u *sub) wants() bool {
 	switch u.state {
 	case Admitted, AtRisk, Violated, Interrupted:
 		return true
-	case Resolving, Refused, Withdrawn:
+	case Resolving, Refused, Withdrawn, BrokenOff, Evicted, Expired, Lost:
 	}
 	return false
 }
@@ -179,7 +180,7 @@ func (n *Streams) setSub(u *sub, st ContractState, reason string) {
 	}
 	u.state, u.reason = st, reason
 	if u.wants() && st != Interrupted {
-		u.met, u.none, u.entries = true, 0, nil
+		u.met, u.lost, u.none, u.entries = true, false, 0, nil
 	}
 	n.Emit(SubChanged{Sub: n.subStatus(u)})
 	if wanted != u.wants() {

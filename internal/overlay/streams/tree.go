@@ -145,21 +145,6 @@ func (n *Streams) sendAway(s *stream, c *child) {
 	n.Send(c.Peer, b)
 }
 
-// endStream tells all below that there will be nothing more.
-func (n *Streams) endStream(s *stream, why string) {
-	for i := range s.children {
-		b := s.beat(&s.children[i])
-		b.End = true
-		n.Send(s.children[i].Peer, b)
-	}
-	for _, u := range n.subs {
-		if u.stream == s.info.ID {
-			n.setSub(u, Withdrawn, why)
-		}
-	}
-	n.drop(s)
-}
-
 // setParent makes a host our parent in a stream.
 func (n *Streams) setParent(s *stream, p wire.Peer, degrade string) {
 	if s.parent.ID != p.ID && !s.parent.ID.IsZero() {
@@ -199,7 +184,7 @@ func (n *Streams) wantsJitter(s *stream) bool {
 func (n *Streams) onAttach(from wire.Peer, m *wire.Attach) {
 	s := n.streams[m.Stream]
 	if s == nil {
-		n.Send(from, &wire.NoStream{Stream: m.Stream})
+		n.Send(from, &wire.NoStream{Stream: m.Stream, Why: n.remembered(m.Stream)})
 		return
 	}
 	if s.onPath(from.ID) {
