@@ -16,6 +16,7 @@ type StreamStatus struct {
 	Path      []wire.Hop
 	Children  []Child
 	Local     []SubID
+	Readers   uint32 // subscriptions served here and below, as far as it was told
 }
 
 // SubStatus is a subscription and its contract.
@@ -99,7 +100,7 @@ func (c ContractState) String() string {
 func (n *Streams) Status() []StreamStatus {
 	var v []StreamStatus
 	for _, s := range n.sorted() {
-		st := StreamStatus{Info: s.info, Publisher: s.publisher, Path: slices.Clone(s.path), Local: n.locals(s)}
+		st := StreamStatus{Info: s.info, Publisher: s.publisher, Path: slices.Clone(s.path), Local: n.locals(s), Readers: n.readers(s)}
 		for i := range s.children {
 			if c := &s.children[i]; !c.trial {
 				st.Children = append(st.Children, Child{Host: c.Peer, OutUs: n.links.CostTo(c.ID), SPA: c.spa, SharePpm: s.sharePpm(c.spa)})

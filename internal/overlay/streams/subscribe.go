@@ -308,6 +308,9 @@ func (n *Streams) nextEntry(u *sub, why string) {
 // noSuchStream is why an entry was of no use.
 const noSuchStream = "the publisher has no such stream"
 
+// NoPublisher is why a stream is refused that does not exist.
+const NoPublisher = "no host publishes this stream"
+
 // notFound follows a look into the directory that brought nothing; why is "" if the
 // owner answered that it has no entry.
 func (n *Streams) notFound(u *sub, why string) {
@@ -322,7 +325,7 @@ func (n *Streams) notFound(u *sub, why string) {
 	case u.none == 0 || !n.place.Calm(calmTime):
 		u.none = n.Now
 	case n.Now-u.none >= noneTime:
-		n.setSub(u, Refused, "no host publishes this stream")
+		n.setSub(u, Refused, NoPublisher)
 		return
 	}
 	if why == "" {
