@@ -82,7 +82,7 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 		}
 		format, err := payload.ParseFormat(formatText)
 		if err != nil {
-			return fail.Usagef("--%w", err)
+			return fail.Usagef("--%v", err)
 		}
 		if readersWithin < 0 || readersWithin > 0 && readers == 0 {
 			return fail.Usagef("--wait-timeout %v: it is more than 0, and needs --wait-readers", readersWithin)
