@@ -19,13 +19,16 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BIN := bin
 LAB := $(BIN)/lab
 
-.PHONY: help deps ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint architecture check-kernel \
-	reproduce overlay churn fanout against bench bench-deps ulsctl-docs overlayd demo overlayd-docs abi api api-check clean distclean undeps FORCE
+.PHONY: help deps deps-go ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint architecture check-kernel \
+	reproduce overlay churn fanout against bench bench-deps ulsctl-docs overlayd demo overlayd-docs install uninstall test-arm64 abi api api-check clean distclean undeps FORCE
 
 help: ## this list
 	@echo 'Sandstream. Targets (times: two cores, no KVM, first run / later):'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+deps-go: ## install Go and nothing else, if it is missing: all that overlayd needs: 1 min / 0 s
+	@lab/deps.sh go
 
 deps: ## install what is missing (Debian packages, Go): 2 min / 1 s
 	@lab/deps.sh
@@ -55,6 +58,17 @@ test: deps ## lint, Go, C, VM tests, kernel checks; what CI runs: 30 min / 20 mi
 	@$(MAKE) test-vm
 	@$(MAKE) check-kernel
 
+# The emulator of an arm64 machine's programs; Debian: qemu-user-static.
+QEMU_ARM64 ?= $(shell command -v qemu-aarch64-static || command -v qemu-aarch64)
+# What runs anywhere: no network devices, no kernel of ours.
+PORTABLE := ./internal/overlay ./internal/overlay/links ./internal/overlay/streams ./internal/overlay/turn ./internal/overlay/wire \
+	./internal/overlay/zones ./internal/live/frame ./internal/live/payload ./internal/live/engine ./internal/live/delivery
+
+test-arm64: deps-go ## the portable packages' tests as arm64 programs, and an overlay of both kinds; needs qemu-user-static, else skipped: 5 min
+	@if [ -z '$(QEMU_ARM64)' ]; then echo 'test-arm64: SKIP: no qemu-aarch64-static (apt-get install qemu-user-static, or QEMU_ARM64=path)' >&2; \
+	else GOARCH=arm64 go test -timeout 30m -exec '$(QEMU_ARM64)' $(PORTABLE) && \
+	QEMU_ARM64='$(QEMU_ARM64)' go test -count=1 -run TestMixedArchitectures ./overlayd; fi
+
 lint: deps ## gofumpt, go vet, staticcheck, import rules, the core's size and tests: 2 min / 30 s
 	@echo 'lint: gofumpt, go vet, staticcheck, architecture' >&2
 	@files=$$(git ls-files '*.go' | while read -r f; do [ -e "$$f" ] && \
@@ -63,6 +77,7 @@ lint: deps ## gofumpt, go vet, staticcheck, import rules, the core's size and te
 	 if [ -n "$$bad" ]; then echo "lint: run gofumpt -w on:" $$bad >&2; exit 1; fi
 	@go vet ./...
 	@go run $(STATICCHECK) ./...
+	@GOARCH=arm64 go vet ./overlayd ./internal/live/... ./internal/overlay/...
 	@go run ./internal/architecture lint
 
 architecture: deps ## who imports whom, as text and as docs/pictures/packages.svg: 2 s
@@ -135,14 +150,37 @@ bench: bench-deps ## shortest paths beside Boost, igraph and gonum; 65,536 to 16
 	@go build -trimpath -o $(BIN)/experiments ./experiments
 	@$(BIN)/experiments bench
 
-overlayd: deps ## the overlay's daemon and tool, one static binary: 30 s / 1 s
+overlayd: deps-go ## the overlay's daemon and tool, one static binary; needs Go alone: 30 s / 1 s
 	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/overlayd ./overlayd
 
 demo: overlayd ## five hosts of the overlay on this machine; bin/overlayd demo --dir bin/demo --stop ends them: 5 s
 	@$(BIN)/overlayd demo --dir $(BIN)/demo
 
-overlayd-docs: deps ## man pages and shell completion of overlayd, into bin/overlayd-docs
-	@go run ./overlayd gen-docs $(BIN)/overlayd-docs
+overlayd-docs: overlayd ## man pages and shell completion of overlayd, into bin/overlayd-docs
+	@$(BIN)/overlayd gen-docs $(BIN)/overlayd-docs
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+# Where each file of the installation comes from, but for the man pages and the unit.
+INSTALLED := bin/overlayd share/bash-completion/completions/overlayd share/zsh/site-functions/_overlayd \
+	share/fish/vendor_completions.d/overlayd.fish
+
+install: overlayd-docs ## overlayd, its unit, man pages and shell completion, below DESTDIR and PREFIX (/usr/local)
+	@d='$(DESTDIR)$(PREFIX)'; \
+	install -D -m 755 $(BIN)/overlayd "$$d/bin/overlayd" && \
+	install -D -m 644 -t "$$d/share/man/man8" $(BIN)/overlayd-docs/man/*.8 && \
+	install -D -m 644 $(BIN)/overlayd-docs/completion/overlayd.bash "$$d/share/bash-completion/completions/overlayd" && \
+	install -D -m 644 -t "$$d/share/zsh/site-functions" $(BIN)/overlayd-docs/completion/_overlayd && \
+	install -D -m 644 -t "$$d/share/fish/vendor_completions.d" $(BIN)/overlayd-docs/completion/overlayd.fish && \
+	install -d '$(DESTDIR)$(UNITDIR)' && \
+	sed 's|/usr/bin/overlayd|$(PREFIX)/bin/overlayd|' overlayd/overlayd.service >'$(DESTDIR)$(UNITDIR)/overlayd.service' && \
+	chmod 644 '$(DESTDIR)$(UNITDIR)/overlayd.service'
+	@echo "install: overlayd is in $(DESTDIR)$(PREFIX)/bin; settings belong in /etc/sandstream/overlayd.yaml (see $(DESTDIR)$(UNITDIR)/overlayd.service), then: systemctl daemon-reload; systemctl enable --now overlayd" >&2
+
+uninstall: ## take away what make install put below DESTDIR and PREFIX; settings and state stay
+	@for f in $(INSTALLED); do rm -f "$(DESTDIR)$(PREFIX)/$$f"; done; \
+	rm -f '$(DESTDIR)$(PREFIX)/share/man/man8/overlayd.8' '$(DESTDIR)$(PREFIX)'/share/man/man8/overlayd-*.8 '$(DESTDIR)$(UNITDIR)/overlayd.service'
 
 abi: $(LAB) ## generate kmod/generated, uls/internal/abi and docs/abi.md from kmod/uapi: 10 s after make kernel
 	@tree=$$($(LAB) tree) && $(MAKE) -C kmod generate KSRC="$$tree"

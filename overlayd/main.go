@@ -14,12 +14,13 @@ import (
 	"sandstream/internal/cli"
 )
 
-func main() {
+func main() { os.Exit(run(interrupted(), os.Args[1:])) }
+
+// interrupted is over at the first signal that ends the program; a second ends it at once.
+func interrupted() context.Context {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:]))
+	return ctx
 }
 
 // run is main without the exit; transcripts in testdata call it.

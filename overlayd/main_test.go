@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"testing"
 
@@ -12,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"overlayd": func() { os.Exit(run(context.Background(), os.Args[1:])) },
+		"overlayd": func() { os.Exit(run(interrupted(), os.Args[1:])) },
 	})
 }
 

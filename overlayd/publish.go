@@ -31,8 +31,10 @@ const longestBurst = 50 * time.Millisecond
 type publishStream = connect.BidiStreamForClient[overlayv1.PublishRequest, overlayv1.PublishResponse]
 
 func publishCommand() *cobra.Command {
-	var udp, rateText, splitText string
+	var udp, udpInterface, rateText, splitText, formatText string
 	var public, pace bool
+	var readers uint32
+	var readersWithin time.Duration
 	var spas []string
 	c := &cobra.Command{
 		Use:   "publish NAME",
@@ -40,8 +42,14 @@ func publishCommand() *cobra.Command {
 		Long: `Publish a stream from stdin or from a UDP port, until its end or an interrupt.
 
 From stdin, an MPEG transport stream is cut into seven packets a payload, and
-anything else into 1,316 bytes; less, if nothing more comes for 20 ms. From a UDP port, one datagram is one payload, at
-most 1,316 bytes. Where a decoder can start is marked (MPEG-TS random access).
+anything else into 1,316 bytes; less, if nothing more comes for 20 ms. What it is is
+seen from the first five packets, or said by --format. Of a transport stream, bytes
+that are not of a packet are passed over, counted and told of. From a UDP port, one
+datagram is one payload, at most 1,316 bytes. Where a decoder can start is marked
+(MPEG-TS random access).
+
+A stream that is over before anybody subscribes is gone: --wait-readers reads the
+input when there are so many subscriptions, anywhere in the overlay.
 
 The stream's id is printed to stderr: who is told the id can subscribe. With
 --public everybody in the overlay finds the stream by its name.
@@ -53,6 +61,10 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 	}
 	f := c.Flags()
 	f.StringVar(&udp, "udp", "", "receive datagrams at this ADDRESS:PORT instead of reading stdin")
+	f.StringVar(&udpInterface, "udp-interface", "", "join the multicast group of --udp on this network interface")
+	f.StringVar(&formatText, "format", payload.Guess.String(), "what stdin is: ts (MPEG transport stream), raw, or guess")
+	f.Uint32Var(&readers, "wait-readers", 0, "read the input when this many subscriptions are served")
+	f.DurationVar(&readersWithin, "wait-timeout", 0, "give up if they do not come within this time (exit status 5); 0: wait for ever")
 	f.StringVar(&rateText, "rate", "0", "what the stream sends at most, in bits per second (e.g. 4M); contracts and capacities are computed with it")
 	f.BoolVar(&pace, "pace", false, "read stdin no faster than --rate")
 	f.BoolVar(&public, "public", false, "let all hosts find the stream by its name")
@@ -68,6 +80,13 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 		if pace && (a.RateBps == 0 || udp != "") {
 			return fail.Usagef("--pace needs --rate, and stdin as its source")
 		}
+		format, err := payload.ParseFormat(formatText)
+		if err != nil {
+			return fail.Usagef("--%v", err)
+		}
+		if readersWithin < 0 || readersWithin > 0 && readers == 0 {
+			return fail.Usagef("--wait-timeout %v: it is more than 0, and needs --wait-readers", readersWithin)
+		}
 		if a.Split, err = parseSplit(splitText); err != nil {
 			return err
 		}
@@ -80,13 +99,15 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 		}
 		var conn net.PacketConn
 		if udp != "" {
-			if conn, err = listenUDP(udp); err != nil {
+			if conn, err = listenUDP(udp, udpInterface); err != nil {
 				return err
 			}
 			defer conn.Close()
+		} else if udpInterface != "" {
+			return fail.Usagef("--udp-interface needs --udp with a multicast address")
 		}
 		return withClient(cmd, func(ctx context.Context, c *overlayapi.Client) error {
-			p := &publisher{cmd: cmd, json: *asJSON, name: args[0]}
+			p := &publisher{cmd: cmd, json: *asJSON, name: args[0], format: format, readers: readers, readersWithin: readersWithin}
 			var pacer uint64
 			if pace {
 				pacer = a.RateBps
@@ -98,14 +119,20 @@ The stream's id is printed to stderr: who is told the id can subscribe. With
 }
 
 // listenUDP opens a port, or joins a multicast group.
-func listenUDP(addr string) (net.PacketConn, error) {
+func listenUDP(addr, through string) (net.PacketConn, error) {
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return nil, fail.Usagef("--udp %q is no ADDRESS:PORT, e.g. 127.0.0.1:5000", addr)
 	}
 	var c *net.UDPConn
+	var i *net.Interface
+	if through != "" {
+		if i, err = multicastInterface(through, ap.Addr()); err != nil {
+			return nil, err
+		}
+	}
 	if ap.Addr().IsMulticast() {
-		c, err = net.ListenMulticastUDP("udp", nil, net.UDPAddrFromAddrPort(ap))
+		c, err = net.ListenMulticastUDP("udp", i, net.UDPAddrFromAddrPort(ap))
 	} else {
 		c, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(ap))
 	}
@@ -117,10 +144,18 @@ func listenUDP(addr string) (net.PacketConn, error) {
 }
 
 type publisher struct {
-	cmd     *cobra.Command
-	json    bool
-	name    string
-	dropped atomic.Int64
+	cmd    *cobra.Command
+	json   bool
+	name   string
+	format payload.Format
+
+	readers       uint32 // to wait for
+	readersWithin time.Duration
+
+	dropped atomic.Int64 // datagrams that came faster than they were taken,
+	long    atomic.Int64 // that were too long,
+	empty   atomic.Int64 // and that had no payload
+	damage  atomic.Pointer[payload.Damage]
 }
 
 // lastWord is how long the daemon has to say its counts after an interrupt; tests give
@@ -152,6 +187,19 @@ func (p *publisher) run(ctx context.Context, c *overlayapi.Client, a *overlayv1.
 		return err
 	}
 
+	last := make(chan result, 1)
+	go func() {
+		m, err := s.Receive()
+		last <- result{m, err}
+	}()
+	if early, err := p.awaitReaders(ctx, c, first.Stream, last); err != nil {
+		_ = s.CloseRequest() // an end in order: nothing was sent
+		<-last
+		return err
+	} else if early != nil {
+		_ = s.CloseRequest()
+		return p.end(ctx, *early)
+	}
 	queue := make(chan *overlayv1.Payload, 1024)
 	source := make(chan error, 1) // how the source ended; nothing more comes from it
 	if conn != nil {
@@ -161,11 +209,6 @@ func (p *publisher) run(ctx context.Context, c *overlayapi.Client, a *overlayv1.
 		// A read of stdin cannot be interrupted: the goroutine ends with the program.
 		go func() { defer close(queue); source <- p.fromReader(ctx, p.cmd.InOrStdin(), pace, queue) }()
 	}
-	last := make(chan result, 1)
-	go func() {
-		m, err := s.Receive()
-		last <- result{m, err}
-	}()
 	return p.send(ctx, s, queue, source, last)
 }
 
@@ -185,13 +228,14 @@ func (p *publisher) send(ctx context.Context, s *publishStream, queue <-chan *ov
 			return p.end(ctx, r)
 		case first, ok := <-queue:
 			if !ok {
+				if err := <-source; err != nil {
+					p.tellCounts()
+					return err // the call breaks, and so does the stream: it is not at its end
+				}
 				if err := s.CloseRequest(); err != nil {
 					return quiet(ctx, err)
 				}
-				if err := p.end(ctx, <-last); err != nil {
-					return err
-				}
-				return <-source
+				return p.end(ctx, <-last)
 			}
 			batch := []*overlayv1.Payload{first}
 			for len(batch) < 64 && len(queue) > 0 {
@@ -218,11 +262,63 @@ func (p *publisher) end(ctx context.Context, r result) error {
 		how = "withdrawn"
 	}
 	fmt.Fprintf(p.cmd.ErrOrStderr(), "%s: %d packets, %d bytes\n", how, r.msg.Packets, r.msg.Bytes)
-	if n := p.dropped.Load(); n > 0 {
-		fmt.Fprintf(p.cmd.ErrOrStderr(), "%d datagrams were dropped: longer than %d bytes, or faster than the daemon took them\n", n, payload.Max)
-	}
+	p.tellCounts()
 	return p.say(r.msg)
 }
+
+// tellCounts says what of the input is not in the stream.
+func (p *publisher) tellCounts() {
+	w := p.cmd.ErrOrStderr()
+	if n := p.long.Load(); n > 0 {
+		fmt.Fprintf(w, "%d datagrams were dropped: longer than %d bytes\n", n, payload.Max)
+	}
+	if n := p.dropped.Load(); n > 0 {
+		fmt.Fprintf(w, "%d datagrams were dropped: they came faster than the daemon took them\n", n)
+	}
+	if n := p.empty.Load(); n > 0 {
+		fmt.Fprintf(w, "%d datagrams had no payload\n", n)
+	}
+	if d := p.damage.Load(); d != nil && d.Bytes > 0 {
+		fmt.Fprintf(w, "%d bytes at %d places of the input were of no MPEG-TS packet, and were passed over\n", d.Bytes, d.Places)
+	}
+}
+
+// awaitReaders waits for as many subscriptions as were asked for. It gives the
+// daemon's last word if that comes before, or nil.
+func (p *publisher) awaitReaders(ctx context.Context, c *overlayapi.Client, id string, last <-chan result) (*result, error) {
+	if p.readers == 0 {
+		return nil, nil
+	}
+	fmt.Fprintf(p.cmd.ErrOrStderr(), "waiting for %d readers\n", p.readers)
+	var late <-chan time.Time
+	if p.readersWithin > 0 {
+		late = time.After(p.readersWithin)
+	}
+	for have := uint32(0); ; {
+		if r, err := c.Streams(ctx, connect.NewRequest(&overlayv1.StreamsRequest{})); err == nil {
+			for _, s := range r.Msg.Streams {
+				if s.Id == id {
+					have = s.Readers
+				}
+			}
+		}
+		if have >= p.readers {
+			return nil, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil // send ends the stream
+		case r := <-last:
+			return &r, nil
+		case <-late:
+			return nil, fail.Errorf(fail.ErrTimeout, "%d of %d readers came within %v", have, p.readers, p.readersWithin)
+		case <-time.After(readersEvery):
+		}
+	}
+}
+
+// readersEvery is how often the daemon is asked how many readers there are.
+const readersEvery = 50 * time.Millisecond
 
 func (p *publisher) say(m *overlayv1.PublishResponse) error {
 	if !p.json {
@@ -236,29 +332,37 @@ func (p *publisher) say(m *overlayv1.PublishResponse) error {
 	return err
 }
 
-func mark(b []byte) *overlayv1.Payload {
+func (p *publisher) mark(b []byte) *overlayv1.Payload {
+	if p.format == payload.Raw {
+		return &overlayv1.Payload{Data: b}
+	}
 	return &overlayv1.Payload{Data: b, Key: payload.RandomAccess(b), Discardable: payload.Null(b)}
 }
 
 func (p *publisher) fromReader(ctx context.Context, r io.Reader, pace uint64, queue chan<- *overlayv1.Payload) error {
-	k := payload.NewCutter(ctx, r, flushAfter)
+	k := payload.NewCutter(ctx, r, p.format, flushAfter)
 	start, sent := time.Now(), uint64(0)
 	for {
 		b := make([]byte, payload.Max)
 		n, err := k.Next(ctx, b)
+		d := k.Damage()
+		p.damaged(d)
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			if p.format == payload.TS && sent == 0 && d.Bytes > 0 {
+				return fmt.Errorf("nothing of the %d bytes of stdin was MPEG-TS, as --format said: give --format raw", d.Bytes)
+			}
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read stdin: %w", err)
 		}
 		select {
-		case queue <- mark(b[:n]):
+		case queue <- p.mark(b[:n]):
 		case <-ctx.Done():
 			return nil
 		}
+		sent += uint64(n) * 8
 		if pace > 0 {
-			sent += uint64(n) * 8
 			due := start.Add(time.Duration(float64(sent) / float64(pace) * 1e9))
 			if late := time.Since(due) - longestBurst; late > 0 { // stdin was silent: no burst makes up for it
 				start = start.Add(late)
@@ -272,6 +376,16 @@ func (p *publisher) fromReader(ctx context.Context, r io.Reader, pace uint64, qu
 	}
 }
 
+// damaged takes how much was passed over so far, and says so once.
+func (p *publisher) damaged(d payload.Damage) {
+	if d.Bytes > 0 && p.damage.Load() == nil {
+		fmt.Fprintln(p.cmd.ErrOrStderr(), "the input is damaged: bytes that are of no MPEG-TS packet are passed over and counted")
+	}
+	if d.Bytes > 0 {
+		p.damage.Store(&d)
+	}
+}
+
 func (p *publisher) fromUDP(ctx context.Context, conn net.PacketConn, queue chan<- *overlayv1.Payload) error {
 	buf := make([]byte, 64<<10)
 	for {
@@ -282,15 +396,18 @@ func (p *publisher) fromUDP(ctx context.Context, conn net.PacketConn, queue chan
 			}
 			return fmt.Errorf("receive: %w", err)
 		}
-		if n == 0 || n > payload.Max {
-			if n > 0 && p.dropped.Load() == 0 {
+		switch {
+		case n == 0:
+			p.empty.Add(1)
+			continue
+		case n > payload.Max:
+			if p.long.Add(1) == 1 {
 				fmt.Fprintf(p.cmd.ErrOrStderr(), "a datagram of %d bytes is dropped: at most %d (ffmpeg: add ?pkt_size=1316)\n", n, payload.Max)
 			}
-			p.dropped.Add(1)
 			continue
 		}
 		select {
-		case queue <- mark(append([]byte(nil), buf[:n]...)):
+		case queue <- p.mark(append([]byte(nil), buf[:n]...)):
 		default:
 			p.dropped.Add(1)
 		}

@@ -46,6 +46,10 @@ Exit status:
   3  not supported here
   4  permission: the daemon's socket belongs to its user and group
   5  timed out
+and of 'subscribe', when the stream has not ended by its publisher's word:
+  6  broken off: the publisher died, or cannot be reached any more
+  7  the publisher has put this subscriber out
+  8  the right to the stream has run out
 
 Data goes to stdout, everything else to stderr. Every command that reads takes
 --json; the fields are documented in docs/overlayd-use.md and do not change their

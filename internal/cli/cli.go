@@ -82,3 +82,11 @@ func Args(names ...string) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// Underlying is where a command's output goes in the end.
+func Underlying(w io.Writer) io.Writer {
+	if f, ok := w.(*firstError); ok {
+		return f.w
+	}
+	return w
+}

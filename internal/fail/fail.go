@@ -4,6 +4,10 @@
 //
 //	0 done, 1 failed, 2 usage, 3 not supported here, 4 permission, 5 timed out
 //
+// and of a stream that ended otherwise than by its publisher's word
+//
+//	6 broken off, 7 put out, 8 expired
+//
 // A function returns an ordinary error; one that is more than "failed" wraps
 // one of the sentinels below, most easily with Errorf. The package imports
 // nothing of the project and knows nothing of command lines, so that code at
@@ -24,6 +28,10 @@ var (
 	ErrUnsupported = errors.New("not supported here")
 	ErrPermission  = errors.New("permission denied")
 	ErrTimeout     = errors.New("timed out")
+
+	ErrBrokenOff = errors.New("broken off") // the publisher died, or cannot be reached
+	ErrEvicted   = errors.New("put out")    // of a stream, by its publisher
+	ErrExpired   = errors.New("expired")    // the right to a stream
 )
 
 // kindError has the text of its own error only, and is its kind as well.
@@ -57,6 +65,12 @@ func Status(err error) int {
 		return 4
 	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return 5
+	case errors.Is(err, ErrBrokenOff):
+		return 6
+	case errors.Is(err, ErrEvicted):
+		return 7
+	case errors.Is(err, ErrExpired):
+		return 8
 	}
 	return 1
 }

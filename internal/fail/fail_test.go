@@ -21,6 +21,9 @@ func TestStatus(t *testing.T) {
 		{fmt.Errorf("run: %w", Errorf(ErrUnsupported, "no kernel")), 3},
 		{fmt.Errorf("open: %w", fs.ErrPermission), 4},
 		{context.DeadlineExceeded, 5},
+		{Errorf(ErrBrokenOff, "lost"), 6},
+		{Errorf(ErrEvicted, "put out"), 7},
+		{Errorf(ErrExpired, "over"), 8},
 		{context.Canceled, 1},
 	} {
 		if got := Status(c.err); got != c.want {

@@ -123,7 +123,13 @@ func (n *Node) Announce(now Time, info wire.StreamInfo) error {
 // Withdraw ends a stream of this host.
 func (n *Node) Withdraw(now Time, id wire.StreamID) error {
 	n.turn.Advance(now)
-	return n.streams.Withdraw(id)
+	return n.streams.Withdraw(id, wire.EndWithdrawn)
+}
+
+// BreakOff ends a stream of this host whose publishing program is gone without a word.
+func (n *Node) BreakOff(now Time, id wire.StreamID) error {
+	n.turn.Advance(now)
+	return n.streams.Withdraw(id, wire.EndBroken)
 }
 
 // Subscribe asks for a stream by its id, or with a zero id by its public name.

@@ -53,7 +53,15 @@ const (
 	Refused     = streams.Refused
 	Withdrawn   = streams.Withdrawn
 	Interrupted = streams.Interrupted
+	BrokenOff   = streams.BrokenOff
+	Evicted     = streams.Evicted
+	Expired     = streams.Expired
+	Lost        = streams.Lost
 )
+
+// NoPublisher is the Reason of a subscription that is refused because there is no such
+// stream.
+const NoPublisher = streams.NoPublisher
 
 // EventShutOut is the Kind of the Event that says that this host can never be a
 // member, and why. The Node is Gone then.

@@ -1231,6 +1231,7 @@ type Stream struct {
 	Bytes         uint64                 `protobuf:"varint,13,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Counters      map[string]uint64      `protobuf:"bytes,14,rep,name=counters,proto3" json:"counters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // of the stream's SPAs here, "spa.counter"
 	Parts         []string               `protobuf:"bytes,15,rep,name=parts,proto3" json:"parts,omitempty"`                                                                                  // ids of the parts of a split stream, this one among them; packets and bytes are of all
+	Readers       uint32                 `protobuf:"varint,16,opt,name=readers,proto3" json:"readers,omitempty"`                                                                             // subscriptions served here and below, as far as this host was told
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1368,6 +1369,13 @@ func (x *Stream) GetParts() []string {
 		return x.Parts
 	}
 	return nil
+}
+
+func (x *Stream) GetReaders() uint32 {
+	if x != nil {
+		return x.Readers
+	}
+	return 0
 }
 
 // Contract is what a subscriber asks. Zero fields ask nothing.
@@ -1644,22 +1652,25 @@ func (x *SubscriptionsResponse) GetSubscriptions() []*Subscription {
 }
 
 type Subscription struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Id                uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Stream            string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
-	Name              string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Contract          *Contract              `protobuf:"bytes,4,opt,name=contract,proto3" json:"contract,omitempty"`
-	State             string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"` // resolving, admitted, at risk, violated, refused, withdrawn, interrupted
-	Reason            string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	Degraded          string                 `protobuf:"bytes,7,opt,name=degraded,proto3" json:"degraded,omitempty"` // the SPA that degrades it; "": none
-	Path              []*Hop                 `protobuf:"bytes,8,rep,name=path,proto3" json:"path,omitempty"`
-	PredictedUs       uint32                 `protobuf:"varint,9,opt,name=predicted_us,json=predictedUs,proto3" json:"predicted_us,omitempty"`
-	PredictedLossPpm  uint32                 `protobuf:"varint,10,opt,name=predicted_loss_ppm,json=predictedLossPpm,proto3" json:"predicted_loss_ppm,omitempty"`
-	Measured          *Report                `protobuf:"bytes,11,opt,name=measured,proto3" json:"measured,omitempty"` // of the last interval
-	Swaps             uint32                 `protobuf:"varint,12,opt,name=swaps,proto3" json:"swaps,omitempty"`      // id exchanges made for it
-	Repairs           uint32                 `protobuf:"varint,13,opt,name=repairs,proto3" json:"repairs,omitempty"`  // times the path was made anew
-	Delivery          *Delivery              `protobuf:"bytes,14,opt,name=delivery,proto3" json:"delivery,omitempty"`
-	PredictedJitterUs uint32                 `protobuf:"varint,15,opt,name=predicted_jitter_us,json=predictedJitterUs,proto3" json:"predicted_jitter_us,omitempty"` // of a path to a contract that bounds it
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Stream   string                 `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Name     string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Contract *Contract              `protobuf:"bytes,4,opt,name=contract,proto3" json:"contract,omitempty"`
+	// resolving, admitted, at risk, violated, interrupted, lost (the publisher does not
+	// answer any more, and is looked for); refused; and the ends: withdrawn (by the
+	// publisher), broken off (it died), evicted, expired.
+	State             string    `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	Reason            string    `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Degraded          string    `protobuf:"bytes,7,opt,name=degraded,proto3" json:"degraded,omitempty"` // the SPA that degrades it; "": none
+	Path              []*Hop    `protobuf:"bytes,8,rep,name=path,proto3" json:"path,omitempty"`
+	PredictedUs       uint32    `protobuf:"varint,9,opt,name=predicted_us,json=predictedUs,proto3" json:"predicted_us,omitempty"`
+	PredictedLossPpm  uint32    `protobuf:"varint,10,opt,name=predicted_loss_ppm,json=predictedLossPpm,proto3" json:"predicted_loss_ppm,omitempty"`
+	Measured          *Report   `protobuf:"bytes,11,opt,name=measured,proto3" json:"measured,omitempty"` // of the last interval
+	Swaps             uint32    `protobuf:"varint,12,opt,name=swaps,proto3" json:"swaps,omitempty"`      // id exchanges made for it
+	Repairs           uint32    `protobuf:"varint,13,opt,name=repairs,proto3" json:"repairs,omitempty"`  // times the path was made anew
+	Delivery          *Delivery `protobuf:"bytes,14,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	PredictedJitterUs uint32    `protobuf:"varint,15,opt,name=predicted_jitter_us,json=predictedJitterUs,proto3" json:"predicted_jitter_us,omitempty"` // of a path to a contract that bounds it
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2879,7 +2890,7 @@ const file_overlay_proto_rawDesc = "" +
 	"\tshare_ppm\x18\x04 \x01(\rR\bsharePpm\"\x10\n" +
 	"\x0eStreamsRequest\"J\n" +
 	"\x0fStreamsResponse\x127\n" +
-	"\astreams\x18\x01 \x03(\v2\x1d.sandstream.overlay.v1.StreamR\astreams\"\xe1\x04\n" +
+	"\astreams\x18\x01 \x03(\v2\x1d.sandstream.overlay.v1.StreamR\astreams\"\xfb\x04\n" +
 	"\x06Stream\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
@@ -2896,7 +2907,8 @@ const file_overlay_proto_rawDesc = "" +
 	"\apackets\x18\f \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\r \x01(\x04R\x05bytes\x12G\n" +
 	"\bcounters\x18\x0e \x03(\v2+.sandstream.overlay.v1.Stream.CountersEntryR\bcounters\x12\x14\n" +
-	"\x05parts\x18\x0f \x03(\tR\x05parts\x1a;\n" +
+	"\x05parts\x18\x0f \x03(\tR\x05parts\x12\x18\n" +
+	"\areaders\x18\x10 \x01(\rR\areaders\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe9\x01\n" +

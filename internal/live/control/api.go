@@ -206,7 +206,9 @@ func (a api) Publish(ctx context.Context, s *connect.BidiStream[overlayv1.Publis
 	if err := p.Announce(ctx); err != nil {
 		return failed(err)
 	}
-	defer p.Withdraw()
+	// Unless the client or a Withdraw ends it, its program is gone, or the host stops.
+	end := p.BreakOff
+	defer func() { end() }()
 	if err := s.Send(&overlayv1.PublishResponse{Stream: p.ID.String()}); err != nil {
 		return err
 	}
@@ -219,8 +221,12 @@ func (a api) Publish(ctx context.Context, s *connect.BidiStream[overlayv1.Publis
 		if err != nil {
 			return err
 		}
+		end = p.Withdraw
 	case <-p.Withdrawn():
-		last.Withdrawn = true
+		if err := p.Why(); err != nil {
+			return failed(err)
+		}
+		end, last.Withdrawn = p.Withdraw, true
 	case <-a.stopped:
 		return failed(delivery.ErrStopping)
 	}

@@ -134,7 +134,10 @@ func TestStatusOfAHost(t *testing.T) {
 	h := &fakeHost{
 		status: overlay.Status{
 			Self: self, State: overlay.Member, Radix: 3, Sent: map[string]uint64{"ping": 7},
-			Subs: []overlay.SubStatus{{ID: 4, Stream: first, State: overlay.AtRisk, Measured: overlay.Report{RateBps: 1000, P99Us: 2_000_000}}},
+			Streams: []overlay.StreamStatus{
+				{Info: wire.StreamInfo{ID: first, Name: "film"}}, {Info: wire.StreamInfo{ID: second, Name: "film"}}, {Info: wire.StreamInfo{ID: wire.StreamID{0xbb}, Name: "\xff\n"}},
+			},
+			Subs: []overlay.SubStatus{{ID: 4, Stream: first, Name: "film", State: overlay.AtRisk, Measured: overlay.Report{RateBps: 1000, P99Us: 2_000_000}}},
 		},
 		traffic:  []transport.StreamStats{{ID: first, In: 2, BytesIn: 20}, {ID: second, In: 3, BytesIn: 30}},
 		counters: Counters{InboxDropped: 5, Stats: transport.Stats{Handshakes: 6, Peers: 2}, Totals: transport.PeerStats{SessionAge: time.Hour}},
@@ -160,7 +163,9 @@ func TestStatusOfAHost(t *testing.T) {
 	body := get(t, "http://"+s.MetricsAddr()+"/metrics")
 	for _, want := range []string{
 		"overlayd_member 1", `overlayd_contracts{state="at risk"} 1`, `overlayd_contracts{state="admitted"} 0`,
-		`overlayd_subscription_latency_p99_seconds{stream="aa010203",subscription="4"} 2`,
+		`overlayd_subscription_latency_p99_seconds{name="film",stream="aa010203",subscription="4"} 2`,
+		`overlayd_subscription_overrun_total{name="film",stream="aa010203",subscription="4"} 0`, `overlayd_contracts{state="lost"} 0`,
+		`overlayd_stream_info{name="film",stream="aa010203"} 1`, `overlayd_stream_info{name="?\n",stream="bb000000"} 1`,
 		`overlayd_stream_packets_total{stream="aa010203"} 5`, `overlayd_stream_bytes_total{stream="aa010203"} 50`,
 		`overlayd_protocol_messages_total{direction="sent",kind="ping"} 7`, `overlayd_data_now{what="peers"} 2`,
 		`overlayd_data_total{counter="handshakes"} 6`, "overlayd_spas_running 8", "overlayd_spas_aborted_total 9",

@@ -194,7 +194,7 @@ func streamOf(s *overlay.StreamStatus) *overlayv1.Stream {
 	m := &overlayv1.Stream{
 		Id: s.Info.ID.String(), Name: s.Info.Name, Publisher: hostOf(s.Info.Publisher), RateBps: s.Info.RateBps,
 		Public: s.Info.Public, Pipeline: stagesOf(s.Info.Pipeline), Version: s.Info.Version, Local: s.Publisher,
-		Path: pathOf(s.Path), Counters: map[string]uint64{},
+		Path: pathOf(s.Path), Counters: map[string]uint64{}, Readers: s.Readers,
 	}
 	for _, p := range s.Info.Parts {
 		m.Parts = append(m.Parts, p.ID.String())

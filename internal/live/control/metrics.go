@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,6 +41,9 @@ var present = []string{"peers", "sessions", "streams"}
 
 // shortID is what metrics say of a stream's id: who knows all of it can subscribe.
 func shortID(id string) string { return id[:min(len(id), 8)] }
+
+// nameOf is a stream's name as a label can hold it: it may be somebody else's.
+func nameOf(s string) string { return strings.ToValidUTF8(s, "?") }
 
 // addNumbers adds the whole numbers of a struct with JSON names to m.
 func addNumbers(m map[string]uint64, prefix string, v any) {
@@ -117,7 +121,7 @@ func (o output) count(d *prometheus.Desc, v uint64, labels ...string) {
 
 // protocolMetrics are of the host's place in the overlay.
 type protocolMetrics struct {
-	up, peers, zones, cost, loss, messages, events *prometheus.Desc
+	up, peers, zones, cost, loss, messages, events, streams *prometheus.Desc
 }
 
 func newProtocolMetrics() protocolMetrics {
@@ -128,12 +132,13 @@ func newProtocolMetrics() protocolMetrics {
 		cost:     desc("link_cost_seconds", "Published one-way cost of the link to a neighbour.", "peer"),
 		loss:     desc("link_loss_ratio", "Share of probes lost on the link to a neighbour.", "peer"),
 		messages: desc("protocol_messages_total", "Messages of the protocol.", "direction", "kind"),
+		streams:  desc("stream_info", "1 for each stream that passes this host: its name.", "stream", "name"),
 		events:   desc("protocol_events_total", "Events of the protocol.", "kind"),
 	}
 }
 
 func (m *protocolMetrics) all() []*prometheus.Desc {
-	return []*prometheus.Desc{m.up, m.peers, m.zones, m.cost, m.loss, m.messages, m.events}
+	return []*prometheus.Desc{m.up, m.peers, m.zones, m.cost, m.loss, m.messages, m.events, m.streams}
 }
 
 func (m *protocolMetrics) collect(o output, s *overlay.Status) {
@@ -149,6 +154,14 @@ func (m *protocolMetrics) collect(o output, s *overlay.Status) {
 		o.gauge(m.cost, float64(p.CostUs)/1e6, p.Peer.ID.Hex())
 		o.gauge(m.loss, float64(p.LossPpm)/1e6, p.Peer.ID.Hex())
 	}
+	named := map[[2]string]bool{} // a short id may be two streams'
+	for i := range s.Streams {
+		k := [2]string{shortID(s.Streams[i].Info.ID.String()), nameOf(s.Streams[i].Info.Name)}
+		if !named[k] {
+			named[k] = true
+			o.gauge(m.streams, 1, k[0], k[1])
+		}
+	}
 	for kind, n := range s.Sent {
 		o.count(m.messages, n, "sent", kind)
 	}
@@ -162,26 +175,27 @@ func (m *protocolMetrics) collect(o output, s *overlay.Status) {
 
 // contractMetrics are of local subscriptions.
 type contractMetrics struct {
-	states, rate, p99, lost, packets *prometheus.Desc
+	states, rate, p99, lost, overrun, packets *prometheus.Desc
 }
 
 func newContractMetrics() contractMetrics {
 	return contractMetrics{
 		states:  desc("contracts", "Subscriptions by state.", "state"),
-		rate:    desc("subscription_rate_bits", "Bits per second delivered in the last interval.", "subscription", "stream"),
-		p99:     desc("subscription_latency_p99_seconds", "99th percentile of the latency in the last interval.", "subscription", "stream"),
-		lost:    desc("subscription_lost_total", "Packets that never came.", "subscription", "stream"),
-		packets: desc("subscription_packets_total", "Packets given to the application.", "subscription", "stream"),
+		rate:    desc("subscription_rate_bits", "Bits per second delivered in the last interval.", "subscription", "stream", "name"),
+		p99:     desc("subscription_latency_p99_seconds", "99th percentile of the latency in the last interval.", "subscription", "stream", "name"),
+		lost:    desc("subscription_lost_total", "Packets that never came.", "subscription", "stream", "name"),
+		overrun: desc("subscription_overrun_total", "Packets that came, and that the application did not read in time.", "subscription", "stream", "name"),
+		packets: desc("subscription_packets_total", "Packets given to the application.", "subscription", "stream", "name"),
 	}
 }
 
 func (m *contractMetrics) all() []*prometheus.Desc {
-	return []*prometheus.Desc{m.states, m.rate, m.p99, m.lost, m.packets}
+	return []*prometheus.Desc{m.states, m.rate, m.p99, m.lost, m.overrun, m.packets}
 }
 
 func (m *contractMetrics) collect(o output, subs []overlay.SubStatus, d *delivery.Streams) {
 	states := map[string]int{}
-	for st := overlay.Resolving; st <= overlay.Interrupted; st++ {
+	for st := overlay.Resolving; st <= overlay.Lost; st++ {
 		states[st.String()] = 0
 	}
 	for i := range subs {
@@ -192,10 +206,11 @@ func (m *contractMetrics) collect(o output, subs []overlay.SubStatus, d *deliver
 		if u.Stream != (wire.StreamID{}) {
 			stream = shortID(u.Stream.String())
 		}
-		id := []string{strconv.FormatUint(uint64(u.ID), 10), stream}
+		id := []string{strconv.FormatUint(uint64(u.ID), 10), stream, nameOf(u.Name)}
 		o.gauge(m.rate, float64(u.Measured.RateBps), id...)
 		o.gauge(m.p99, float64(u.Measured.P99Us)/1e6, id...)
 		o.count(m.lost, n.Lost, id...)
+		o.count(m.overrun, n.Overrun, id...)
 		o.count(m.packets, n.Packets, id...)
 	}
 	for st, n := range states {

@@ -121,7 +121,8 @@ func (u *subscription) settled() bool {
 // badness orders states: a whole is as bad as its worst part.
 func badness(st overlay.ContractState) int {
 	return slices.Index([]overlay.ContractState{
-		overlay.Admitted, overlay.AtRisk, overlay.Violated, overlay.Withdrawn, overlay.Interrupted, overlay.Resolving, overlay.Refused,
+		overlay.Admitted, overlay.AtRisk, overlay.Violated, overlay.Withdrawn, overlay.Interrupted, overlay.Resolving, overlay.Lost,
+		overlay.Refused, overlay.Evicted, overlay.Expired, overlay.BrokenOff,
 	}, st)
 }
 
@@ -132,12 +133,12 @@ func (u *subscription) whole(st overlay.SubStatus) overlay.SubStatus {
 		return st
 	}
 	st.Contract = u.contract
-	if st.State == overlay.Withdrawn {
+	if st.State.Ended() {
 		return st
 	}
 	for _, p := range u.parts {
 		state := p.State
-		if u.sink != nil && state == overlay.Resolving || state == overlay.Withdrawn {
+		if u.sink != nil && (state == overlay.Resolving || state == overlay.Lost) || state.Ended() {
 			state = overlay.Interrupted // the other parts go on
 		}
 		if badness(state) > badness(st.State) {

@@ -27,6 +27,7 @@ type Publication struct {
 
 	once      sync.Once
 	withdrawn chan struct{}
+	why       error // set before withdrawn is closed
 
 	packets, bytes atomic.Uint64 // of payload, that the user gave
 }
@@ -56,7 +57,7 @@ func (p *Publication) Announce(ctx context.Context) (err error) {
 		for _, i := range p.infos {
 			if err = p.s.cfg.Protocol.Announce(p.s.cfg.Now(), i); err != nil {
 				err = p.s.outside(err)
-				p.forget()
+				p.forget(p.s.cfg.Protocol.Withdraw)
 				return
 			}
 			p.s.pubs[i.ID] = p
@@ -91,27 +92,43 @@ func (p *Publication) Send(ps []transport.Payload) error {
 // Sent counts the payloads that were sent, and their bytes.
 func (p *Publication) Sent() (packets, bytes uint64) { return p.packets.Load(), p.bytes.Load() }
 
-// Withdrawn is closed when the stream has ended.
+// Withdrawn is closed when the stream has ended, and Why says why then: nil if
+// somebody asked for it, else ErrStopping.
 func (p *Publication) Withdrawn() <-chan struct{} { return p.withdrawn }
 
+// Why is for when Withdrawn is closed.
+func (p *Publication) Why() error { return p.why }
+
 // End tells the publisher that his stream has ended.
-func (p *Publication) End() { p.once.Do(func() { close(p.withdrawn) }) }
+func (p *Publication) End() { p.end(nil) }
+
+func (p *Publication) end(why error) {
+	p.once.Do(func() {
+		p.why = why
+		close(p.withdrawn)
+	})
+}
 
 // Withdraw ends the stream: a last packet says so to those who get it, the protocol
-// tells the others.
-func (p *Publication) Withdraw() {
+// tells all how it ended.
+func (p *Publication) Withdraw() { p.close(p.s.cfg.Protocol.Withdraw) }
+
+// BreakOff ends the stream of a program that is gone without having ended it.
+func (p *Publication) BreakOff() { p.close(p.s.cfg.Protocol.BreakOff) }
+
+func (p *Publication) close(end func(wire.Time, wire.StreamID) error) {
 	_, _ = p.s.cfg.Transport.Publish(p.ID, []transport.Payload{{Flags: frame.End}})
 	p.End()
 	// A moment for the last packets to leave before the entry is gone.
 	time.Sleep(20 * time.Millisecond)
-	_ = p.s.cfg.Do(context.Background(), p.forget)
+	_ = p.s.cfg.Do(context.Background(), func() { p.forget(end) })
 }
 
 // forget takes the stream out of the protocol. It runs in the loop.
-func (p *Publication) forget() {
+func (p *Publication) forget(end func(wire.Time, wire.StreamID) error) {
 	for _, id := range p.parts {
 		delete(p.s.pubs, id)
-		_ = p.s.cfg.Protocol.Withdraw(p.s.cfg.Now(), id) // it may be withdrawn already
+		_ = end(p.s.cfg.Now(), id) // it may be withdrawn already
 	}
 }
 

@@ -23,7 +23,9 @@ type Protocol interface {
 	State() overlay.MemberState
 
 	Announce(now wire.Time, i wire.StreamInfo) error
+	// Withdraw ends a stream; BreakOff does whose publishing program is gone.
 	Withdraw(now wire.Time, id wire.StreamID) error
+	BreakOff(now wire.Time, id wire.StreamID) error
 	// SubscribeAvoiding subscribes to a stream, by id or by name, over other hosts
 	// than those of avoid where that is possible.
 	SubscribeAvoiding(now wire.Time, id wire.StreamID, name string, c wire.Contract, avoid []wire.HostID) (overlay.SubID, error)
@@ -81,7 +83,7 @@ func (s *Streams) End() {
 		u.reader.finish(ErrStopping)
 	}
 	for _, p := range s.pubs {
-		p.End()
+		p.end(ErrStopping)
 	}
 	for id := range s.flows {
 		s.Forward(id, nil)

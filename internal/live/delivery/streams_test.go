@@ -109,6 +109,7 @@ type protocol struct {
 	subs    map[overlay.SubID]wire.StreamID
 	last    overlay.SubID
 	state   overlay.MemberState
+	broken  []wire.StreamID
 	refuse  error // of Announce and Subscribe
 
 	measured map[overlay.SubID]overlay.Report
@@ -130,6 +131,11 @@ func (p *protocol) Withdraw(_ wire.Time, id wire.StreamID) error {
 	delete(p.streams, id)
 	p.h.pending = append(p.h.pending, func() { p.h.Forward(id, nil) })
 	return nil
+}
+
+func (p *protocol) BreakOff(now wire.Time, id wire.StreamID) error {
+	p.broken = append(p.broken, id)
+	return p.Withdraw(now, id)
 }
 
 func (p *protocol) SubscribeAvoiding(_ wire.Time, id wire.StreamID, name string, _ wire.Contract, avoid []wire.HostID) (overlay.SubID, error) {

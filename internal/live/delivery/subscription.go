@@ -148,7 +148,7 @@ func (s *Streams) SubChanged(e overlay.SubChanged) {
 // stateOf tells the reader where his subscription stands.
 func (s *Streams) stateOf(id overlay.SubID, u *subscription, ended bool) {
 	st := u.whole(u.status)
-	if len(u.parts) > 0 && !ended && st.State == u.told && st.State == overlay.Withdrawn {
+	if len(u.parts) > 0 && !ended && st.State == u.told && st.State.Ended() {
 		return // a part follows the other
 	}
 	if u.told != st.State {
@@ -158,7 +158,7 @@ func (s *Streams) stateOf(id overlay.SubID, u *subscription, ended bool) {
 	u.told = st.State
 	c := s.changeOf(&st)
 	s.cfg.Changed(c)
-	if st.State == overlay.Withdrawn && !ended {
+	if st.State.Ended() && !ended {
 		// Packets may be under way: they come before the word of the end.
 		time.AfterFunc(endGrace, func() {
 			u.order.flush()
@@ -188,7 +188,7 @@ func (s *Streams) changeOf(st *overlay.SubStatus) *Change {
 
 // tellOverrun tells the reader of payloads that he was too slow to get.
 func (s *Streams) tellOverrun(u *subscription) {
-	if u.told == overlay.Withdrawn || u.told == overlay.Refused {
+	if u.told.Ended() || u.told == overlay.Refused {
 		return // the word of the end is under way
 	}
 	st := u.whole(u.status)

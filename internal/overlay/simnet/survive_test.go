@@ -384,7 +384,7 @@ func TestAsksThePublisher(t *testing.T) {
 		t.Helper()
 		h.Group = 1
 		w.RunFor(30 * time.Second) // entries are kept for 20 s
-		if st := w.sub(h, sub); st.State != overlay.Resolving || !strings.HasPrefix(st.Reason, "waiting: ") {
+		if st := w.sub(h, sub); st.State != overlay.Lost || !strings.HasPrefix(st.Reason, "waiting: ") {
 			t.Errorf("cut off: %s (%s)", st.State, st.Reason)
 		}
 		h.Group = 0

@@ -78,7 +78,7 @@ func (n *Streams) onBeat(from wire.Peer, m *wire.Beat) {
 		return
 	}
 	if m.End {
-		n.endStream(s, "the publisher has withdrawn the stream")
+		n.endStream(s, m.Why)
 		return
 	}
 	if m.Leave {

@@ -238,13 +238,14 @@ func (n *Streams) putDue(t turn.Timer) {
 	}
 }
 
-// Withdraw ends a stream of this host.
-func (n *Streams) Withdraw(id wire.StreamID) error {
+// Withdraw ends a stream of this host, and says how it ended.
+func (n *Streams) Withdraw(id wire.StreamID, why wire.EndReason) error {
 	s := n.streams[id]
 	if s == nil || !s.publisher {
 		return fmt.Errorf("withdraw %s: not published here", id)
 	}
 	n.unput(s)
-	n.endStream(s, "the publisher has withdrawn the stream")
+	n.remember(id, why)
+	n.endStream(s, why)
 	return nil
 }

@@ -18,7 +18,7 @@ func (n *Streams) onSubReq(from wire.Peer, m *wire.SubReq) {
 	}
 	s := n.streams[m.Stream]
 	if s == nil || s.broken || len(s.path) == 0 || s.onPath(from.ID) {
-		n.Send(from, &wire.NoStream{Stream: m.Stream, Req: m.Req})
+		n.Send(from, &wire.NoStream{Stream: m.Stream, Req: m.Req, Why: n.remembered(m.Stream)})
 		return
 	}
 	req := *m

@@ -63,7 +63,7 @@ func (n *Streams) evaluate(u *sub, s *stream) {
 		n.setSub(u, Admitted, "")
 	case Admitted, AtRisk, Violated:
 		n.judge(u)
-	case Refused, Withdrawn:
+	case Refused, Withdrawn, BrokenOff, Evicted, Expired, Lost:
 	}
 }
 

@@ -77,6 +77,7 @@ func (n *Streams) giveUp(s *stream) {
 	n.drop(s)
 	for _, u := range n.subs {
 		if u.stream == s.info.ID && (u.wants() || u.state == Resolving && u.exchange.underWay) {
+			u.lost = u.met
 			u.exchange.underWay = false // an exchange may come to its end, but decides nothing any more
 			if u.state != Resolving {
 				u.since = n.Now
@@ -87,14 +88,13 @@ func (n *Streams) giveUp(s *stream) {
 }
 
 func (n *Streams) onNoStream(from wire.Peer, m *wire.NoStream) {
-	const withdrawn = "the publisher has withdrawn the stream"
 	s := n.streams[m.Stream]
 	if s != nil && !s.publisher && from.ID == s.info.Publisher.ID {
 		// The publisher must know: the beat that said so was lost.
 		if r, q := n.pathRequest(m.Req); r != nil && q.Stream == m.Stream {
 			n.Forget(m.Req)
 		}
-		n.endStream(s, withdrawn)
+		n.endStream(s, endTold(m))
 		return
 	}
 	if r, _ := n.pathRequest(m.Req); r != nil && r.To.ID == from.ID {
@@ -102,7 +102,7 @@ func (n *Streams) onNoStream(from wire.Peer, m *wire.NoStream) {
 		// A path is asked of the publisher when the tree is not known any more.
 		// Who merely says in the directory to be the publisher cannot end it.
 		if u := n.subOf(r); s == nil && u != nil && u.state == Resolving && u.from.ID == from.ID {
-			n.setSub(u, Withdrawn, withdrawn)
+			n.endSub(u, endTold(m))
 		} else {
 			n.noPath(r, noSuchStream)
 		}
@@ -133,7 +133,8 @@ func (n *Streams) Leave() {
 	for _, s := range n.sorted() {
 		if s.publisher {
 			n.unput(s)
-			n.endStream(s, "the publisher has left")
+			n.remember(s.info.ID, wire.EndLeft)
+			n.endStream(s, wire.EndLeft)
 			continue
 		}
 		for i := range s.children {

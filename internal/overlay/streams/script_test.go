@@ -184,7 +184,9 @@ func command(m *script.Machine, n *Streams, place *standIn, others *others, d *d
 		must(m.Set(&info, rest(0)))
 		err = n.Publish(info)
 	case "withdraw":
-		err = n.Withdraw(script.Stream(words[0]))
+		err = n.Withdraw(script.Stream(words[0]), wire.EndWithdrawn)
+	case "break-off":
+		err = n.Withdraw(script.Stream(words[0]), wire.EndBroken)
 	case "subscribe":
 		var c struct {
 			wire.Contract
@@ -282,6 +284,12 @@ func command(m *script.Machine, n *Streams, place *standIn, others *others, d *d
 		n.NotExchanged(script.Stream(words[0]), rest(1))
 	case "show":
 		return show(n), true
+	case "readers":
+		var b strings.Builder
+		for _, s := range n.Status() {
+			fmt.Fprintf(&b, "%s: %d\n", script.StreamName(s.Info.ID), s.Readers)
+		}
+		return b.String(), true
 	default:
 		return "", false
 	}

@@ -9,7 +9,7 @@
 // It sees the host's place on the cube through the small interface [Place], and tells the
 // data plane by effects. A file here is one of its parts: directory.go entries;
 // subscribe.go and path.go a subscription up to its path; graft.go the path hop by hop;
-// tree.go what flows down it; judge.go contracts; share.go what degrading leaves of a
+// tree.go what flows down it; end.go how it ends; judge.go contracts; share.go what degrading leaves of a
 // stream; detour.go and exchange.go better paths.
 package streams
 
@@ -62,6 +62,7 @@ type Streams struct {
 	subs    []*sub
 	subSeq  uint64
 	store   map[wire.Point][]stored // directory entries of our ids
+	ended   []endedStream           // of this host, the newest last
 }
 
 // The timers of this machine. Those of a stream carry its id as their host, and its

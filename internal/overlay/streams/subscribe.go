@@ -41,6 +41,7 @@ type sub struct {
 type search struct {
 	req   uint64
 	found bool      // the directory had an entry: the stream exists
+	lost  bool      // it was served, and no host knows a path any more
 	none  Time      // since when the directory says that there is none; 0 if it does not
 	next  Time      // of a waiting one: when it is looked for again
 	from  wire.Peer // the publisher, once a path from it was known
@@ -74,7 +75,7 @@ func (u *sub) wants() bool {
 	switch u.state {
 	case Admitted, AtRisk, Violated, Interrupted:
 		return true
-	case Resolving, Refused, Withdrawn:
+	case Resolving, Refused, Withdrawn, BrokenOff, Evicted, Expired, Lost:
 	}
 	return false
 }
@@ -179,7 +180,7 @@ func (n *Streams) setSub(u *sub, st ContractState, reason string) {
 	}
 	u.state, u.reason = st, reason
 	if u.wants() && st != Interrupted {
-		u.met, u.none, u.entries = true, 0, nil
+		u.met, u.lost, u.none, u.entries = true, false, 0, nil
 	}
 	n.Emit(SubChanged{Sub: n.subStatus(u)})
 	if wanted != u.wants() {
@@ -307,6 +308,9 @@ func (n *Streams) nextEntry(u *sub, why string) {
 // noSuchStream is why an entry was of no use.
 const noSuchStream = "the publisher has no such stream"
 
+// NoPublisher is why a stream is refused that does not exist.
+const NoPublisher = "no host publishes this stream"
+
 // notFound follows a look into the directory that brought nothing; why is "" if the
 // owner answered that it has no entry.
 func (n *Streams) notFound(u *sub, why string) {
@@ -321,7 +325,7 @@ func (n *Streams) notFound(u *sub, why string) {
 	case u.none == 0 || !n.place.Calm(calmTime):
 		u.none = n.Now
 	case n.Now-u.none >= noneTime:
-		n.setSub(u, Refused, "no host publishes this stream")
+		n.setSub(u, Refused, NoPublisher)
 		return
 	}
 	if why == "" {

@@ -77,13 +77,13 @@ func TestManyChildren(t *testing.T) {
 
 func TestContractStatesHaveNames(t *testing.T) {
 	seen := map[string]bool{}
-	for c := Resolving; c <= Interrupted; c++ {
+	for c := Resolving; c <= Lost; c++ {
 		if seen[c.String()] || c.String() == "" {
 			t.Errorf("state %d is called %q", c, c)
 		}
 		seen[c.String()] = true
 	}
-	if got := (Interrupted + 1).String(); got != "ContractState(7)" {
+	if got := (Lost + 1).String(); got != "ContractState(11)" {
 		t.Errorf("no state is called %q", got)
 	}
 }

@@ -43,6 +43,7 @@ type upstream struct {
 	abovePpm uint32     // what it leaves of the rate, in millionths; 0: not known
 	heard    Time       // beat of the parent
 	link     linkLoss   // from the parent
+	told     uint32     // readers that the parent was told of
 }
 
 const maxChildren = 256 // of a host in one stream's tree
@@ -55,7 +56,8 @@ type child struct {
 	beats uint64 // sent to it
 	trial bool   // it wants beats only
 
-	jitter Time // until then it wants to hear of the links' jitter
+	jitter  Time   // until then it wants to hear of the links' jitter
+	readers uint32 // subscriptions served there and below, as it says
 }
 
 func (n *Streams) addStream(info wire.StreamInfo) *stream {
@@ -97,6 +99,7 @@ func (n *Streams) forward(s *stream) {
 		e.Children = append(e.Children, Child{Host: c.Peer, OutUs: c.outUs, SPA: c.spa})
 	}
 	n.Emit(Forward{Stream: s.info.ID, Entry: e})
+	n.tellReaders(s)
 }
 
 // measureChildren keeps the costs right that the data plane adds up: links that carry a
@@ -145,21 +148,6 @@ func (n *Streams) sendAway(s *stream, c *child) {
 	n.Send(c.Peer, b)
 }
 
-// endStream tells all below that there will be nothing more.
-func (n *Streams) endStream(s *stream, why string) {
-	for i := range s.children {
-		b := s.beat(&s.children[i])
-		b.End = true
-		n.Send(s.children[i].Peer, b)
-	}
-	for _, u := range n.subs {
-		if u.stream == s.info.ID {
-			n.setSub(u, Withdrawn, why)
-		}
-	}
-	n.drop(s)
-}
-
 // setParent makes a host our parent in a stream.
 func (n *Streams) setParent(s *stream, p wire.Peer, degrade string) {
 	if s.parent.ID != p.ID && !s.parent.ID.IsZero() {
@@ -179,15 +167,37 @@ func (n *Streams) setParent(s *stream, p wire.Peer, degrade string) {
 // "", and renews the lease.
 func (n *Streams) attach(s *stream, degrade string) {
 	n.Send(s.parent, &wire.Attach{Stream: s.info.ID, Degrade: degrade})
-	if n.wantsJitter(s) {
-		n.attachForJitter(s, degrade)
+	s.told = n.readers(s)
+	if s.told > 0 || n.wantsJitter(s) {
+		n.attachFor(s, degrade)
 	}
 }
 
-// attachForJitter asks for the jitter of the links above as well. It is a message beside
-// the other, because an older host refuses it, and must not for that take us for gone.
-func (n *Streams) attachForJitter(s *stream, degrade string) {
-	n.Send(s.parent, &wire.Attach{Stream: s.info.ID, Degrade: degrade, Jitter: true})
+// attachFor asks for the jitter of the links above as well, and says how many readers
+// there are. It is a message beside the other, because an older host refuses it, and must
+// not for that take us for gone.
+func (n *Streams) attachFor(s *stream, degrade string) {
+	s.told = n.readers(s)
+	n.Send(s.parent, &wire.Attach{Stream: s.info.ID, Degrade: degrade, Jitter: n.wantsJitter(s), Readers: s.told + 1})
+}
+
+// readers is how many subscriptions are served here and below.
+func (n *Streams) readers(s *stream) uint32 {
+	sum := uint64(len(n.locals(s)))
+	for i := range s.children {
+		sum += uint64(s.children[i].readers)
+	}
+	return uint32(min(sum, maxReaders))
+}
+
+// maxReaders is the most that any host is believed.
+const maxReaders = 1 << 24
+
+// tellReaders tells the parent how many readers there are, if that is not what it knows.
+func (n *Streams) tellReaders(s *stream) {
+	if !s.parent.ID.IsZero() && !s.broken && s.told != n.readers(s) {
+		n.attachFor(s, n.wantDegrade(s))
+	}
 }
 
 // wantsJitter says whether a contract here or below bounds it.
@@ -199,7 +209,7 @@ func (n *Streams) wantsJitter(s *stream) bool {
 func (n *Streams) onAttach(from wire.Peer, m *wire.Attach) {
 	s := n.streams[m.Stream]
 	if s == nil {
-		n.Send(from, &wire.NoStream{Stream: m.Stream})
+		n.Send(from, &wire.NoStream{Stream: m.Stream, Why: n.remembered(m.Stream)})
 		return
 	}
 	if s.onPath(from.ID) {
@@ -224,8 +234,12 @@ func (n *Streams) onAttach(from wire.Peer, m *wire.Attach) {
 		before := n.wantsJitter(s)
 		c.jitter = c.until
 		if !before && !s.parent.ID.IsZero() {
-			n.attachForJitter(s, n.wantDegrade(s))
+			n.attachFor(s, n.wantDegrade(s))
 		}
+	}
+	if m.Readers > 0 {
+		c.readers = min(m.Readers-1, maxReaders)
+		n.tellReaders(s)
 	}
 	if m.Trial && !fresh {
 		return // only the lease is renewed

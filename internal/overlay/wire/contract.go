@@ -120,6 +120,9 @@ type Attach struct {
 	Degrade string   `cbor:"2,keyasint,omitempty"`
 	Trial   bool     `cbor:"3,keyasint,omitempty"` // for beats only: is the link good?
 	Jitter  bool     `cbor:"4,keyasint,omitempty"` // the beats' paths are to tell the jitter of their links
+	// Readers is one more than the subscriptions that are served at the sender and below
+	// it; 0: not said.
+	Readers uint32 `cbor:"5,keyasint,omitempty"`
 }
 
 func (*Attach) kind() Kind { return 22 }

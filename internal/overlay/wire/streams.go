@@ -12,10 +12,24 @@ type Detach struct {
 
 func (*Detach) kind() Kind { return 23 }
 
+// EndReason says how a stream ended, for all who get it or for who is told.
+type EndReason uint8
+
+// How a stream ended. In a Beat, 0 is EndWithdrawn; in a NoStream it is not known.
+const (
+	EndWithdrawn EndReason = iota + 1 // the publisher has ended it
+	EndBroken                         // the publishing program ended without a word
+	EndLeft                           // the publisher's host has left the overlay
+	EndEvicted                        // the publisher has put the subscriber out
+	EndExpired                        // the right to the stream has run out
+)
+
 // NoStream answers an Attach or a SubReq for a stream that does not pass here.
 type NoStream struct {
 	Stream StreamID `cbor:"1,keyasint"`
 	Req    uint64   `cbor:"2,keyasint,omitempty"`
+	// Why is how it ended: the publisher remembers it for a while.
+	Why EndReason `cbor:"3,keyasint,omitempty"`
 }
 
 func (*NoStream) kind() Kind { return 24 }
@@ -33,7 +47,8 @@ type Beat struct {
 	Number  uint64     `cbor:"9,keyasint,omitempty"` // counts the beats to this receiver: a gap is a lost one
 	// SharePpm is what Degrade leaves of the rate, in millionths, as measured where it
 	// runs; 0: not known yet.
-	SharePpm uint32 `cbor:"10,keyasint,omitempty"`
+	SharePpm uint32    `cbor:"10,keyasint,omitempty"`
+	Why      EndReason `cbor:"11,keyasint,omitempty"` // with End
 }
 
 func (*Beat) kind() Kind { return 25 }
