@@ -5,18 +5,19 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
 	"sandstream/internal/fail"
 	"sandstream/internal/live/payload"
 	"sandstream/overlayapi"
+	"sandstream/overlayapi/door"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -139,7 +140,7 @@ func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1
 		timer = time.AfterFunc(s.timeout, late)
 		defer timer.Stop()
 	}
-	st, err := c.Subscribe(ctx, connect.NewRequest(r))
+	st, err := c.Feed(ctx, r)
 	if err != nil {
 		return s.why(ctx, err)
 	}
@@ -148,27 +149,34 @@ func (s *subscriber) run(ctx context.Context, c *overlayapi.Client, r *overlayv1
 		s.overAt = time.Time{} // whatever is not said yet
 		s.overran(s.over)
 	}()
-	for st.Receive() {
-		switch k := st.Msg().Kind.(type) {
-		case *overlayv1.SubscribeResponse_Payloads:
+	for {
+		ps, changed, err := st.Next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return s.why(ctx, nil)
+		case err != nil:
+			return s.why(ctx, err)
+		}
+		if len(ps) > 0 {
 			if timer != nil {
 				timer.Reset(s.timeout)
 			}
-			if done, err := s.write(k.Payloads.Payloads); done || err != nil {
+			if done, err := s.write(ps); done || err != nil {
 				return err
 			}
-		case *overlayv1.SubscribeResponse_Changed:
-			s.tell(k.Changed)
-			s.overran(k.Changed.GetDelivery().GetOverrun())
-			switch k.Changed.State {
-			case "refused":
-				return fmt.Errorf("the contract is refused: %s%s", cli.Plain(k.Changed.Reason), wayOut(r.Contract))
-			case "withdrawn":
-				return nil
-			}
+		}
+		if changed == nil {
+			continue
+		}
+		s.tell(changed)
+		s.overran(changed.GetDelivery().GetOverrun())
+		switch changed.State {
+		case "refused":
+			return fmt.Errorf("the contract is refused: %s%s", cli.Plain(changed.Reason), wayOut(r.Contract))
+		case "withdrawn":
+			return nil
 		}
 	}
-	return s.why(ctx, st.Err())
 }
 
 // wayOut says what a refused subscriber has not offered yet. A stream that is
@@ -194,7 +202,7 @@ func (s *subscriber) why(ctx context.Context, err error) error {
 	return err
 }
 
-func (s *subscriber) write(ps []*overlayv1.Payload) (done bool, err error) {
+func (s *subscriber) write(ps []door.Payload) (done bool, err error) {
 	for _, p := range ps {
 		pass := [][]byte{p.Data}
 		if s.starter != nil {
