@@ -20,7 +20,7 @@ BIN := bin
 LAB := $(BIN)/lab
 
 .PHONY: help deps deps-go ffmpeg kernel lab lab-debug shell test test-go test-overlay test-c test-vm test-debug lint architecture check-kernel \
-	reproduce overlay churn fanout against bench bench-deps ulsctl-docs overlayd demo overlayd-docs install uninstall test-arm64 abi api api-check clean distclean undeps FORCE
+	reproduce overlay churn fanout against hop bench bench-deps ulsctl-docs overlayd demo overlayd-docs install uninstall test-arm64 abi api api-check clean distclean undeps FORCE
 
 help: ## this list
 	@echo 'Sandstream. Targets (times: two cores, no KVM, first run / later):'
@@ -141,6 +141,11 @@ fanout: deps ## the data path beside gossipsub and nats-server (a module of its 
 
 against: deps ## is this tree as fast and as small as REV (make against REV=HEAD~20)? simulation, idle host, fan-out in turn: 15 min
 	@experiments/against.sh "$(REV)"
+
+hop: deps ## from command line to command line over one hop, this tree beside REV and iperf3; root: 3 min
+	@command -v iperf3 >/dev/null || { if [ "$$(id -u)" = 0 ]; then s=; else s=sudo; fi; \
+	$$s apt-get -qq install -y --no-install-recommends iperf3 iproute2 >/dev/null; }
+	@experiments/hop.sh "$(REV)"
 
 bench-deps: deps ## what the shortest-path benchmark measures beside us: Boost, igraph
 	@if [ "$$(id -u)" = 0 ]; then s=; else s=sudo; fi; \

@@ -60,6 +60,7 @@ func CheckSocket(path string) error {
 type Client struct {
 	overlayv1connect.OverlayClient
 	transport *http.Transport
+	socket    string
 }
 
 // Dial makes a client of the daemon at a unix socket. It does not connect: the
@@ -88,6 +89,7 @@ func Dial(socket string) *Client {
 		OverlayClient: overlayv1connect.NewOverlayClient(&http.Client{Transport: t}, "http://overlayd",
 			connect.WithAcceptCompression("gzip", nil, nil)), // none: it never leaves the machine
 		transport: t,
+		socket:    socket,
 	}
 }
 

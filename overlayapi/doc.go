@@ -6,6 +6,9 @@
 //	defer c.Close()
 //	s, err := c.Status(ctx, connect.NewRequest(&overlayv1.StatusRequest{}))
 //
+// Announced and Feed publish and subscribe with the payloads beside HTTP, see package
+// door.
+//
 // The messages are generated from overlay.proto, which is the reference of the
 // API; package overlayv1 has them, overlayv1connect the client and the handler.
 // JSON of the API, and of 'overlayd --json', has the field names of overlay.proto

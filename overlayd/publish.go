@@ -19,6 +19,7 @@ import (
 	"sandstream/internal/fail"
 	"sandstream/internal/live/payload"
 	"sandstream/overlayapi"
+	"sandstream/overlayapi/door"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -27,8 +28,6 @@ const flushAfter = 20 * time.Millisecond
 
 // longestBurst is what a paced stream may catch up at once.
 const longestBurst = 50 * time.Millisecond
-
-type publishStream = connect.BidiStreamForClient[overlayv1.PublishRequest, overlayv1.PublishResponse]
 
 func publishCommand() *cobra.Command {
 	var udp, udpInterface, rateText, splitText, formatText string
@@ -170,37 +169,34 @@ func (p *publisher) run(ctx context.Context, c *overlayapi.Client, a *overlayv1.
 	ctx, done := context.WithCancel(ctx)
 	defer done()
 	early := context.AfterFunc(ctx, cancel)
-	s := c.Publish(call)
-	if err := s.Send(&overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Announce{Announce: a}}); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	first, err := s.Receive()
+	s, err := c.Announced(call, a)
 	if err != nil {
 		return quiet(ctx, err)
 	}
+	defer s.Close()
 	if early() {
 		late := context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, cancel) })
 		defer late()
 	}
-	fmt.Fprintf(p.cmd.ErrOrStderr(), "publishing %s as %s\n", cli.Line(p.name), first.Stream)
-	if err := p.say(first); err != nil {
+	fmt.Fprintf(p.cmd.ErrOrStderr(), "publishing %s as %s\n", cli.Line(p.name), s.Stream)
+	if err := p.say(&overlayv1.PublishResponse{Stream: s.Stream}); err != nil {
 		return err
 	}
 
 	last := make(chan result, 1)
 	go func() {
-		m, err := s.Receive()
+		m, err := s.Wait()
 		last <- result{m, err}
 	}()
-	if early, err := p.awaitReaders(ctx, c, first.Stream, last); err != nil {
-		_ = s.CloseRequest() // an end in order: nothing was sent
+	if early, err := p.awaitReaders(ctx, c, s.Stream, last); err != nil {
+		_ = s.End() // an end in order: nothing was sent
 		<-last
 		return err
 	} else if early != nil {
-		_ = s.CloseRequest()
+		_ = s.End()
 		return p.end(ctx, *early)
 	}
-	queue := make(chan *overlayv1.Payload, 1024)
+	queue := make(chan door.Payload, 1024)
 	source := make(chan error, 1) // how the source ended; nothing more comes from it
 	if conn != nil {
 		context.AfterFunc(ctx, func() { conn.Close() })
@@ -218,11 +214,12 @@ type result struct {
 }
 
 // send moves payloads to the daemon, as many at a time as there are.
-func (p *publisher) send(ctx context.Context, s *publishStream, queue <-chan *overlayv1.Payload, source <-chan error, last <-chan result) error {
+func (p *publisher) send(ctx context.Context, s *overlayapi.Publication, queue <-chan door.Payload, source <-chan error, last <-chan result) error {
+	var batch []door.Payload
 	for {
 		select {
 		case <-ctx.Done():
-			_ = s.CloseRequest() // the answer says why it fails
+			_ = s.End() // the answer says why it fails
 			return p.end(ctx, <-last)
 		case r := <-last:
 			return p.end(ctx, r)
@@ -232,19 +229,18 @@ func (p *publisher) send(ctx context.Context, s *publishStream, queue <-chan *ov
 					p.tellCounts()
 					return err // the call breaks, and so does the stream: it is not at its end
 				}
-				if err := s.CloseRequest(); err != nil {
+				if err := s.End(); err != nil {
 					return quiet(ctx, err)
 				}
 				return p.end(ctx, <-last)
 			}
-			batch := []*overlayv1.Payload{first}
+			batch = append(batch[:0], first)
 			for len(batch) < 64 && len(queue) > 0 {
 				if m, ok := <-queue; ok {
 					batch = append(batch, m)
 				}
 			}
-			m := &overlayv1.PublishRequest{Kind: &overlayv1.PublishRequest_Payloads{Payloads: &overlayv1.Payloads{Payloads: batch}}}
-			if err := s.Send(m); err != nil {
+			if err := s.Send(batch); err != nil {
 				// The answer says why.
 				return p.end(ctx, <-last)
 			}
@@ -332,14 +328,21 @@ func (p *publisher) say(m *overlayv1.PublishResponse) error {
 	return err
 }
 
-func (p *publisher) mark(b []byte) *overlayv1.Payload {
+func (p *publisher) mark(b []byte) door.Payload {
+	m := door.Payload{Data: b}
 	if p.format == payload.Raw {
-		return &overlayv1.Payload{Data: b}
+		return m
 	}
-	return &overlayv1.Payload{Data: b, Key: payload.RandomAccess(b), Discardable: payload.Null(b)}
+	if payload.RandomAccess(b) {
+		m.Flags |= door.Key
+	}
+	if payload.Null(b) {
+		m.Flags |= door.Discardable
+	}
+	return m
 }
 
-func (p *publisher) fromReader(ctx context.Context, r io.Reader, pace uint64, queue chan<- *overlayv1.Payload) error {
+func (p *publisher) fromReader(ctx context.Context, r io.Reader, pace uint64, queue chan<- door.Payload) error {
 	k := payload.NewCutter(ctx, r, p.format, flushAfter)
 	start, sent := time.Now(), uint64(0)
 	for {
@@ -386,7 +389,7 @@ func (p *publisher) damaged(d payload.Damage) {
 	}
 }
 
-func (p *publisher) fromUDP(ctx context.Context, conn net.PacketConn, queue chan<- *overlayv1.Payload) error {
+func (p *publisher) fromUDP(ctx context.Context, conn net.PacketConn, queue chan<- door.Payload) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, _, err := conn.ReadFrom(buf)

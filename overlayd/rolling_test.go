@@ -60,7 +60,7 @@ func TestRollingUpgrade(t *testing.T) {
 	// Whether a restart costs anything is a matter of chance: of what is on the way, and
 	// of the time in which a path is mended.
 	const mended = 100 // numbers: 2 s
-	if paid > passed*(max(price/max(old, 1), mended)) {
+	if paid > passed*max(price/max(old, 1), mended) {
 		t.Errorf("the upgrade of %d relays lost %d numbers, %d restarts without it %d", passed, paid, old, price)
 	}
 	for i := 1; i < hosts; i++ {
@@ -70,8 +70,8 @@ func TestRollingUpgrade(t *testing.T) {
 	}
 }
 
-// follower is a subscriber of a mixed overlay.
-type follower struct {
+// listener is a subscriber of a mixed overlay.
+type listener struct {
 	*mixed
 	host int
 	cmd  *exec.Cmd
@@ -80,10 +80,10 @@ type follower struct {
 }
 
 // behindRelays subscribes at a host to which the stream comes over another one.
-func (m *mixed) behindRelays(ctx context.Context, name string) *follower {
+func (m *mixed) behindRelays(ctx context.Context, name string) *listener {
 	m.t.Helper()
 	for i := len(m.hosts) - 1; i > 0; i-- {
-		r := &follower{mixed: m, host: i, name: name, out: new(lockedBuffer)}
+		r := &listener{mixed: m, host: i, name: name, out: new(lockedBuffer)}
 		r.cmd = exec.CommandContext(ctx, m.hosts[i].program, "subscribe", name, "--socket", m.socket(i))
 		r.cmd.Stdout = r.out
 		if err := r.cmd.Start(); err != nil {
@@ -99,15 +99,15 @@ func (m *mixed) behindRelays(ctx context.Context, name string) *follower {
 	return nil
 }
 
-func (r *follower) stop() {
+func (r *listener) stop() {
 	_ = r.cmd.Process.Signal(syscall.SIGINT)
 	_ = r.cmd.Wait()
 }
 
-func (r *follower) come() int { n, _ := sequence(r.out.String()); return len(n) }
-func (r *follower) lost() int { _, n := sequence(r.out.String()); return n }
+func (r *listener) come() int { n, _ := sequence(r.out.String()); return len(n) }
+func (r *listener) lost() int { _, n := sequence(r.out.String()); return n }
 
-func (r *follower) waitFor(n int) {
+func (r *listener) waitFor(n int) {
 	r.t.Helper()
 	for end := time.Now().Add(60 * time.Second); r.come() < n; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -117,7 +117,7 @@ func (r *follower) waitFor(n int) {
 }
 
 // relays are the hosts that the stream comes over.
-func (r *follower) relays() []int {
+func (r *listener) relays() []int {
 	out, err := exec.Command(r.hosts[r.host].program, "trace", r.name, "--json", "--socket", r.socket(r.host)).Output()
 	var trace struct {
 		Path []struct{ Host struct{ Addr string } }
@@ -137,7 +137,7 @@ func (r *follower) relays() []int {
 }
 
 // restart ends a host as an operator would, and starts a build in its place.
-func (r *follower) restart(i int, program string) {
+func (r *listener) restart(i int, program string) {
 	r.t.Helper()
 	h := r.hosts[i]
 	_ = h.cmd.Process.Signal(syscall.SIGTERM)

@@ -3,18 +3,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"sandstream/internal/cli"
 	"sandstream/internal/fail"
 	"sandstream/internal/live/payload"
 	"sandstream/overlayapi"
+	"sandstream/overlayapi/door"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -106,48 +107,36 @@ func wayOut(c *overlayv1.Contract) string {
 func (s *subscriber) call(ctx context.Context, c *overlayapi.Client, r *overlayv1.SubscribeRequest, late func() <-chan time.Time, news func(*overlayv1.Subscription) *end) *end {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	st, err := c.Subscribe(ctx, connect.NewRequest(r))
-	if err != nil {
-		return &end{err: err}
-	}
+	st := c.Feed(ctx, r)
+	defer st.Close()
 	s.said, s.patient, s.starter = "", false, nil
 	if s.within > 0 {
 		s.starter = &payload.Starter{Patience: s.within}
 	}
-	messages, failed := make(chan *overlayv1.SubscribeResponse), make(chan error, 1)
-	go func() {
-		for st.Receive() {
-			// Receive fills its own message anew each time.
-			m := &overlayv1.SubscribeResponse{Kind: st.Msg().Kind}
-			select {
-			case messages <- m:
-			case <-ctx.Done():
-			}
-		}
-		failed <- st.Err()
-		close(messages)
-	}()
-	defer func() {
-		cancel()
-		for range messages {
-			continue // it ends with the call
-		}
-		st.Close()
-	}()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
+	tick, stop := context.WithTimeout(ctx, patienceEvery)
+	defer func() { stop() }()
 	for {
 		var e *end
-		select {
-		case m, ok := <-messages:
-			if !ok {
-				return s.finish(&end{err: <-failed})
+		ps, changed, err := st.Next(tick)
+		switch {
+		case errors.Is(err, io.EOF):
+			return s.finish(&end{})
+		case err != nil && (tick.Err() == nil || ctx.Err() != nil):
+			return s.finish(&end{err: err})
+		case len(ps) > 0:
+			e = s.take(ps)
+		case changed != nil:
+			e = s.changed(changed, r, news)
+		}
+		if e == nil && tick.Err() != nil {
+			stop()
+			tick, stop = context.WithTimeout(ctx, patienceEvery)
+			select {
+			case <-late():
+				e = &end{err: errNoWait}
+			default:
+				e = s.patience()
 			}
-			e = s.take(m, r, news)
-		case <-tick.C:
-			e = s.patience()
-		case <-late():
-			e = &end{err: errNoWait}
 		}
 		if e != nil {
 			return s.finish(e)
@@ -155,23 +144,23 @@ func (s *subscriber) call(ctx context.Context, c *overlayapi.Client, r *overlayv
 	}
 }
 
-// take takes a message.
-func (s *subscriber) take(m *overlayv1.SubscribeResponse, r *overlayv1.SubscribeRequest, news func(*overlayv1.Subscription) *end) *end {
-	switch k := m.Kind.(type) {
-	case *overlayv1.SubscribeResponse_Payloads:
-		if s.silent != nil {
-			s.silent.Reset(s.timeout)
-		}
-		return s.write(s.pass(k.Payloads.Payloads))
-	case *overlayv1.SubscribeResponse_Changed:
-		s.tell(k.Changed)
-		s.overran(k.Changed.GetDelivery().GetOverrun())
-		if e := endOf(k.Changed, r); e != nil && e.state != overlayapi.StateLost {
-			return e
-		}
-		return news(k.Changed)
+// patienceEvery is how often it is looked whether something was waited for long enough.
+const patienceEvery = 100 * time.Millisecond
+
+func (s *subscriber) take(ps []door.Payload) *end {
+	if s.silent != nil {
+		s.silent.Reset(s.timeout)
 	}
-	return nil
+	return s.write(s.pass(ps))
+}
+
+func (s *subscriber) changed(c *overlayv1.Subscription, r *overlayv1.SubscribeRequest, news func(*overlayv1.Subscription) *end) *end {
+	s.tell(c)
+	s.overran(c.GetDelivery().GetOverrun())
+	if e := endOf(c, r); e != nil && e.state != overlayapi.StateLost {
+		return e
+	}
+	return news(c)
 }
 
 // finish writes what is held of a stream that has ended.
@@ -193,13 +182,14 @@ func (s *subscriber) finish(e *end) *end {
 }
 
 // pass gives those of some payloads that may pass.
-func (s *subscriber) pass(ps []*overlayv1.Payload) (out [][]byte) {
+func (s *subscriber) pass(ps []door.Payload) (out [][]byte) {
 	for _, p := range ps {
 		if s.starter == nil {
 			out = append(out, p.Data)
 			continue
 		}
-		out = append(out, s.starter.Feed(p.Data, time.Now())...)
+		// It may keep them, and the door takes the next ones into the same place.
+		out = append(out, s.starter.Feed(bytes.Clone(p.Data), time.Now())...)
 		s.began()
 	}
 	return out

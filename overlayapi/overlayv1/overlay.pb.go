@@ -2128,6 +2128,7 @@ type Announce struct {
 	Public        bool                   `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"`
 	Pipeline      []*Stage               `protobuf:"bytes,4,rep,name=pipeline,proto3" json:"pipeline,omitempty"`
 	Split         []uint32               `protobuf:"varint,5,rep,packed,name=split,proto3" json:"split,omitempty"` // weights of the two paths it is split over; none: not split
+	Door          bool                   `protobuf:"varint,16,opt,name=door,proto3" json:"door,omitempty"`         // payloads shall come by a door, see package overlayapi/door
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2195,6 +2196,13 @@ func (x *Announce) GetSplit() []uint32 {
 		return x.Split
 	}
 	return nil
+}
+
+func (x *Announce) GetDoor() bool {
+	if x != nil {
+		return x.Door
+	}
+	return false
 }
 
 type Payloads struct {
@@ -2307,6 +2315,7 @@ type PublishResponse struct {
 	Packets       uint64                 `protobuf:"varint,2,opt,name=packets,proto3" json:"packets,omitempty"`
 	Bytes         uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Withdrawn     bool                   `protobuf:"varint,4,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"` // by Withdraw, not by the end of the call
+	Door          string                 `protobuf:"bytes,16,opt,name=door,proto3" json:"door,omitempty"`           // the name of the door that was asked for, in the first; "": there is none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2369,10 +2378,18 @@ func (x *PublishResponse) GetWithdrawn() bool {
 	return false
 }
 
+func (x *PublishResponse) GetDoor() string {
+	if x != nil {
+		return x.Door
+	}
+	return ""
+}
+
 type SubscribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"` // id, or the name of a public stream
 	Contract      *Contract              `protobuf:"bytes,2,opt,name=contract,proto3" json:"contract,omitempty"`
+	Door          bool                   `protobuf:"varint,16,opt,name=door,proto3" json:"door,omitempty"` // payloads shall go by a door, see package overlayapi/door
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2421,13 +2438,22 @@ func (x *SubscribeRequest) GetContract() *Contract {
 	return nil
 }
 
+func (x *SubscribeRequest) GetDoor() bool {
+	if x != nil {
+		return x.Door
+	}
+	return false
+}
+
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
 	//
 	//	*SubscribeResponse_Payloads
 	//	*SubscribeResponse_Changed
+	//	*SubscribeResponse_Door
 	Kind          isSubscribeResponse_Kind `protobuf_oneof:"kind"`
+	Records       uint64                   `protobuf:"varint,17,opt,name=records,proto3" json:"records,omitempty"` // that went by the door before this
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2487,6 +2513,22 @@ func (x *SubscribeResponse) GetChanged() *Subscription {
 	return nil
 }
 
+func (x *SubscribeResponse) GetDoor() string {
+	if x != nil {
+		if x, ok := x.Kind.(*SubscribeResponse_Door); ok {
+			return x.Door
+		}
+	}
+	return ""
+}
+
+func (x *SubscribeResponse) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
 type isSubscribeResponse_Kind interface {
 	isSubscribeResponse_Kind()
 }
@@ -2499,9 +2541,15 @@ type SubscribeResponse_Changed struct {
 	Changed *Subscription `protobuf:"bytes,2,opt,name=changed,proto3,oneof"`
 }
 
+type SubscribeResponse_Door struct {
+	Door string `protobuf:"bytes,16,opt,name=door,proto3,oneof"` // the first, if a door was asked for; "": there is none
+}
+
 func (*SubscribeResponse_Payloads) isSubscribeResponse_Kind() {}
 
 func (*SubscribeResponse_Changed) isSubscribeResponse_Kind() {}
+
+func (*SubscribeResponse_Door) isSubscribeResponse_Kind() {}
 
 type WithdrawRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2978,30 +3026,35 @@ const file_overlay_proto_rawDesc = "" +
 	"\x0ePublishRequest\x12=\n" +
 	"\bannounce\x18\x01 \x01(\v2\x1f.sandstream.overlay.v1.AnnounceH\x00R\bannounce\x12=\n" +
 	"\bpayloads\x18\x02 \x01(\v2\x1f.sandstream.overlay.v1.PayloadsH\x00R\bpayloadsB\x06\n" +
-	"\x04kind\"\xa1\x01\n" +
+	"\x04kind\"\xb5\x01\n" +
 	"\bAnnounce\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
 	"\brate_bps\x18\x02 \x01(\x04R\arateBps\x12\x16\n" +
 	"\x06public\x18\x03 \x01(\bR\x06public\x128\n" +
 	"\bpipeline\x18\x04 \x03(\v2\x1c.sandstream.overlay.v1.StageR\bpipeline\x12\x14\n" +
-	"\x05split\x18\x05 \x03(\rR\x05split\"F\n" +
+	"\x05split\x18\x05 \x03(\rR\x05split\x12\x12\n" +
+	"\x04door\x18\x10 \x01(\bR\x04door\"F\n" +
 	"\bPayloads\x12:\n" +
 	"\bpayloads\x18\x01 \x03(\v2\x1e.sandstream.overlay.v1.PayloadR\bpayloads\"Q\n" +
 	"\aPayload\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\bR\x03key\x12 \n" +
-	"\vdiscardable\x18\x03 \x01(\bR\vdiscardable\"w\n" +
+	"\vdiscardable\x18\x03 \x01(\bR\vdiscardable\"\x8b\x01\n" +
 	"\x0fPublishResponse\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x18\n" +
 	"\apackets\x18\x02 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x1c\n" +
-	"\twithdrawn\x18\x04 \x01(\bR\twithdrawn\"g\n" +
+	"\twithdrawn\x18\x04 \x01(\bR\twithdrawn\x12\x12\n" +
+	"\x04door\x18\x10 \x01(\tR\x04door\"{\n" +
 	"\x10SubscribeRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12;\n" +
-	"\bcontract\x18\x02 \x01(\v2\x1f.sandstream.overlay.v1.ContractR\bcontract\"\x9b\x01\n" +
+	"\bcontract\x18\x02 \x01(\v2\x1f.sandstream.overlay.v1.ContractR\bcontract\x12\x12\n" +
+	"\x04door\x18\x10 \x01(\bR\x04door\"\xcb\x01\n" +
 	"\x11SubscribeResponse\x12=\n" +
 	"\bpayloads\x18\x01 \x01(\v2\x1f.sandstream.overlay.v1.PayloadsH\x00R\bpayloads\x12?\n" +
-	"\achanged\x18\x02 \x01(\v2#.sandstream.overlay.v1.SubscriptionH\x00R\achangedB\x06\n" +
+	"\achanged\x18\x02 \x01(\v2#.sandstream.overlay.v1.SubscriptionH\x00R\achanged\x12\x14\n" +
+	"\x04door\x18\x10 \x01(\tH\x00R\x04door\x12\x18\n" +
+	"\arecords\x18\x11 \x01(\x04R\arecordsB\x06\n" +
 	"\x04kind\")\n" +
 	"\x0fWithdrawRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\"\x12\n" +
@@ -3176,6 +3229,7 @@ func file_overlay_proto_init() {
 	file_overlay_proto_msgTypes[32].OneofWrappers = []any{
 		(*SubscribeResponse_Payloads)(nil),
 		(*SubscribeResponse_Changed)(nil),
+		(*SubscribeResponse_Door)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -19,6 +19,7 @@ import (
 	"sandstream/internal/live/payload"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/wire"
+	"sandstream/overlayapi/door"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -209,13 +210,31 @@ func (a api) Publish(ctx context.Context, s *connect.BidiStream[overlayv1.Publis
 	// Unless the client or a Withdraw ends it, its program is gone, or the host stops.
 	end := p.BreakOff
 	defer func() { end() }()
-	if err := s.Send(&overlayv1.PublishResponse{Stream: p.ID.String()}); err != nil {
+	var in *door.Conn
+	if d := a.door(ann.Door); d == nil {
+		err = s.Send(&overlayv1.PublishResponse{Stream: p.ID.String()})
+	} else if err = s.Send(&overlayv1.PublishResponse{Stream: p.ID.String(), Door: d.Name()}); err != nil {
+		d.Close()
+	} else {
+		in, err = comeIn(ctx, d)
+	}
+	if err != nil {
 		return err
 	}
 	last := &overlayv1.PublishResponse{Stream: p.ID.String()}
 	received := make(chan error, 1)
 	// Receive cannot wait for the withdrawal too; it ends with the call.
-	go func() { received <- a.payloads(s, p) }()
+	go func() {
+		if in != nil {
+			defer in.CloseWhen(ctx)()
+			defer in.Close()
+			if err := throughDoor(in, p); err != nil {
+				received <- err
+				return
+			}
+		}
+		received <- a.payloads(s, p)
+	}()
 	select {
 	case err := <-received:
 		if err != nil {
@@ -251,17 +270,10 @@ func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.
 			}
 		}
 		if err := p.Send(payloadsOf(ps)); err != nil {
-			select {
-			case <-p.Withdrawn():
-				return nil
-			default:
-				return failed(err)
-			}
+			return ended(p, err)
 		}
 	}
 }
-
-const payloadsAtOnce = 128 // in a message of Subscribe
 
 func (a api) Subscribe(ctx context.Context, r *connect.Request[overlayv1.SubscribeRequest], out *connect.ServerStream[overlayv1.SubscribeResponse]) error {
 	if r.Msg.Stream == "" {
@@ -284,22 +296,21 @@ func (a api) Subscribe(ctx context.Context, r *connect.Request[overlayv1.Subscri
 		return failed(err)
 	}
 	defer s.Close()
+	o := outlet{out: out}
+	if r.Msg.Door {
+		if err := o.open(ctx, a.door(true)); err != nil {
+			return err
+		}
+		defer o.close()
+	}
 	for {
 		ps, changes, done, err := s.Next(ctx)
 		// What came before the end of a stream goes before the word of it.
-		for len(ps) > 0 {
-			n := min(len(ps), payloadsAtOnce)
-			m := &overlayv1.Payloads{}
-			for i := range ps[:n] {
-				m.Payloads = append(m.Payloads, payloadOf(&ps[i]))
-			}
-			if err := out.Send(&overlayv1.SubscribeResponse{Kind: &overlayv1.SubscribeResponse_Payloads{Payloads: m}}); err != nil {
-				return err
-			}
-			ps = ps[n:]
+		if err := o.payloads(ps); err != nil {
+			return err
 		}
 		for _, c := range changes {
-			if err := out.Send(&overlayv1.SubscribeResponse{Kind: &overlayv1.SubscribeResponse_Changed{Changed: changeOf(c)}}); err != nil {
+			if err := o.changed(c); err != nil {
 				return err
 			}
 		}

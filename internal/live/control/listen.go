@@ -13,6 +13,7 @@ import (
 	"sandstream/internal/fail"
 	"sandstream/internal/live/ownfolder"
 	"sandstream/overlayapi"
+	"sandstream/overlayapi/door"
 )
 
 // listenTCP listens where the flag of that name says, if it does.
@@ -60,6 +61,7 @@ func listenUnix(path string) (net.Listener, error) {
 	if i, err := os.Lstat(path); err == nil && i.Mode()&fs.ModeSocket != 0 {
 		_ = os.Remove(path)
 	}
+	door.Clean(path)
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w (choose another: --socket)", err)
