@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -113,24 +114,21 @@ func (s *subscriber) call(ctx context.Context, c *overlayapi.Client, r *overlayv
 	if s.within > 0 {
 		s.starter = &payload.Starter{Patience: s.within}
 	}
-	tick, stop := context.WithTimeout(ctx, patienceEvery)
-	defer func() { stop() }()
-	for {
+	for looked := time.Now(); ; {
+		ps, changed, err := next(ctx, st)
 		var e *end
-		ps, changed, err := st.Next(tick)
 		switch {
 		case errors.Is(err, io.EOF):
 			return s.finish(&end{})
-		case err != nil && (tick.Err() == nil || ctx.Err() != nil):
+		case err != nil:
 			return s.finish(&end{err: err})
 		case len(ps) > 0:
 			e = s.take(ps)
 		case changed != nil:
 			e = s.changed(changed, r, news)
 		}
-		if e == nil && tick.Err() != nil {
-			stop()
-			tick, stop = context.WithTimeout(ctx, patienceEvery)
+		if e == nil && time.Since(looked) >= patienceEvery {
+			looked = time.Now()
 			select {
 			case <-late():
 				e = &end{err: errNoWait}
@@ -142,6 +140,17 @@ func (s *subscriber) call(ctx context.Context, c *overlayapi.Client, r *overlayv
 			return s.finish(e)
 		}
 	}
+}
+
+// next waits for something of a feed, though not for longer than patienceEvery.
+func next(ctx context.Context, st *overlayapi.Feed) ([]door.Payload, *overlayv1.Subscription, error) {
+	tick, stop := context.WithTimeout(ctx, patienceEvery)
+	defer stop()
+	ps, changed, err := st.Next(tick)
+	if err != nil && tick.Err() != nil && ctx.Err() == nil {
+		err = nil
+	}
+	return ps, changed, err
 }
 
 // patienceEvery is how often it is looked whether something was waited for long enough.
