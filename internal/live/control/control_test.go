@@ -5,6 +5,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -34,6 +35,7 @@ type fakeHost struct {
 	counters Counters
 	engine   delivery.Engine
 	err      error // of all that can fail
+	asked    int   // steps through the directory
 }
 
 func (h *fakeHost) Inspect(_ context.Context, f func(*overlay.Status, *delivery.Streams)) error {
@@ -52,6 +54,21 @@ func (h *fakeHost) Plan(wire.StreamInfo, []uint32) (*delivery.Publication, error
 
 func (h *fakeHost) Subscribe(context.Context, string, wire.Contract) (*delivery.Reader, error) {
 	return nil, h.err
+}
+func (h *fakeHost) List(_ context.Context, from wire.Point) (overlay.Listed, error) {
+	h.asked++
+	l := overlay.Listed{Next: from + 1}
+	switch {
+	case h.err != nil:
+		return l, h.err
+	case from%3 == 0:
+		l.Infos = []wire.StreamInfo{{ID: wire.StreamID{byte(from)}, Name: fmt.Sprint("s", from), Public: true}}
+	case from == 200:
+		l.Next = 0
+	case from == 191:
+		l.Err, l.Next = "silence", 0
+	}
+	return l, nil
 }
 func (h *fakeHost) Engine() delivery.Engine          { return h.engine }
 func (h *fakeHost) Streams() []transport.StreamStats { return h.traffic }
