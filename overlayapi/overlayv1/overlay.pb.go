@@ -1404,6 +1404,7 @@ type DirectoryResponse struct {
 	Next          string                 `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`             // of the next page; "": this was the last
 	Zones         uint32                 `protobuf:"varint,3,opt,name=zones,proto3" json:"zones,omitempty"`          // that were asked
 	Incomplete    string                 `protobuf:"bytes,4,opt,name=incomplete,proto3" json:"incomplete,omitempty"` // why the walk ended before the last zone; "": it did not
+	Map           []*Zone                `protobuf:"bytes,5,rep,name=map,proto3" json:"map,omitempty"`               // the zones, and their owners
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1464,6 +1465,13 @@ func (x *DirectoryResponse) GetIncomplete() string {
 		return x.Incomplete
 	}
 	return ""
+}
+
+func (x *DirectoryResponse) GetMap() []*Zone {
+	if x != nil {
+		return x.Map
+	}
+	return nil
 }
 
 type Entry struct {
@@ -3071,14 +3079,15 @@ const file_overlay_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"<\n" +
 	"\x10DirectoryRequest\x12\x12\n" +
 	"\x04page\x18\x01 \x01(\tR\x04page\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\rR\x05limit\"\x95\x01\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"\xc4\x01\n" +
 	"\x11DirectoryResponse\x126\n" +
 	"\aentries\x18\x01 \x03(\v2\x1c.sandstream.overlay.v1.EntryR\aentries\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\x12\x14\n" +
 	"\x05zones\x18\x03 \x01(\rR\x05zones\x12\x1e\n" +
 	"\n" +
 	"incomplete\x18\x04 \x01(\tR\n" +
-	"incomplete\"\xbb\x01\n" +
+	"incomplete\x12-\n" +
+	"\x03map\x18\x05 \x03(\v2\x1b.sandstream.overlay.v1.ZoneR\x03map\"\xbb\x01\n" +
 	"\x05Entry\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
@@ -3295,54 +3304,55 @@ var file_overlay_proto_depIdxs = []int32{
 	14, // 25: sandstream.overlay.v1.Stream.children:type_name -> sandstream.overlay.v1.Branch
 	47, // 26: sandstream.overlay.v1.Stream.counters:type_name -> sandstream.overlay.v1.Stream.CountersEntry
 	20, // 27: sandstream.overlay.v1.DirectoryResponse.entries:type_name -> sandstream.overlay.v1.Entry
-	0,  // 28: sandstream.overlay.v1.Entry.publisher:type_name -> sandstream.overlay.v1.Host
-	12, // 29: sandstream.overlay.v1.Entry.pipeline:type_name -> sandstream.overlay.v1.Stage
-	25, // 30: sandstream.overlay.v1.SubscriptionsResponse.subscriptions:type_name -> sandstream.overlay.v1.Subscription
-	21, // 31: sandstream.overlay.v1.Subscription.contract:type_name -> sandstream.overlay.v1.Contract
-	13, // 32: sandstream.overlay.v1.Subscription.path:type_name -> sandstream.overlay.v1.Hop
-	22, // 33: sandstream.overlay.v1.Subscription.measured:type_name -> sandstream.overlay.v1.Report
-	26, // 34: sandstream.overlay.v1.Subscription.delivery:type_name -> sandstream.overlay.v1.Delivery
-	13, // 35: sandstream.overlay.v1.TraceResponse.path:type_name -> sandstream.overlay.v1.Hop
-	14, // 36: sandstream.overlay.v1.TraceResponse.children:type_name -> sandstream.overlay.v1.Branch
-	30, // 37: sandstream.overlay.v1.PublishRequest.announce:type_name -> sandstream.overlay.v1.Announce
-	31, // 38: sandstream.overlay.v1.PublishRequest.payloads:type_name -> sandstream.overlay.v1.Payloads
-	12, // 39: sandstream.overlay.v1.Announce.pipeline:type_name -> sandstream.overlay.v1.Stage
-	32, // 40: sandstream.overlay.v1.Payloads.payloads:type_name -> sandstream.overlay.v1.Payload
-	21, // 41: sandstream.overlay.v1.SubscribeRequest.contract:type_name -> sandstream.overlay.v1.Contract
-	31, // 42: sandstream.overlay.v1.SubscribeResponse.payloads:type_name -> sandstream.overlay.v1.Payloads
-	25, // 43: sandstream.overlay.v1.SubscribeResponse.changed:type_name -> sandstream.overlay.v1.Subscription
-	0,  // 44: sandstream.overlay.v1.WatchResponse.host:type_name -> sandstream.overlay.v1.Host
-	1,  // 45: sandstream.overlay.v1.WatchResponse.zone:type_name -> sandstream.overlay.v1.Zone
-	25, // 46: sandstream.overlay.v1.WatchResponse.subscription:type_name -> sandstream.overlay.v1.Subscription
-	4,  // 47: sandstream.overlay.v1.Overlay.Status:input_type -> sandstream.overlay.v1.StatusRequest
-	6,  // 48: sandstream.overlay.v1.Overlay.Peers:input_type -> sandstream.overlay.v1.PeersRequest
-	9,  // 49: sandstream.overlay.v1.Overlay.Topology:input_type -> sandstream.overlay.v1.TopologyRequest
-	15, // 50: sandstream.overlay.v1.Overlay.Streams:input_type -> sandstream.overlay.v1.StreamsRequest
-	18, // 51: sandstream.overlay.v1.Overlay.Directory:input_type -> sandstream.overlay.v1.DirectoryRequest
-	23, // 52: sandstream.overlay.v1.Overlay.Subscriptions:input_type -> sandstream.overlay.v1.SubscriptionsRequest
-	27, // 53: sandstream.overlay.v1.Overlay.Trace:input_type -> sandstream.overlay.v1.TraceRequest
-	29, // 54: sandstream.overlay.v1.Overlay.Publish:input_type -> sandstream.overlay.v1.PublishRequest
-	34, // 55: sandstream.overlay.v1.Overlay.Subscribe:input_type -> sandstream.overlay.v1.SubscribeRequest
-	36, // 56: sandstream.overlay.v1.Overlay.Withdraw:input_type -> sandstream.overlay.v1.WithdrawRequest
-	38, // 57: sandstream.overlay.v1.Overlay.Leave:input_type -> sandstream.overlay.v1.LeaveRequest
-	40, // 58: sandstream.overlay.v1.Overlay.Watch:input_type -> sandstream.overlay.v1.WatchRequest
-	5,  // 59: sandstream.overlay.v1.Overlay.Status:output_type -> sandstream.overlay.v1.StatusResponse
-	7,  // 60: sandstream.overlay.v1.Overlay.Peers:output_type -> sandstream.overlay.v1.PeersResponse
-	10, // 61: sandstream.overlay.v1.Overlay.Topology:output_type -> sandstream.overlay.v1.TopologyResponse
-	16, // 62: sandstream.overlay.v1.Overlay.Streams:output_type -> sandstream.overlay.v1.StreamsResponse
-	19, // 63: sandstream.overlay.v1.Overlay.Directory:output_type -> sandstream.overlay.v1.DirectoryResponse
-	24, // 64: sandstream.overlay.v1.Overlay.Subscriptions:output_type -> sandstream.overlay.v1.SubscriptionsResponse
-	28, // 65: sandstream.overlay.v1.Overlay.Trace:output_type -> sandstream.overlay.v1.TraceResponse
-	33, // 66: sandstream.overlay.v1.Overlay.Publish:output_type -> sandstream.overlay.v1.PublishResponse
-	35, // 67: sandstream.overlay.v1.Overlay.Subscribe:output_type -> sandstream.overlay.v1.SubscribeResponse
-	37, // 68: sandstream.overlay.v1.Overlay.Withdraw:output_type -> sandstream.overlay.v1.WithdrawResponse
-	39, // 69: sandstream.overlay.v1.Overlay.Leave:output_type -> sandstream.overlay.v1.LeaveResponse
-	41, // 70: sandstream.overlay.v1.Overlay.Watch:output_type -> sandstream.overlay.v1.WatchResponse
-	59, // [59:71] is the sub-list for method output_type
-	47, // [47:59] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	1,  // 28: sandstream.overlay.v1.DirectoryResponse.map:type_name -> sandstream.overlay.v1.Zone
+	0,  // 29: sandstream.overlay.v1.Entry.publisher:type_name -> sandstream.overlay.v1.Host
+	12, // 30: sandstream.overlay.v1.Entry.pipeline:type_name -> sandstream.overlay.v1.Stage
+	25, // 31: sandstream.overlay.v1.SubscriptionsResponse.subscriptions:type_name -> sandstream.overlay.v1.Subscription
+	21, // 32: sandstream.overlay.v1.Subscription.contract:type_name -> sandstream.overlay.v1.Contract
+	13, // 33: sandstream.overlay.v1.Subscription.path:type_name -> sandstream.overlay.v1.Hop
+	22, // 34: sandstream.overlay.v1.Subscription.measured:type_name -> sandstream.overlay.v1.Report
+	26, // 35: sandstream.overlay.v1.Subscription.delivery:type_name -> sandstream.overlay.v1.Delivery
+	13, // 36: sandstream.overlay.v1.TraceResponse.path:type_name -> sandstream.overlay.v1.Hop
+	14, // 37: sandstream.overlay.v1.TraceResponse.children:type_name -> sandstream.overlay.v1.Branch
+	30, // 38: sandstream.overlay.v1.PublishRequest.announce:type_name -> sandstream.overlay.v1.Announce
+	31, // 39: sandstream.overlay.v1.PublishRequest.payloads:type_name -> sandstream.overlay.v1.Payloads
+	12, // 40: sandstream.overlay.v1.Announce.pipeline:type_name -> sandstream.overlay.v1.Stage
+	32, // 41: sandstream.overlay.v1.Payloads.payloads:type_name -> sandstream.overlay.v1.Payload
+	21, // 42: sandstream.overlay.v1.SubscribeRequest.contract:type_name -> sandstream.overlay.v1.Contract
+	31, // 43: sandstream.overlay.v1.SubscribeResponse.payloads:type_name -> sandstream.overlay.v1.Payloads
+	25, // 44: sandstream.overlay.v1.SubscribeResponse.changed:type_name -> sandstream.overlay.v1.Subscription
+	0,  // 45: sandstream.overlay.v1.WatchResponse.host:type_name -> sandstream.overlay.v1.Host
+	1,  // 46: sandstream.overlay.v1.WatchResponse.zone:type_name -> sandstream.overlay.v1.Zone
+	25, // 47: sandstream.overlay.v1.WatchResponse.subscription:type_name -> sandstream.overlay.v1.Subscription
+	4,  // 48: sandstream.overlay.v1.Overlay.Status:input_type -> sandstream.overlay.v1.StatusRequest
+	6,  // 49: sandstream.overlay.v1.Overlay.Peers:input_type -> sandstream.overlay.v1.PeersRequest
+	9,  // 50: sandstream.overlay.v1.Overlay.Topology:input_type -> sandstream.overlay.v1.TopologyRequest
+	15, // 51: sandstream.overlay.v1.Overlay.Streams:input_type -> sandstream.overlay.v1.StreamsRequest
+	18, // 52: sandstream.overlay.v1.Overlay.Directory:input_type -> sandstream.overlay.v1.DirectoryRequest
+	23, // 53: sandstream.overlay.v1.Overlay.Subscriptions:input_type -> sandstream.overlay.v1.SubscriptionsRequest
+	27, // 54: sandstream.overlay.v1.Overlay.Trace:input_type -> sandstream.overlay.v1.TraceRequest
+	29, // 55: sandstream.overlay.v1.Overlay.Publish:input_type -> sandstream.overlay.v1.PublishRequest
+	34, // 56: sandstream.overlay.v1.Overlay.Subscribe:input_type -> sandstream.overlay.v1.SubscribeRequest
+	36, // 57: sandstream.overlay.v1.Overlay.Withdraw:input_type -> sandstream.overlay.v1.WithdrawRequest
+	38, // 58: sandstream.overlay.v1.Overlay.Leave:input_type -> sandstream.overlay.v1.LeaveRequest
+	40, // 59: sandstream.overlay.v1.Overlay.Watch:input_type -> sandstream.overlay.v1.WatchRequest
+	5,  // 60: sandstream.overlay.v1.Overlay.Status:output_type -> sandstream.overlay.v1.StatusResponse
+	7,  // 61: sandstream.overlay.v1.Overlay.Peers:output_type -> sandstream.overlay.v1.PeersResponse
+	10, // 62: sandstream.overlay.v1.Overlay.Topology:output_type -> sandstream.overlay.v1.TopologyResponse
+	16, // 63: sandstream.overlay.v1.Overlay.Streams:output_type -> sandstream.overlay.v1.StreamsResponse
+	19, // 64: sandstream.overlay.v1.Overlay.Directory:output_type -> sandstream.overlay.v1.DirectoryResponse
+	24, // 65: sandstream.overlay.v1.Overlay.Subscriptions:output_type -> sandstream.overlay.v1.SubscriptionsResponse
+	28, // 66: sandstream.overlay.v1.Overlay.Trace:output_type -> sandstream.overlay.v1.TraceResponse
+	33, // 67: sandstream.overlay.v1.Overlay.Publish:output_type -> sandstream.overlay.v1.PublishResponse
+	35, // 68: sandstream.overlay.v1.Overlay.Subscribe:output_type -> sandstream.overlay.v1.SubscribeResponse
+	37, // 69: sandstream.overlay.v1.Overlay.Withdraw:output_type -> sandstream.overlay.v1.WithdrawResponse
+	39, // 70: sandstream.overlay.v1.Overlay.Leave:output_type -> sandstream.overlay.v1.LeaveResponse
+	41, // 71: sandstream.overlay.v1.Overlay.Watch:output_type -> sandstream.overlay.v1.WatchResponse
+	60, // [60:72] is the sub-list for method output_type
+	48, // [48:60] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_overlay_proto_init() }

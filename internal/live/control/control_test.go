@@ -190,6 +190,9 @@ func TestStatusOfAHost(t *testing.T) {
 	if strings.Contains(body, first.String()) {
 		t.Error("the metrics tell all of a stream's id")
 	}
+	if body := get(t, "http://"+s.WebAddr()+"/overlay"); !strings.Contains(body, `"name":"s189"`) || !strings.Contains(body, `"incomplete":"silence"`) {
+		t.Errorf("overlay: %s", body)
+	}
 	if body := get(t, "http://"+s.WebAddr()+"/snapshot"); !strings.Contains(body, `"status":{"self"`) || !strings.Contains(body, `"state":"at risk"`) {
 		t.Errorf("snapshot: %s", body)
 	}

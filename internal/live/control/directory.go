@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	"sandstream/internal/overlay/wire"
+	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 )
 
@@ -32,6 +33,15 @@ func (a api) Directory(ctx context.Context, r *connect.Request[overlayv1.Directo
 	if limit == 0 || limit > entriesAtOnce {
 		limit = entriesAtOnce
 	}
+	m, err := a.walk(ctx, from, zonesAtOnce, limit)
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(m), nil
+}
+
+// walk goes over the zones from an id on, until there are so many zones or entries.
+func (a api) walk(ctx context.Context, from wire.Point, zones, entries int) (*overlayv1.DirectoryResponse, error) {
 	m := &overlayv1.DirectoryResponse{}
 	for {
 		l, err := a.host.List(ctx, from)
@@ -44,16 +54,34 @@ func (a api) Directory(ctx context.Context, r *connect.Request[overlayv1.Directo
 		}
 		if l.Err != "" {
 			m.Incomplete = l.Err
-			return connect.NewResponse(m), nil
+			return m, nil
+		}
+		if n := len(m.Map); n == 0 || m.Map[n-1].Digits != l.Zone.Zone.String() { // else a zone in several parts
+			m.Map = append(m.Map, zoneOf(&l.Zone))
 		}
 		if from = l.Next; from == 0 {
-			return connect.NewResponse(m), nil
+			return m, nil
 		}
-		if len(m.Entries) >= limit || m.Zones >= zonesAtOnce {
+		if len(m.Entries) >= entries || int(m.Zones) >= zones {
 			m.Next = strconv.FormatUint(uint64(from), 16)
-			return connect.NewResponse(m), nil
+			return m, nil
 		}
 	}
+}
+
+// Bounds of what the web page shows of the whole overlay.
+const (
+	zonesOfPage   = 4096
+	entriesOfPage = 1024
+)
+
+// overlay is the whole overlay for the web page, as far as the bounds go.
+func (a api) overlay(ctx context.Context) ([]byte, error) {
+	m, err := a.walk(ctx, 0, zonesOfPage, entriesOfPage)
+	if err != nil {
+		return nil, err
+	}
+	return overlayapi.MarshalJSON(m)
 }
 
 func entryOf(i *wire.StreamInfo) *overlayv1.Entry {

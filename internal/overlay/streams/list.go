@@ -13,7 +13,8 @@ import (
 
 // Listed answers List: a part of the overlay's directory of names.
 type Listed struct {
-	List  uint64 // what List gave
+	List  uint64      // what List gave
+	Zone  wire.Record // that was asked, and who answered for it
 	Infos []wire.StreamInfo
 	Next  wire.Point // where it goes on; 0: that was the last
 	Err   string     // "" if it was answered
@@ -35,7 +36,7 @@ func (n *Streams) List(from wire.Point) (uint64, error) {
 	r.Then = func(host wire.Peer, a wire.Message) {
 		f := a.(*wire.Found)
 		infos := slices.DeleteFunc(slices.Clone(f.Infos), func(i wire.StreamInfo) bool { return !i.Public || i.Name == "" })
-		l := Listed{List: no, Infos: infos, Next: f.Next}
+		l := Listed{List: no, Zone: f.Record, Infos: infos, Next: f.Next}
 		if f.Next != 0 && f.Next <= from { // a walk that goes back has no end
 			l.Next, l.Err = 0, fmt.Sprintf("host %s answers out of order", host.ID)
 		}
