@@ -55,6 +55,7 @@ func (h *fakeHost) Plan(wire.StreamInfo, []uint32) (*delivery.Publication, error
 func (h *fakeHost) Subscribe(context.Context, string, wire.Contract) (*delivery.Reader, error) {
 	return nil, h.err
 }
+
 func (h *fakeHost) List(_ context.Context, from wire.Point) (overlay.Listed, error) {
 	h.asked++
 	l := overlay.Listed{Next: from + 1}
