@@ -200,7 +200,7 @@ func TestStarter(t *testing.T) {
 		"damage on the way":          {[][]byte{pat, []byte("damage"), key}, join(pat, []byte("damage"), key), nil},
 		"not TS":                     {[][]byte{[]byte("a"), []byte("b")}, []byte("ab"), nil},
 		"a text of G":                {[][]byte{bytes.Repeat([]byte("G"), 188)}, bytes.Repeat([]byte("G"), 188), nil},
-		"never a key":                {[][]byte{video, join(video, pat), video}, nil, join(pat, video)},
+		"never a key":                {[][]byte{video, join(video, pat), video}, nil, join(video, video, pat, video)},
 		"neither a key nor tables":   {[][]byte{video, video}, nil, join(video, video)},
 		"nothing":                    {nil, nil, nil},
 	} {
