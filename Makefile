@@ -64,7 +64,7 @@ QEMU_ARM64 ?= $(shell command -v qemu-aarch64-static || command -v qemu-aarch64)
 PORTABLE := ./internal/overlay ./internal/overlay/links ./internal/overlay/streams ./internal/overlay/turn ./internal/overlay/wire \
 	./internal/overlay/zones ./internal/live/frame ./internal/live/payload ./internal/live/engine ./internal/live/delivery
 
-test-arm64: deps-go ## the portable packages' tests as arm64 programs, and an overlay of both kinds; needs qemu-user-static, else skipped: 5 min
+test-arm64: deps-go ## the portable packages' tests as arm64 programs, and an overlay of both kinds; needs qemu-user-static, else skipped: 15 min
 	@if [ -z '$(QEMU_ARM64)' ]; then echo 'test-arm64: SKIP: no qemu-aarch64-static (apt-get install qemu-user-static, or QEMU_ARM64=path)' >&2; \
 	else GOARCH=arm64 go test -timeout 30m -exec '$(QEMU_ARM64)' $(PORTABLE) && \
 	QEMU_ARM64='$(QEMU_ARM64)' go test -count=1 -run TestMixedArchitectures ./overlayd; fi

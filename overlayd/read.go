@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"sandstream/internal/cli"
+	"sandstream/internal/fail"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 )
@@ -148,6 +149,67 @@ func streamsCommand() *cobra.Command {
 		return cli.Table(cmd.OutOrStdout(),
 			[]string{"STREAM", "NAME", "PUBLISHER", "RATE", "HERE", "BRANCHES", "PACKETS"}, rows)
 	})
+}
+
+func directoryCommand() *cobra.Command {
+	var limit uint32
+	c := &cobra.Command{
+		Use:   "directory",
+		Short: "List the public streams of the whole overlay",
+		Long: `List the public streams of the whole overlay. The entries are spread over all
+hosts, so this is a walk with a look-up for each zone of the cube (one to a few
+for each host), one after the other; it ends after --limit streams. A host can
+keep entries back that it is to answer for.`,
+		Args: cli.NoArgs,
+	}
+	c.Flags().Uint32Var(&limit, "limit", 1000, "list at most about so many streams")
+	asJSON := cli.JSONFlag(c)
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if limit == 0 {
+			return fail.Usagef("--limit 0: it is more than 0")
+		}
+		return withClient(cmd, func(ctx context.Context, c *overlayapi.Client) error {
+			all := &overlayv1.DirectoryResponse{}
+			for {
+				r, err := c.Directory(ctx, connect.NewRequest(&overlayv1.DirectoryRequest{Page: all.Next, Limit: limit - uint32(len(all.Entries))}))
+				if err != nil {
+					return err
+				}
+				all.Entries, all.Zones = append(all.Entries, r.Msg.Entries...), all.Zones+r.Msg.Zones
+				all.Next, all.Incomplete = r.Msg.Next, r.Msg.Incomplete
+				if all.Next == "" || uint32(len(all.Entries)) >= limit {
+					return showDirectory(cmd, all, *asJSON)
+				}
+			}
+		})
+	}
+	return c
+}
+
+// showDirectory prints what a walk has found; one that did not come to its end fails.
+func showDirectory(cmd *cobra.Command, m *overlayv1.DirectoryResponse, asJSON bool) error {
+	if asJSON {
+		if err := printMessage(cmd, m); err != nil {
+			return err
+		}
+	} else if len(m.Entries) > 0 {
+		var rows [][]string
+		for _, e := range m.Entries {
+			rows = append(rows, []string{cli.Plain(e.Name), e.Id, short(e.Publisher), e.Publisher.GetAddr(), rate(e.RateBps)})
+		}
+		if err := cli.Table(cmd.OutOrStdout(), []string{"NAME", "STREAM", "PUBLISHER", "ADDRESS", "RATE"}, rows); err != nil {
+			return err
+		}
+	}
+	switch {
+	case m.Incomplete != "":
+		return fmt.Errorf("the list is not complete, after %d zones: %s", m.Zones, cli.Plain(m.Incomplete))
+	case m.Next != "":
+		fmt.Fprintf(cmd.ErrOrStderr(), "there are more: --limit %d\n", 10*len(m.Entries))
+	case len(m.Entries) == 0:
+		fmt.Fprintln(cmd.ErrOrStderr(), "no host publishes a public stream")
+	}
+	return nil
 }
 
 func contractsCommand() *cobra.Command {

@@ -72,7 +72,7 @@ func newRoot() *cobra.Command {
 		", else below /run or $XDG_RUNTIME_DIR)")
 	root.AddCommand(
 		runCommand(), tokenCommand(), identityCommand(), caCommand(),
-		statusCommand(), peersCommand(), topologyCommand(), streamsCommand(), contractsCommand(), traceCommand(),
+		statusCommand(), peersCommand(), topologyCommand(), streamsCommand(), directoryCommand(), contractsCommand(), traceCommand(),
 		publishCommand(), subscribeCommand(), withdrawCommand(), watchCommand(), leaveCommand(),
 		demoCommand(), cli.DocsCommand("Sandstream overlay"),
 	)

@@ -132,6 +132,12 @@ func (n *Node) BreakOff(now Time, id wire.StreamID) error {
 	return n.streams.Withdraw(id, wire.EndBroken)
 }
 
+// List asks for a part of the directory of names: see streams.Streams.List.
+func (n *Node) List(now Time, from wire.Point) (uint64, error) {
+	n.turn.Advance(now)
+	return n.streams.List(from)
+}
+
 // Subscribe asks for a stream by its id, or with a zero id by its public name.
 // What becomes of it is told by SubChanged.
 func (n *Node) Subscribe(now Time, id wire.StreamID, name string, c wire.Contract) (SubID, error) {

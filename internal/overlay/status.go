@@ -28,6 +28,7 @@ type (
 	ForwardEntry = streams.ForwardEntry
 	Child        = streams.Child
 	SubChanged   = streams.SubChanged
+	Listed       = streams.Listed
 	SubID        = streams.SubID
 	Report       = streams.Report
 

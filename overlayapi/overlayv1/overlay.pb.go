@@ -1378,6 +1378,210 @@ func (x *Stream) GetReaders() uint32 {
 	return 0
 }
 
+type DirectoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Page          string                 `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`    // DirectoryResponse.next of the page before; "": the first
+	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"` // look at no further zone when there are so many entries; 0: 256
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryRequest) Reset() {
+	*x = DirectoryRequest{}
+	mi := &file_overlay_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryRequest) ProtoMessage() {}
+
+func (x *DirectoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryRequest.ProtoReflect.Descriptor instead.
+func (*DirectoryRequest) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DirectoryRequest) GetPage() string {
+	if x != nil {
+		return x.Page
+	}
+	return ""
+}
+
+func (x *DirectoryRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type DirectoryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*Entry               `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	Next          string                 `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`             // of the next page; "": this was the last
+	Zones         uint32                 `protobuf:"varint,3,opt,name=zones,proto3" json:"zones,omitempty"`          // that were asked
+	Incomplete    string                 `protobuf:"bytes,4,opt,name=incomplete,proto3" json:"incomplete,omitempty"` // why the walk ended before the last zone; "": it did not
+	Map           []*Zone                `protobuf:"bytes,5,rep,name=map,proto3" json:"map,omitempty"`               // the zones, and their owners
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryResponse) Reset() {
+	*x = DirectoryResponse{}
+	mi := &file_overlay_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryResponse) ProtoMessage() {}
+
+func (x *DirectoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryResponse.ProtoReflect.Descriptor instead.
+func (*DirectoryResponse) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *DirectoryResponse) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *DirectoryResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *DirectoryResponse) GetZones() uint32 {
+	if x != nil {
+		return x.Zones
+	}
+	return 0
+}
+
+func (x *DirectoryResponse) GetIncomplete() string {
+	if x != nil {
+		return x.Incomplete
+	}
+	return ""
+}
+
+func (x *DirectoryResponse) GetMap() []*Zone {
+	if x != nil {
+		return x.Map
+	}
+	return nil
+}
+
+type Entry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Publisher     *Host                  `protobuf:"bytes,3,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	RateBps       uint64                 `protobuf:"varint,4,opt,name=rate_bps,json=rateBps,proto3" json:"rate_bps,omitempty"`
+	Pipeline      []*Stage               `protobuf:"bytes,5,rep,name=pipeline,proto3" json:"pipeline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Entry) Reset() {
+	*x = Entry{}
+	mi := &file_overlay_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Entry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Entry) ProtoMessage() {}
+
+func (x *Entry) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Entry.ProtoReflect.Descriptor instead.
+func (*Entry) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Entry) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Entry) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Entry) GetPublisher() *Host {
+	if x != nil {
+		return x.Publisher
+	}
+	return nil
+}
+
+func (x *Entry) GetRateBps() uint64 {
+	if x != nil {
+		return x.RateBps
+	}
+	return 0
+}
+
+func (x *Entry) GetPipeline() []*Stage {
+	if x != nil {
+		return x.Pipeline
+	}
+	return nil
+}
+
 // Contract is what a subscriber asks. Zero fields ask nothing.
 type Contract struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1394,7 +1598,7 @@ type Contract struct {
 
 func (x *Contract) Reset() {
 	*x = Contract{}
-	mi := &file_overlay_proto_msgTypes[18]
+	mi := &file_overlay_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1610,7 @@ func (x *Contract) String() string {
 func (*Contract) ProtoMessage() {}
 
 func (x *Contract) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[18]
+	mi := &file_overlay_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1623,7 @@ func (x *Contract) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contract.ProtoReflect.Descriptor instead.
 func (*Contract) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{18}
+	return file_overlay_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Contract) GetLatencyUs() uint32 {
@@ -1487,7 +1691,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_overlay_proto_msgTypes[19]
+	mi := &file_overlay_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1703,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[19]
+	mi := &file_overlay_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1716,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{19}
+	return file_overlay_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Report) GetPackets() uint64 {
@@ -1579,7 +1783,7 @@ type SubscriptionsRequest struct {
 
 func (x *SubscriptionsRequest) Reset() {
 	*x = SubscriptionsRequest{}
-	mi := &file_overlay_proto_msgTypes[20]
+	mi := &file_overlay_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1795,7 @@ func (x *SubscriptionsRequest) String() string {
 func (*SubscriptionsRequest) ProtoMessage() {}
 
 func (x *SubscriptionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[20]
+	mi := &file_overlay_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1808,7 @@ func (x *SubscriptionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionsRequest.ProtoReflect.Descriptor instead.
 func (*SubscriptionsRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{20}
+	return file_overlay_proto_rawDescGZIP(), []int{23}
 }
 
 type SubscriptionsResponse struct {
@@ -1616,7 +1820,7 @@ type SubscriptionsResponse struct {
 
 func (x *SubscriptionsResponse) Reset() {
 	*x = SubscriptionsResponse{}
-	mi := &file_overlay_proto_msgTypes[21]
+	mi := &file_overlay_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +1832,7 @@ func (x *SubscriptionsResponse) String() string {
 func (*SubscriptionsResponse) ProtoMessage() {}
 
 func (x *SubscriptionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[21]
+	mi := &file_overlay_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +1845,7 @@ func (x *SubscriptionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionsResponse.ProtoReflect.Descriptor instead.
 func (*SubscriptionsResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{21}
+	return file_overlay_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SubscriptionsResponse) GetSubscriptions() []*Subscription {
@@ -1677,7 +1881,7 @@ type Subscription struct {
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_overlay_proto_msgTypes[22]
+	mi := &file_overlay_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +1893,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[22]
+	mi := &file_overlay_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +1906,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{22}
+	return file_overlay_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Subscription) GetId() uint64 {
@@ -1827,7 +2031,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_overlay_proto_msgTypes[23]
+	mi := &file_overlay_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +2043,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[23]
+	mi := &file_overlay_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +2056,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{23}
+	return file_overlay_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Delivery) GetPackets() uint64 {
@@ -1920,7 +2124,7 @@ type TraceRequest struct {
 
 func (x *TraceRequest) Reset() {
 	*x = TraceRequest{}
-	mi := &file_overlay_proto_msgTypes[24]
+	mi := &file_overlay_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2136,7 @@ func (x *TraceRequest) String() string {
 func (*TraceRequest) ProtoMessage() {}
 
 func (x *TraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[24]
+	mi := &file_overlay_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2149,7 @@ func (x *TraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
 func (*TraceRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{24}
+	return file_overlay_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TraceRequest) GetStream() string {
@@ -1969,7 +2173,7 @@ type TraceResponse struct {
 
 func (x *TraceResponse) Reset() {
 	*x = TraceResponse{}
-	mi := &file_overlay_proto_msgTypes[25]
+	mi := &file_overlay_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2185,7 @@ func (x *TraceResponse) String() string {
 func (*TraceResponse) ProtoMessage() {}
 
 func (x *TraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[25]
+	mi := &file_overlay_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2198,7 @@ func (x *TraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceResponse.ProtoReflect.Descriptor instead.
 func (*TraceResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{25}
+	return file_overlay_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TraceResponse) GetStream() string {
@@ -2052,7 +2256,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_overlay_proto_msgTypes[26]
+	mi := &file_overlay_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2268,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[26]
+	mi := &file_overlay_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2281,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{26}
+	return file_overlay_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PublishRequest) GetKind() isPublishRequest_Kind {
@@ -2135,7 +2339,7 @@ type Announce struct {
 
 func (x *Announce) Reset() {
 	*x = Announce{}
-	mi := &file_overlay_proto_msgTypes[27]
+	mi := &file_overlay_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2351,7 @@ func (x *Announce) String() string {
 func (*Announce) ProtoMessage() {}
 
 func (x *Announce) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[27]
+	mi := &file_overlay_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2364,7 @@ func (x *Announce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announce.ProtoReflect.Descriptor instead.
 func (*Announce) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{27}
+	return file_overlay_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Announce) GetName() string {
@@ -2214,7 +2418,7 @@ type Payloads struct {
 
 func (x *Payloads) Reset() {
 	*x = Payloads{}
-	mi := &file_overlay_proto_msgTypes[28]
+	mi := &file_overlay_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2430,7 @@ func (x *Payloads) String() string {
 func (*Payloads) ProtoMessage() {}
 
 func (x *Payloads) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[28]
+	mi := &file_overlay_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +2443,7 @@ func (x *Payloads) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payloads.ProtoReflect.Descriptor instead.
 func (*Payloads) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{28}
+	return file_overlay_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Payloads) GetPayloads() []*Payload {
@@ -2260,7 +2464,7 @@ type Payload struct {
 
 func (x *Payload) Reset() {
 	*x = Payload{}
-	mi := &file_overlay_proto_msgTypes[29]
+	mi := &file_overlay_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2476,7 @@ func (x *Payload) String() string {
 func (*Payload) ProtoMessage() {}
 
 func (x *Payload) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[29]
+	mi := &file_overlay_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2489,7 @@ func (x *Payload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payload.ProtoReflect.Descriptor instead.
 func (*Payload) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{29}
+	return file_overlay_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Payload) GetData() []byte {
@@ -2322,7 +2526,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_overlay_proto_msgTypes[30]
+	mi := &file_overlay_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2538,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[30]
+	mi := &file_overlay_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2551,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{30}
+	return file_overlay_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PublishResponse) GetStream() string {
@@ -2396,7 +2600,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_overlay_proto_msgTypes[31]
+	mi := &file_overlay_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2612,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[31]
+	mi := &file_overlay_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2625,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{31}
+	return file_overlay_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SubscribeRequest) GetStream() string {
@@ -2460,7 +2664,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_overlay_proto_msgTypes[32]
+	mi := &file_overlay_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +2676,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[32]
+	mi := &file_overlay_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +2689,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{32}
+	return file_overlay_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SubscribeResponse) GetKind() isSubscribeResponse_Kind {
@@ -2560,7 +2764,7 @@ type WithdrawRequest struct {
 
 func (x *WithdrawRequest) Reset() {
 	*x = WithdrawRequest{}
-	mi := &file_overlay_proto_msgTypes[33]
+	mi := &file_overlay_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2776,7 @@ func (x *WithdrawRequest) String() string {
 func (*WithdrawRequest) ProtoMessage() {}
 
 func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[33]
+	mi := &file_overlay_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2789,7 @@ func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{33}
+	return file_overlay_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WithdrawRequest) GetStream() string {
@@ -2603,7 +2807,7 @@ type WithdrawResponse struct {
 
 func (x *WithdrawResponse) Reset() {
 	*x = WithdrawResponse{}
-	mi := &file_overlay_proto_msgTypes[34]
+	mi := &file_overlay_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2615,7 +2819,7 @@ func (x *WithdrawResponse) String() string {
 func (*WithdrawResponse) ProtoMessage() {}
 
 func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[34]
+	mi := &file_overlay_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,7 +2832,7 @@ func (x *WithdrawResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{34}
+	return file_overlay_proto_rawDescGZIP(), []int{37}
 }
 
 type LeaveRequest struct {
@@ -2639,7 +2843,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_overlay_proto_msgTypes[35]
+	mi := &file_overlay_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2855,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[35]
+	mi := &file_overlay_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2868,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{35}
+	return file_overlay_proto_rawDescGZIP(), []int{38}
 }
 
 type LeaveResponse struct {
@@ -2675,7 +2879,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_overlay_proto_msgTypes[36]
+	mi := &file_overlay_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2891,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[36]
+	mi := &file_overlay_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2904,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{36}
+	return file_overlay_proto_rawDescGZIP(), []int{39}
 }
 
 type WatchRequest struct {
@@ -2711,7 +2915,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_overlay_proto_msgTypes[37]
+	mi := &file_overlay_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2927,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[37]
+	mi := &file_overlay_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +2940,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{37}
+	return file_overlay_proto_rawDescGZIP(), []int{40}
 }
 
 type WatchResponse struct {
@@ -2753,7 +2957,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_overlay_proto_msgTypes[38]
+	mi := &file_overlay_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2969,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[38]
+	mi := &file_overlay_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2982,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{38}
+	return file_overlay_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchResponse) GetTimeUs() uint64 {
@@ -2959,7 +3163,24 @@ const file_overlay_proto_rawDesc = "" +
 	"\areaders\x18\x10 \x01(\rR\areaders\x1a;\n" +
 	"\rCountersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe9\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"<\n" +
+	"\x10DirectoryRequest\x12\x12\n" +
+	"\x04page\x18\x01 \x01(\tR\x04page\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"\xc4\x01\n" +
+	"\x11DirectoryResponse\x126\n" +
+	"\aentries\x18\x01 \x03(\v2\x1c.sandstream.overlay.v1.EntryR\aentries\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\x12\x14\n" +
+	"\x05zones\x18\x03 \x01(\rR\x05zones\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\x04 \x01(\tR\n" +
+	"incomplete\x12-\n" +
+	"\x03map\x18\x05 \x03(\v2\x1b.sandstream.overlay.v1.ZoneR\x03map\"\xbb\x01\n" +
+	"\x05Entry\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x129\n" +
+	"\tpublisher\x18\x03 \x01(\v2\x1b.sandstream.overlay.v1.HostR\tpublisher\x12\x19\n" +
+	"\brate_bps\x18\x04 \x01(\x04R\arateBps\x128\n" +
+	"\bpipeline\x18\x05 \x03(\v2\x1c.sandstream.overlay.v1.StageR\bpipeline\"\xe9\x01\n" +
 	"\bContract\x12\x1d\n" +
 	"\n" +
 	"latency_us\x18\x01 \x01(\rR\tlatencyUs\x12 \n" +
@@ -3068,12 +3289,13 @@ const file_overlay_proto_rawDesc = "" +
 	"\x04host\x18\x03 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x04host\x12\x16\n" +
 	"\x06detail\x18\x04 \x01(\tR\x06detail\x12/\n" +
 	"\x04zone\x18\x05 \x01(\v2\x1b.sandstream.overlay.v1.ZoneR\x04zone\x12G\n" +
-	"\fsubscription\x18\x06 \x01(\v2#.sandstream.overlay.v1.SubscriptionR\fsubscription2\x90\b\n" +
+	"\fsubscription\x18\x06 \x01(\v2#.sandstream.overlay.v1.SubscriptionR\fsubscription2\xf5\b\n" +
 	"\aOverlay\x12Z\n" +
 	"\x06Status\x12$.sandstream.overlay.v1.StatusRequest\x1a%.sandstream.overlay.v1.StatusResponse\"\x03\x90\x02\x01\x12W\n" +
 	"\x05Peers\x12#.sandstream.overlay.v1.PeersRequest\x1a$.sandstream.overlay.v1.PeersResponse\"\x03\x90\x02\x01\x12`\n" +
 	"\bTopology\x12&.sandstream.overlay.v1.TopologyRequest\x1a'.sandstream.overlay.v1.TopologyResponse\"\x03\x90\x02\x01\x12]\n" +
-	"\aStreams\x12%.sandstream.overlay.v1.StreamsRequest\x1a&.sandstream.overlay.v1.StreamsResponse\"\x03\x90\x02\x01\x12o\n" +
+	"\aStreams\x12%.sandstream.overlay.v1.StreamsRequest\x1a&.sandstream.overlay.v1.StreamsResponse\"\x03\x90\x02\x01\x12c\n" +
+	"\tDirectory\x12'.sandstream.overlay.v1.DirectoryRequest\x1a(.sandstream.overlay.v1.DirectoryResponse\"\x03\x90\x02\x01\x12o\n" +
 	"\rSubscriptions\x12+.sandstream.overlay.v1.SubscriptionsRequest\x1a,.sandstream.overlay.v1.SubscriptionsResponse\"\x03\x90\x02\x01\x12W\n" +
 	"\x05Trace\x12#.sandstream.overlay.v1.TraceRequest\x1a$.sandstream.overlay.v1.TraceResponse\"\x03\x90\x02\x01\x12\\\n" +
 	"\aPublish\x12%.sandstream.overlay.v1.PublishRequest\x1a&.sandstream.overlay.v1.PublishResponse(\x010\x01\x12`\n" +
@@ -3094,7 +3316,7 @@ func file_overlay_proto_rawDescGZIP() []byte {
 	return file_overlay_proto_rawDescData
 }
 
-var file_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_overlay_proto_goTypes = []any{
 	(*Host)(nil),                  // 0: sandstream.overlay.v1.Host
 	(*Zone)(nil),                  // 1: sandstream.overlay.v1.Zone
@@ -3114,33 +3336,36 @@ var file_overlay_proto_goTypes = []any{
 	(*StreamsRequest)(nil),        // 15: sandstream.overlay.v1.StreamsRequest
 	(*StreamsResponse)(nil),       // 16: sandstream.overlay.v1.StreamsResponse
 	(*Stream)(nil),                // 17: sandstream.overlay.v1.Stream
-	(*Contract)(nil),              // 18: sandstream.overlay.v1.Contract
-	(*Report)(nil),                // 19: sandstream.overlay.v1.Report
-	(*SubscriptionsRequest)(nil),  // 20: sandstream.overlay.v1.SubscriptionsRequest
-	(*SubscriptionsResponse)(nil), // 21: sandstream.overlay.v1.SubscriptionsResponse
-	(*Subscription)(nil),          // 22: sandstream.overlay.v1.Subscription
-	(*Delivery)(nil),              // 23: sandstream.overlay.v1.Delivery
-	(*TraceRequest)(nil),          // 24: sandstream.overlay.v1.TraceRequest
-	(*TraceResponse)(nil),         // 25: sandstream.overlay.v1.TraceResponse
-	(*PublishRequest)(nil),        // 26: sandstream.overlay.v1.PublishRequest
-	(*Announce)(nil),              // 27: sandstream.overlay.v1.Announce
-	(*Payloads)(nil),              // 28: sandstream.overlay.v1.Payloads
-	(*Payload)(nil),               // 29: sandstream.overlay.v1.Payload
-	(*PublishResponse)(nil),       // 30: sandstream.overlay.v1.PublishResponse
-	(*SubscribeRequest)(nil),      // 31: sandstream.overlay.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),     // 32: sandstream.overlay.v1.SubscribeResponse
-	(*WithdrawRequest)(nil),       // 33: sandstream.overlay.v1.WithdrawRequest
-	(*WithdrawResponse)(nil),      // 34: sandstream.overlay.v1.WithdrawResponse
-	(*LeaveRequest)(nil),          // 35: sandstream.overlay.v1.LeaveRequest
-	(*LeaveResponse)(nil),         // 36: sandstream.overlay.v1.LeaveResponse
-	(*WatchRequest)(nil),          // 37: sandstream.overlay.v1.WatchRequest
-	(*WatchResponse)(nil),         // 38: sandstream.overlay.v1.WatchResponse
-	nil,                           // 39: sandstream.overlay.v1.StatusResponse.SentEntry
-	nil,                           // 40: sandstream.overlay.v1.StatusResponse.ReceivedEntry
-	nil,                           // 41: sandstream.overlay.v1.StatusResponse.EventsEntry
-	nil,                           // 42: sandstream.overlay.v1.StatusResponse.DataEntry
-	nil,                           // 43: sandstream.overlay.v1.Stage.ParamsEntry
-	nil,                           // 44: sandstream.overlay.v1.Stream.CountersEntry
+	(*DirectoryRequest)(nil),      // 18: sandstream.overlay.v1.DirectoryRequest
+	(*DirectoryResponse)(nil),     // 19: sandstream.overlay.v1.DirectoryResponse
+	(*Entry)(nil),                 // 20: sandstream.overlay.v1.Entry
+	(*Contract)(nil),              // 21: sandstream.overlay.v1.Contract
+	(*Report)(nil),                // 22: sandstream.overlay.v1.Report
+	(*SubscriptionsRequest)(nil),  // 23: sandstream.overlay.v1.SubscriptionsRequest
+	(*SubscriptionsResponse)(nil), // 24: sandstream.overlay.v1.SubscriptionsResponse
+	(*Subscription)(nil),          // 25: sandstream.overlay.v1.Subscription
+	(*Delivery)(nil),              // 26: sandstream.overlay.v1.Delivery
+	(*TraceRequest)(nil),          // 27: sandstream.overlay.v1.TraceRequest
+	(*TraceResponse)(nil),         // 28: sandstream.overlay.v1.TraceResponse
+	(*PublishRequest)(nil),        // 29: sandstream.overlay.v1.PublishRequest
+	(*Announce)(nil),              // 30: sandstream.overlay.v1.Announce
+	(*Payloads)(nil),              // 31: sandstream.overlay.v1.Payloads
+	(*Payload)(nil),               // 32: sandstream.overlay.v1.Payload
+	(*PublishResponse)(nil),       // 33: sandstream.overlay.v1.PublishResponse
+	(*SubscribeRequest)(nil),      // 34: sandstream.overlay.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),     // 35: sandstream.overlay.v1.SubscribeResponse
+	(*WithdrawRequest)(nil),       // 36: sandstream.overlay.v1.WithdrawRequest
+	(*WithdrawResponse)(nil),      // 37: sandstream.overlay.v1.WithdrawResponse
+	(*LeaveRequest)(nil),          // 38: sandstream.overlay.v1.LeaveRequest
+	(*LeaveResponse)(nil),         // 39: sandstream.overlay.v1.LeaveResponse
+	(*WatchRequest)(nil),          // 40: sandstream.overlay.v1.WatchRequest
+	(*WatchResponse)(nil),         // 41: sandstream.overlay.v1.WatchResponse
+	nil,                           // 42: sandstream.overlay.v1.StatusResponse.SentEntry
+	nil,                           // 43: sandstream.overlay.v1.StatusResponse.ReceivedEntry
+	nil,                           // 44: sandstream.overlay.v1.StatusResponse.EventsEntry
+	nil,                           // 45: sandstream.overlay.v1.StatusResponse.DataEntry
+	nil,                           // 46: sandstream.overlay.v1.Stage.ParamsEntry
+	nil,                           // 47: sandstream.overlay.v1.Stream.CountersEntry
 }
 var file_overlay_proto_depIdxs = []int32{
 	0,  // 0: sandstream.overlay.v1.Zone.owner:type_name -> sandstream.overlay.v1.Host
@@ -3149,10 +3374,10 @@ var file_overlay_proto_depIdxs = []int32{
 	2,  // 3: sandstream.overlay.v1.StatusResponse.region:type_name -> sandstream.overlay.v1.Region
 	1,  // 4: sandstream.overlay.v1.StatusResponse.zones:type_name -> sandstream.overlay.v1.Zone
 	3,  // 5: sandstream.overlay.v1.StatusResponse.engine:type_name -> sandstream.overlay.v1.Engine
-	39, // 6: sandstream.overlay.v1.StatusResponse.sent:type_name -> sandstream.overlay.v1.StatusResponse.SentEntry
-	40, // 7: sandstream.overlay.v1.StatusResponse.received:type_name -> sandstream.overlay.v1.StatusResponse.ReceivedEntry
-	41, // 8: sandstream.overlay.v1.StatusResponse.events:type_name -> sandstream.overlay.v1.StatusResponse.EventsEntry
-	42, // 9: sandstream.overlay.v1.StatusResponse.data:type_name -> sandstream.overlay.v1.StatusResponse.DataEntry
+	42, // 6: sandstream.overlay.v1.StatusResponse.sent:type_name -> sandstream.overlay.v1.StatusResponse.SentEntry
+	43, // 7: sandstream.overlay.v1.StatusResponse.received:type_name -> sandstream.overlay.v1.StatusResponse.ReceivedEntry
+	44, // 8: sandstream.overlay.v1.StatusResponse.events:type_name -> sandstream.overlay.v1.StatusResponse.EventsEntry
+	45, // 9: sandstream.overlay.v1.StatusResponse.data:type_name -> sandstream.overlay.v1.StatusResponse.DataEntry
 	8,  // 10: sandstream.overlay.v1.PeersResponse.peers:type_name -> sandstream.overlay.v1.Peer
 	0,  // 11: sandstream.overlay.v1.Peer.host:type_name -> sandstream.overlay.v1.Host
 	1,  // 12: sandstream.overlay.v1.Peer.zones:type_name -> sandstream.overlay.v1.Zone
@@ -3161,7 +3386,7 @@ var file_overlay_proto_depIdxs = []int32{
 	1,  // 15: sandstream.overlay.v1.TopologyResponse.zones:type_name -> sandstream.overlay.v1.Zone
 	11, // 16: sandstream.overlay.v1.TopologyResponse.links:type_name -> sandstream.overlay.v1.Link
 	0,  // 17: sandstream.overlay.v1.Link.to:type_name -> sandstream.overlay.v1.Host
-	43, // 18: sandstream.overlay.v1.Stage.params:type_name -> sandstream.overlay.v1.Stage.ParamsEntry
+	46, // 18: sandstream.overlay.v1.Stage.params:type_name -> sandstream.overlay.v1.Stage.ParamsEntry
 	0,  // 19: sandstream.overlay.v1.Hop.host:type_name -> sandstream.overlay.v1.Host
 	0,  // 20: sandstream.overlay.v1.Branch.host:type_name -> sandstream.overlay.v1.Host
 	17, // 21: sandstream.overlay.v1.StreamsResponse.streams:type_name -> sandstream.overlay.v1.Stream
@@ -3169,51 +3394,57 @@ var file_overlay_proto_depIdxs = []int32{
 	12, // 23: sandstream.overlay.v1.Stream.pipeline:type_name -> sandstream.overlay.v1.Stage
 	13, // 24: sandstream.overlay.v1.Stream.path:type_name -> sandstream.overlay.v1.Hop
 	14, // 25: sandstream.overlay.v1.Stream.children:type_name -> sandstream.overlay.v1.Branch
-	44, // 26: sandstream.overlay.v1.Stream.counters:type_name -> sandstream.overlay.v1.Stream.CountersEntry
-	22, // 27: sandstream.overlay.v1.SubscriptionsResponse.subscriptions:type_name -> sandstream.overlay.v1.Subscription
-	18, // 28: sandstream.overlay.v1.Subscription.contract:type_name -> sandstream.overlay.v1.Contract
-	13, // 29: sandstream.overlay.v1.Subscription.path:type_name -> sandstream.overlay.v1.Hop
-	19, // 30: sandstream.overlay.v1.Subscription.measured:type_name -> sandstream.overlay.v1.Report
-	23, // 31: sandstream.overlay.v1.Subscription.delivery:type_name -> sandstream.overlay.v1.Delivery
-	13, // 32: sandstream.overlay.v1.TraceResponse.path:type_name -> sandstream.overlay.v1.Hop
-	14, // 33: sandstream.overlay.v1.TraceResponse.children:type_name -> sandstream.overlay.v1.Branch
-	27, // 34: sandstream.overlay.v1.PublishRequest.announce:type_name -> sandstream.overlay.v1.Announce
-	28, // 35: sandstream.overlay.v1.PublishRequest.payloads:type_name -> sandstream.overlay.v1.Payloads
-	12, // 36: sandstream.overlay.v1.Announce.pipeline:type_name -> sandstream.overlay.v1.Stage
-	29, // 37: sandstream.overlay.v1.Payloads.payloads:type_name -> sandstream.overlay.v1.Payload
-	18, // 38: sandstream.overlay.v1.SubscribeRequest.contract:type_name -> sandstream.overlay.v1.Contract
-	28, // 39: sandstream.overlay.v1.SubscribeResponse.payloads:type_name -> sandstream.overlay.v1.Payloads
-	22, // 40: sandstream.overlay.v1.SubscribeResponse.changed:type_name -> sandstream.overlay.v1.Subscription
-	0,  // 41: sandstream.overlay.v1.WatchResponse.host:type_name -> sandstream.overlay.v1.Host
-	1,  // 42: sandstream.overlay.v1.WatchResponse.zone:type_name -> sandstream.overlay.v1.Zone
-	22, // 43: sandstream.overlay.v1.WatchResponse.subscription:type_name -> sandstream.overlay.v1.Subscription
-	4,  // 44: sandstream.overlay.v1.Overlay.Status:input_type -> sandstream.overlay.v1.StatusRequest
-	6,  // 45: sandstream.overlay.v1.Overlay.Peers:input_type -> sandstream.overlay.v1.PeersRequest
-	9,  // 46: sandstream.overlay.v1.Overlay.Topology:input_type -> sandstream.overlay.v1.TopologyRequest
-	15, // 47: sandstream.overlay.v1.Overlay.Streams:input_type -> sandstream.overlay.v1.StreamsRequest
-	20, // 48: sandstream.overlay.v1.Overlay.Subscriptions:input_type -> sandstream.overlay.v1.SubscriptionsRequest
-	24, // 49: sandstream.overlay.v1.Overlay.Trace:input_type -> sandstream.overlay.v1.TraceRequest
-	26, // 50: sandstream.overlay.v1.Overlay.Publish:input_type -> sandstream.overlay.v1.PublishRequest
-	31, // 51: sandstream.overlay.v1.Overlay.Subscribe:input_type -> sandstream.overlay.v1.SubscribeRequest
-	33, // 52: sandstream.overlay.v1.Overlay.Withdraw:input_type -> sandstream.overlay.v1.WithdrawRequest
-	35, // 53: sandstream.overlay.v1.Overlay.Leave:input_type -> sandstream.overlay.v1.LeaveRequest
-	37, // 54: sandstream.overlay.v1.Overlay.Watch:input_type -> sandstream.overlay.v1.WatchRequest
-	5,  // 55: sandstream.overlay.v1.Overlay.Status:output_type -> sandstream.overlay.v1.StatusResponse
-	7,  // 56: sandstream.overlay.v1.Overlay.Peers:output_type -> sandstream.overlay.v1.PeersResponse
-	10, // 57: sandstream.overlay.v1.Overlay.Topology:output_type -> sandstream.overlay.v1.TopologyResponse
-	16, // 58: sandstream.overlay.v1.Overlay.Streams:output_type -> sandstream.overlay.v1.StreamsResponse
-	21, // 59: sandstream.overlay.v1.Overlay.Subscriptions:output_type -> sandstream.overlay.v1.SubscriptionsResponse
-	25, // 60: sandstream.overlay.v1.Overlay.Trace:output_type -> sandstream.overlay.v1.TraceResponse
-	30, // 61: sandstream.overlay.v1.Overlay.Publish:output_type -> sandstream.overlay.v1.PublishResponse
-	32, // 62: sandstream.overlay.v1.Overlay.Subscribe:output_type -> sandstream.overlay.v1.SubscribeResponse
-	34, // 63: sandstream.overlay.v1.Overlay.Withdraw:output_type -> sandstream.overlay.v1.WithdrawResponse
-	36, // 64: sandstream.overlay.v1.Overlay.Leave:output_type -> sandstream.overlay.v1.LeaveResponse
-	38, // 65: sandstream.overlay.v1.Overlay.Watch:output_type -> sandstream.overlay.v1.WatchResponse
-	55, // [55:66] is the sub-list for method output_type
-	44, // [44:55] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	47, // 26: sandstream.overlay.v1.Stream.counters:type_name -> sandstream.overlay.v1.Stream.CountersEntry
+	20, // 27: sandstream.overlay.v1.DirectoryResponse.entries:type_name -> sandstream.overlay.v1.Entry
+	1,  // 28: sandstream.overlay.v1.DirectoryResponse.map:type_name -> sandstream.overlay.v1.Zone
+	0,  // 29: sandstream.overlay.v1.Entry.publisher:type_name -> sandstream.overlay.v1.Host
+	12, // 30: sandstream.overlay.v1.Entry.pipeline:type_name -> sandstream.overlay.v1.Stage
+	25, // 31: sandstream.overlay.v1.SubscriptionsResponse.subscriptions:type_name -> sandstream.overlay.v1.Subscription
+	21, // 32: sandstream.overlay.v1.Subscription.contract:type_name -> sandstream.overlay.v1.Contract
+	13, // 33: sandstream.overlay.v1.Subscription.path:type_name -> sandstream.overlay.v1.Hop
+	22, // 34: sandstream.overlay.v1.Subscription.measured:type_name -> sandstream.overlay.v1.Report
+	26, // 35: sandstream.overlay.v1.Subscription.delivery:type_name -> sandstream.overlay.v1.Delivery
+	13, // 36: sandstream.overlay.v1.TraceResponse.path:type_name -> sandstream.overlay.v1.Hop
+	14, // 37: sandstream.overlay.v1.TraceResponse.children:type_name -> sandstream.overlay.v1.Branch
+	30, // 38: sandstream.overlay.v1.PublishRequest.announce:type_name -> sandstream.overlay.v1.Announce
+	31, // 39: sandstream.overlay.v1.PublishRequest.payloads:type_name -> sandstream.overlay.v1.Payloads
+	12, // 40: sandstream.overlay.v1.Announce.pipeline:type_name -> sandstream.overlay.v1.Stage
+	32, // 41: sandstream.overlay.v1.Payloads.payloads:type_name -> sandstream.overlay.v1.Payload
+	21, // 42: sandstream.overlay.v1.SubscribeRequest.contract:type_name -> sandstream.overlay.v1.Contract
+	31, // 43: sandstream.overlay.v1.SubscribeResponse.payloads:type_name -> sandstream.overlay.v1.Payloads
+	25, // 44: sandstream.overlay.v1.SubscribeResponse.changed:type_name -> sandstream.overlay.v1.Subscription
+	0,  // 45: sandstream.overlay.v1.WatchResponse.host:type_name -> sandstream.overlay.v1.Host
+	1,  // 46: sandstream.overlay.v1.WatchResponse.zone:type_name -> sandstream.overlay.v1.Zone
+	25, // 47: sandstream.overlay.v1.WatchResponse.subscription:type_name -> sandstream.overlay.v1.Subscription
+	4,  // 48: sandstream.overlay.v1.Overlay.Status:input_type -> sandstream.overlay.v1.StatusRequest
+	6,  // 49: sandstream.overlay.v1.Overlay.Peers:input_type -> sandstream.overlay.v1.PeersRequest
+	9,  // 50: sandstream.overlay.v1.Overlay.Topology:input_type -> sandstream.overlay.v1.TopologyRequest
+	15, // 51: sandstream.overlay.v1.Overlay.Streams:input_type -> sandstream.overlay.v1.StreamsRequest
+	18, // 52: sandstream.overlay.v1.Overlay.Directory:input_type -> sandstream.overlay.v1.DirectoryRequest
+	23, // 53: sandstream.overlay.v1.Overlay.Subscriptions:input_type -> sandstream.overlay.v1.SubscriptionsRequest
+	27, // 54: sandstream.overlay.v1.Overlay.Trace:input_type -> sandstream.overlay.v1.TraceRequest
+	29, // 55: sandstream.overlay.v1.Overlay.Publish:input_type -> sandstream.overlay.v1.PublishRequest
+	34, // 56: sandstream.overlay.v1.Overlay.Subscribe:input_type -> sandstream.overlay.v1.SubscribeRequest
+	36, // 57: sandstream.overlay.v1.Overlay.Withdraw:input_type -> sandstream.overlay.v1.WithdrawRequest
+	38, // 58: sandstream.overlay.v1.Overlay.Leave:input_type -> sandstream.overlay.v1.LeaveRequest
+	40, // 59: sandstream.overlay.v1.Overlay.Watch:input_type -> sandstream.overlay.v1.WatchRequest
+	5,  // 60: sandstream.overlay.v1.Overlay.Status:output_type -> sandstream.overlay.v1.StatusResponse
+	7,  // 61: sandstream.overlay.v1.Overlay.Peers:output_type -> sandstream.overlay.v1.PeersResponse
+	10, // 62: sandstream.overlay.v1.Overlay.Topology:output_type -> sandstream.overlay.v1.TopologyResponse
+	16, // 63: sandstream.overlay.v1.Overlay.Streams:output_type -> sandstream.overlay.v1.StreamsResponse
+	19, // 64: sandstream.overlay.v1.Overlay.Directory:output_type -> sandstream.overlay.v1.DirectoryResponse
+	24, // 65: sandstream.overlay.v1.Overlay.Subscriptions:output_type -> sandstream.overlay.v1.SubscriptionsResponse
+	28, // 66: sandstream.overlay.v1.Overlay.Trace:output_type -> sandstream.overlay.v1.TraceResponse
+	33, // 67: sandstream.overlay.v1.Overlay.Publish:output_type -> sandstream.overlay.v1.PublishResponse
+	35, // 68: sandstream.overlay.v1.Overlay.Subscribe:output_type -> sandstream.overlay.v1.SubscribeResponse
+	37, // 69: sandstream.overlay.v1.Overlay.Withdraw:output_type -> sandstream.overlay.v1.WithdrawResponse
+	39, // 70: sandstream.overlay.v1.Overlay.Leave:output_type -> sandstream.overlay.v1.LeaveResponse
+	41, // 71: sandstream.overlay.v1.Overlay.Watch:output_type -> sandstream.overlay.v1.WatchResponse
+	60, // [60:72] is the sub-list for method output_type
+	48, // [48:60] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_overlay_proto_init() }
@@ -3221,12 +3452,12 @@ func file_overlay_proto_init() {
 	if File_overlay_proto != nil {
 		return
 	}
-	file_overlay_proto_msgTypes[18].OneofWrappers = []any{}
-	file_overlay_proto_msgTypes[26].OneofWrappers = []any{
+	file_overlay_proto_msgTypes[21].OneofWrappers = []any{}
+	file_overlay_proto_msgTypes[29].OneofWrappers = []any{
 		(*PublishRequest_Announce)(nil),
 		(*PublishRequest_Payloads)(nil),
 	}
-	file_overlay_proto_msgTypes[32].OneofWrappers = []any{
+	file_overlay_proto_msgTypes[35].OneofWrappers = []any{
 		(*SubscribeResponse_Payloads)(nil),
 		(*SubscribeResponse_Changed)(nil),
 		(*SubscribeResponse_Door)(nil),
@@ -3237,7 +3468,7 @@ func file_overlay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_overlay_proto_rawDesc), len(file_overlay_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

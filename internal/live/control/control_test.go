@@ -5,6 +5,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -36,6 +37,7 @@ type fakeHost struct {
 	engine   delivery.Engine
 	problems []string
 	err      error // of all that can fail
+	asked    int   // steps through the directory
 }
 
 func (h *fakeHost) Inspect(_ context.Context, f func(*overlay.Status, *delivery.Streams)) error {
@@ -54,6 +56,22 @@ func (h *fakeHost) Plan(wire.StreamInfo, []uint32) (*delivery.Publication, error
 
 func (h *fakeHost) Subscribe(context.Context, string, wire.Contract) (*delivery.Reader, error) {
 	return nil, h.err
+}
+
+func (h *fakeHost) List(_ context.Context, from wire.Point) (overlay.Listed, error) {
+	h.asked++
+	l := overlay.Listed{Next: from + 1}
+	switch {
+	case h.err != nil:
+		return l, h.err
+	case from%3 == 0:
+		l.Infos = []wire.StreamInfo{{ID: wire.StreamID{byte(from)}, Name: fmt.Sprint("s", from), Public: true}}
+	case from == 200:
+		l.Next = 0
+	case from == 191:
+		l.Err, l.Next = "silence", 0
+	}
+	return l, nil
 }
 func (h *fakeHost) Engine() delivery.Engine          { return h.engine }
 func (h *fakeHost) Problems() []string               { return h.problems }
@@ -176,6 +194,9 @@ func TestStatusOfAHost(t *testing.T) {
 	}
 	if strings.Contains(body, first.String()) {
 		t.Error("the metrics tell all of a stream's id")
+	}
+	if body := get(t, "http://"+s.WebAddr()+"/overlay"); !strings.Contains(body, `"name":"s189"`) || !strings.Contains(body, `"incomplete":"silence"`) {
+		t.Errorf("overlay: %s", body)
 	}
 	if body := get(t, "http://"+s.WebAddr()+"/snapshot"); !strings.Contains(body, `"status":{"self"`) || !strings.Contains(body, `"state":"at risk"`) {
 		t.Errorf("snapshot: %s", body)

@@ -25,6 +25,10 @@ type Host interface {
 	Plan(i wire.StreamInfo, weights []uint32) (*delivery.Publication, error)
 	Subscribe(ctx context.Context, stream string, c wire.Contract) (*delivery.Reader, error)
 
+	// List asks for the public streams whose names are kept from an id on: one step of
+	// a walk over the overlay.
+	List(ctx context.Context, from wire.Point) (overlay.Listed, error)
+
 	Engine() delivery.Engine
 	// Problems are what is wrong, in words.
 	Problems() []string

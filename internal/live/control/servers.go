@@ -79,7 +79,7 @@ func (s *Server) Serve(h Host) {
 		s.run(ctx, s.metrics, metricsHandler(h))
 	}
 	if s.web != nil {
-		s.run(ctx, s.web, webui.New(api{s}.snapshot))
+		s.run(ctx, s.web, webui.New(api{s}.snapshot, api{s}.overlay))
 	}
 }
 

@@ -42,8 +42,9 @@ type Daemon struct {
 	problems   problems
 	addr       atomic.Pointer[netip.AddrPort] // by which others reach the host
 	counters   counters
-	reportAt   wire.Time     // the loop's: when what was delivered is measured next
-	stop       chan struct{} // closed when the host is to end
+	lists      map[uint64]chan<- overlay.Listed // the loop's: who waits for a part of the directory
+	reportAt   wire.Time                        // the loop's: when what was delivered is measured next
+	stop       chan struct{}                    // closed when the host is to end
 	wg         sync.WaitGroup
 }
 

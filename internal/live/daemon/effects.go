@@ -30,6 +30,11 @@ func (d *Daemon) carryOut() {
 				d.streams.Forward(e.Stream, e.Entry)
 			case overlay.SubChanged:
 				d.streams.SubChanged(e)
+			case overlay.Listed:
+				if c := d.lists[e.List]; c != nil {
+					delete(d.lists, e.List)
+					c <- e
+				}
 			default:
 				d.event(e)
 			}

@@ -59,6 +59,32 @@ func (h host) Subscribe(ctx context.Context, stream string, c wire.Contract) (*d
 	return h.d.streams.Subscribe(ctx, stream, c)
 }
 
+func (h host) List(ctx context.Context, from wire.Point) (overlay.Listed, error) {
+	d := h.d
+	answer := make(chan overlay.Listed, 1)
+	var no uint64
+	var err error
+	doErr := d.do(ctx, func() {
+		if no, err = d.node.List(d.now(), from); err == nil {
+			if d.lists == nil {
+				d.lists = map[uint64]chan<- overlay.Listed{}
+			}
+			d.lists[no] = answer
+		}
+	})
+	if err := errors.Join(doErr, err); err != nil {
+		return overlay.Listed{}, err
+	}
+	select {
+	case l := <-answer:
+		return l, nil
+	case <-d.loop.ended:
+		return overlay.Listed{}, delivery.ErrStopping
+	case <-ctx.Done(): // the answer comes, or the request is given up: it has room
+		return overlay.Listed{}, ctx.Err()
+	}
+}
+
 func (h host) Engine() delivery.Engine { return h.d.streams.Engine() }
 
 func (h host) Problems() []string { return h.d.problems.list() }

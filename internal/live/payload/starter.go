@@ -17,7 +17,7 @@ type Starter struct {
 	started  bool
 	gaveUp   bool
 	first    time.Time
-	held     [][]byte // from the first PAT on, or all if there was none
+	held     [][]byte // all that came, as far as there is room
 	tables   int      // index in held of the last PAT's payload, -1: none
 	tablesAt int      // where in it the PAT begins
 	bytes    int
@@ -49,10 +49,6 @@ func (s *Starter) Feed(p []byte, now time.Time) [][]byte {
 	at := lastPAT(p, key)
 	if key < len(p) {
 		return s.begin(p, key, at)
-	}
-	if at >= 0 && s.tables < 0 {
-		s.dropped += uint64(s.bytes + at)
-		s.held, s.bytes, p = nil, 0, p[at:] // no decoder can use what comes before
 	}
 	s.hold(p)
 	if at >= 0 {

@@ -27,6 +27,8 @@ const (
 	every = 500 * time.Millisecond
 	alive = 10 * time.Second       // a comment, so that a dead reader is noticed
 	fresh = 200 * time.Millisecond // all readers see one document for so long
+
+	walked = 30 * time.Second // and one walk over the overlay
 )
 
 // maxReaders bounds the pages that are open at once.
@@ -34,27 +36,55 @@ const maxReaders = 64
 
 // Page serves the page, and what it shows at /events: server-sent events, each
 // a JSON document with status, topology, streams and contracts, the answers of
-// the control API.
+// the control API. What it shows of the whole overlay, if it is asked to, is at
+// /overlay: the answer to Directory.
 type Page struct {
-	mux     *http.ServeMux
-	make    func(ctx context.Context) ([]byte, error)
-	readers atomic.Int32
+	mux      *http.ServeMux
+	snapshot made
+	overlay  made
+	readers  atomic.Int32
+}
+
+// made is a document that is made when it is asked for, unless there is a fresh one: many
+// readers cost the daemon no more than one.
+type made struct {
+	make  func(ctx context.Context) ([]byte, error)
+	fresh time.Duration
 
 	mu   sync.Mutex
 	last []byte
 	at   time.Time
 }
 
-// New makes a page of what snapshot gives.
-func New(snapshot func(ctx context.Context) ([]byte, error)) *Page {
-	p := &Page{mux: http.NewServeMux(), make: snapshot}
+func (d *made) get(ctx context.Context) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last != nil && time.Since(d.at) < d.fresh {
+		return d.last, nil
+	}
+	b, err := d.make(ctx)
+	if err == nil {
+		d.last, d.at = b, time.Now()
+	}
+	return b, err
+}
+
+// New makes a page of what snapshot gives, and on request of the overlay, which is a walk
+// over all of it.
+func New(snapshot, overlay func(ctx context.Context) ([]byte, error)) *Page {
+	p := &Page{
+		mux:      http.NewServeMux(),
+		snapshot: made{make: snapshot, fresh: fresh},
+		overlay:  made{make: overlay, fresh: walked},
+	}
 	sub, err := fs.Sub(files, "page")
 	if err != nil {
 		panic(err) // embedded: it is there
 	}
 	p.mux.Handle("GET /", http.FileServerFS(sub))
 	p.mux.HandleFunc("GET /events", p.events)
-	p.mux.HandleFunc("GET /snapshot", p.once)
+	p.mux.HandleFunc("GET /snapshot", once(&p.snapshot))
+	p.mux.HandleFunc("GET /overlay", once(&p.overlay))
 	return p
 }
 
@@ -93,29 +123,16 @@ func direct(host string) bool {
 	return err == nil || host == "localhost"
 }
 
-// snapshot makes the document, unless there is one that is fresh: many readers
-// cost the daemon no more than one.
-func (p *Page) snapshot(ctx context.Context) ([]byte, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.at) < fresh {
-		return p.last, nil
+func once(d *made) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		b, err := d.get(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(b) // the reader may be gone: nobody to tell
 	}
-	b, err := p.make(ctx)
-	if err == nil {
-		p.last, p.at = b, time.Now()
-	}
-	return b, err
-}
-
-func (p *Page) once(w http.ResponseWriter, r *http.Request) {
-	b, err := p.snapshot(r.Context())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(b) // the reader may be gone: nobody to tell
 }
 
 func (p *Page) events(w http.ResponseWriter, r *http.Request) {
@@ -132,7 +149,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	var last []byte
 	said := time.Now()
 	for {
-		b, err := p.snapshot(r.Context())
+		b, err := p.snapshot.get(r.Context())
 		if err != nil {
 			return
 		}

@@ -22,6 +22,9 @@ import (
 	"sandstream/overlayapi/overlayv1"
 )
 
+// nothing is a walk over no overlay.
+func nothing(context.Context) ([]byte, error) { return nil, errors.New("no walk") }
+
 func hostN(i int) *overlayv1.Host {
 	return &overlayv1.Host{Id: fmt.Sprintf("%08x%024x", 0x9a3c51e7+uint32(i)*0x01234567, i), Addr: fmt.Sprintf("10.0.%d.%d:7000", i/16, i%16+1)}
 }
@@ -158,7 +161,7 @@ func TestPageInChromium(t *testing.T) {
 				return nil, errors.New("down")
 			}
 			return doc(), nil
-		}))
+		}, nothing))
 		t.Cleanup(s.Close)
 		return s
 	}
@@ -175,7 +178,7 @@ func TestPageInChromium(t *testing.T) {
 		if got := text("contracts"); !strings.Contains(got, "No subscription on this host") {
 			t.Errorf("contracts of an idle host: %q", got)
 		}
-		if n := c.Eval("document.querySelectorAll('#cube circle').length"); n != 1.0 {
+		if n := c.Eval("document.querySelectorAll('#cube rect.zone').length"); n != 1.0 {
 			t.Errorf("an idle host's cube has %v zones", n)
 		}
 		c.Shot("empty-" + scheme)
@@ -183,7 +186,7 @@ func TestPageInChromium(t *testing.T) {
 		c.Open(full.URL, 1280, 860, scheme)
 		c.Wait("document.querySelectorAll('#contracts tbody tr').length === 6")
 		c.Wait("document.querySelectorAll('#contracts .spark path').length >= 3") // two steps have come
-		if n := c.Eval("document.querySelectorAll('#cube circle').length"); n != 15.0 {
+		if n := c.Eval("document.querySelectorAll('#cube rect.zone').length"); n != 15.0 {
 			t.Errorf("%v zones, want 15", n)
 		}
 		if n := c.Eval("document.querySelectorAll('#cube path.flow').length"); n != 4.0 {
@@ -201,7 +204,7 @@ func TestPageInChromium(t *testing.T) {
 		c.Shot("busy-" + scheme)
 	}
 	c.Open(serve(func() []byte { return crowd(t) }).URL, 1280, 860, "light")
-	if n := c.Eval("document.querySelectorAll('#cube circle').length"); n != 81.0 {
+	if n := c.Eval("document.querySelectorAll('#cube rect.zone').length"); n != 81.0 {
 		t.Errorf("%v zones, want 81", n)
 	}
 	c.Shot("crowd")
@@ -223,7 +226,7 @@ func TestPageInChromium(t *testing.T) {
 }
 
 func TestForeignNamesAreRefused(t *testing.T) {
-	s := httptest.NewServer(New(func(context.Context) ([]byte, error) { return []byte("{}"), nil }))
+	s := httptest.NewServer(New(func(context.Context) ([]byte, error) { return []byte("{}"), nil }, nothing))
 	defer s.Close()
 	for host, want := range map[string]int{
 		"evil.example": 403, "evil.example:7080": 403, "localhost": 200, "localhost:80": 200, "127.0.0.1:1": 200, "[::1]:1": 200, "10.1.2.3": 200,
@@ -274,12 +277,12 @@ func TestEventsTellOnlyChanges(t *testing.T) {
 		counts := New(func(context.Context) ([]byte, error) {
 			n++
 			return fmt.Appendf(nil, `{"n":%d}`, n/3), nil
-		})
+		}, nothing)
 		if got, want := read(counts, 4*every+every/2), "data: {\"n\":0}\n\ndata: {\"n\":1}\n\n"; got != want || n != 5 {
 			t.Errorf("got %q in %d looks, want %q in 5", got, n, want)
 		}
 		// Where nothing changes it shows now and again that it is there.
-		still := New(func(context.Context) ([]byte, error) { return []byte("{}"), nil })
+		still := New(func(context.Context) ([]byte, error) { return []byte("{}"), nil }, nothing)
 		if got, want := read(still, 3*alive), "data: {}\n\n:\n\n:\n\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -291,7 +294,7 @@ func TestReadersAreBounded(t *testing.T) {
 	var made atomic.Int64
 	s := httptest.NewServer(New(func(context.Context) ([]byte, error) {
 		return fmt.Appendf(nil, `{"n":%d}`, made.Add(1)), nil
-	}))
+	}, nothing))
 	defer s.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -147,7 +147,7 @@ func (n *Names) number(s string) uint64 {
 	return v
 }
 
-var lookups = []string{"find", "put", "get", "grow-ask", "drop"}
+var lookups = []string{"find", "put", "get", "grow-ask", "drop", "list"}
 
 // Format writes a message.
 func (n *Names) Format(m wire.Message) string {

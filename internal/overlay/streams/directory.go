@@ -134,6 +134,8 @@ func (n *Streams) Answer(from wire.HostID, m *wire.Lookup, f *wire.Found) {
 	switch {
 	case m.Kind == wire.Get:
 		f.Infos = n.storedAt(m.Target)
+	case m.Kind == wire.List:
+		f.Infos, f.Next = n.namesFrom(m.Target, f.Record.Zone)
 	case m.Info == nil:
 	case m.Kind == wire.Put:
 		f.Full = !n.keep(m.Info, from)

@@ -27,6 +27,7 @@ import (
 //	place WORD...                    how the cube looks from here; see standIn.set
 //	publish FIELDS | withdraw $STREAM
 //	subscribe $STREAM|NAME FIELDS    FIELDS are the contract's, and avoid:[HOST...]
+//	list ID | names-from ID ZONE     a part of the directory, as it is asked for and answered
 //	unsubscribe N | leave | died HOST | maintain
 //	measured N FIELDS                a Report of subscription N
 //	delivers N FIELDS                one each half second from now on; without FIELDS no more
@@ -116,6 +117,12 @@ func printEffect(e turn.Effect) string {
 			s += " (ended)"
 		}
 		return s
+	case Listed:
+		var names []string
+		for _, i := range e.Infos {
+			names = append(names, i.Name)
+		}
+		return fmt.Sprintf("listed %d: %v, goes on at %s%s", e.List, names, script.Point(e.Next), strings.TrimSuffix(": "+e.Err, ": "))
 	case routed:
 		return "routed: " + string(e)
 	}
@@ -198,6 +205,20 @@ func command(m *script.Machine, n *Streams, place *standIn, others *others, d *d
 		} else {
 			_, err = n.Subscribe(wire.StreamID{}, strings.Trim(words[0], `"`), c.Contract, c.Avoid)
 		}
+	case "list":
+		z, e := script.Zone(words[0])
+		must(e)
+		var no uint64
+		if no, err = n.List(z.Path); err == nil {
+			n.Emit(routed(fmt.Sprintf("list %d from %s", no, script.Point(z.Path))))
+		}
+	case "names-from":
+		from, e := script.Zone(words[0])
+		must(e)
+		z, e := script.Zone(words[1])
+		must(e)
+		infos, next := n.namesFrom(from.Path, z)
+		return m.Format(&wire.Found{Infos: infos, Next: next}) + "\n", true
 	case "unsubscribe":
 		err = n.Unsubscribe(SubID(num(0)))
 	case "leave":

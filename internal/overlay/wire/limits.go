@@ -27,7 +27,7 @@ const NoBudget = math.MaxUint32
 
 // check refuses what CBOR's own limits do not.
 func (m *Lookup) check() error {
-	if m.Kind > Drop {
+	if m.Kind > List {
 		return fmt.Errorf("lookup kind %d", m.Kind)
 	}
 	err := most("hosts to avoid", len(m.Avoid), MaxAvoid)

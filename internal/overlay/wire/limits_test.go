@@ -53,7 +53,7 @@ func TestLimits(t *testing.T) {
 	}{
 		{"records", MaxRecords, inRecords},
 		{"peers of an heirloom", MaxRecords, func(n int) []Message { return []Message{&Heirloom{Peers: make([]Peer, n)}} }},
-		{"kind of a lookup", int(Drop), func(n int) []Message { return []Message{&Lookup{Kind: LookupKind(n)}} }},
+		{"kind of a lookup", int(List), func(n int) []Message { return []Message{&Lookup{Kind: LookupKind(n)}} }},
 		{"hosts that a lookup avoids", MaxAvoid, func(n int) []Message { return []Message{&Lookup{Avoid: make([]HostID, n)}} }},
 		{"hosts that a path avoids", MaxAvoid, func(n int) []Message { return inRequest(SubReq{Avoid: make([]HostID, n)}) }},
 		{"SPAs that a contract accepts", MaxStages, func(n int) []Message { return inRequest(SubReq{Contract: Contract{Degrade: words(n)}}) }},

@@ -14,6 +14,7 @@ const (
 	Get                       // directory entries stored under Target
 	GrowAsk                   // the region is full: the owner of id 0 decides
 	Drop                      // forget the entry of Info's stream: heard from its publisher only
+	List                      // the names from Target on in the owner's zone, see Found.Next
 )
 
 // Lookup is routed to the owner of Target, who answers Origin with Found.
@@ -40,6 +41,7 @@ type Found struct {
 	Infos   []StreamInfo `cbor:"6,keyasint,omitempty"`
 	Region  Region       `cbor:"7,keyasint"`
 	Full    bool         `cbor:"8,keyasint,omitempty"` // no room for what was to be Put
+	Next    Point        `cbor:"9,keyasint,omitempty"` // where a List goes on; 0: that was the last of all ids
 }
 
 func (*Found) kind() Kind { return 12 }

@@ -60,6 +60,17 @@ func (z Zone) Contains(o Zone) bool { return z.Len <= o.Len && z.Covers(o.Path) 
 // Overlaps says whether z and o have an id in common.
 func (z Zone) Overlaps(o Zone) bool { return z.Contains(o) || o.Contains(z) }
 
+// After is the first id behind z in a cube of radix k, 0 if z is the last.
+func (z Zone) After(k int) Point {
+	for z.Len > 0 {
+		if d := z.Last(); d+1 < k {
+			return z.Path.With(int(z.Len)-1, d+1)
+		}
+		z = z.Parent()
+	}
+	return 0
+}
+
 // Child is z with the digit v appended.
 func (z Zone) Child(v int) Zone { return Zone{z.Path.With(int(z.Len), v), z.Len + 1} }
 

@@ -41,6 +41,32 @@ func wrongDigits(z Zone, p Point, digits int) (n int) {
 	return n
 }
 
+// Behind each zone comes one that begins with the next id, until all ids were there.
+func TestAfterWalksOverAllIds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k := aRadix(t)
+		var volume float64
+		for at, steps := Point(0), 0; ; steps++ {
+			z := Zone{Len: uint8(rapid.IntRange(0, 4).Draw(t, "length"))}
+			for z.Path = at & z.mask(); z.Path != at; z.Path = at & z.mask() { // the shortest that begins here
+				z.Len++
+			}
+			volume += z.Volume(k)
+			next := z.After(k)
+			if next == 0 {
+				break
+			}
+			if next <= at || z.Covers(next) {
+				t.Fatalf("behind %s comes %x", z, next)
+			}
+			at = next
+		}
+		if math.Abs(volume-1) > 1e-9 {
+			t.Fatalf("the zones are %v of all ids", volume)
+		}
+	})
+}
+
 func TestPointsHaveDigitsOfTheirRadix(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		k := aRadix(t)

@@ -103,7 +103,7 @@ func (n *Zones) answer(from wire.Peer, m *wire.Lookup) {
 	f := &wire.Found{Req: m.Req, Record: *n.owned(m.Target), Volume: n.volume(), Hops: m.Hops, Region: n.region.Region}
 	f.Largest = n.largest()
 	switch m.Kind {
-	case wire.Put, wire.Drop, wire.Get:
+	case wire.Put, wire.Drop, wire.Get, wire.List:
 		n.Up.Answer(from.ID, m, f)
 	case wire.GrowAsk:
 		n.grow()

@@ -251,7 +251,7 @@ func (a *above) Keep(infos []wire.StreamInfo) {
 }
 
 func (a *above) Answer(from wire.HostID, m *wire.Lookup, f *wire.Found) {
-	a.tell("answer %s of %s", []string{"find", "put", "get", "grow-ask", "drop"}[m.Kind], script.Name(from))
+	a.tell("answer %s of %s", []string{"find", "put", "get", "grow-ask", "drop", "list"}[m.Kind], script.Name(from))
 	if m.Kind == wire.Get {
 		f.Infos = a.entries
 	}

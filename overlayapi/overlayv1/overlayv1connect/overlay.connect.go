@@ -52,6 +52,8 @@ const (
 	OverlayTopologyProcedure = "/sandstream.overlay.v1.Overlay/Topology"
 	// OverlayStreamsProcedure is the fully-qualified name of the Overlay's Streams RPC.
 	OverlayStreamsProcedure = "/sandstream.overlay.v1.Overlay/Streams"
+	// OverlayDirectoryProcedure is the fully-qualified name of the Overlay's Directory RPC.
+	OverlayDirectoryProcedure = "/sandstream.overlay.v1.Overlay/Directory"
 	// OverlaySubscriptionsProcedure is the fully-qualified name of the Overlay's Subscriptions RPC.
 	OverlaySubscriptionsProcedure = "/sandstream.overlay.v1.Overlay/Subscriptions"
 	// OverlayTraceProcedure is the fully-qualified name of the Overlay's Trace RPC.
@@ -78,6 +80,10 @@ type OverlayClient interface {
 	Topology(context.Context, *connect.Request[overlayv1.TopologyRequest]) (*connect.Response[overlayv1.TopologyResponse], error)
 	// Streams lists the streams that pass this host.
 	Streams(context.Context, *connect.Request[overlayv1.StreamsRequest]) (*connect.Response[overlayv1.StreamsResponse], error)
+	// Directory lists the public streams of the whole overlay, a page at a time. The
+	// entries are spread over all hosts: a page is a walk over at most 64 zones, one
+	// look-up each.
+	Directory(context.Context, *connect.Request[overlayv1.DirectoryRequest]) (*connect.Response[overlayv1.DirectoryResponse], error)
 	// Subscriptions is the table of contracts of this host.
 	Subscriptions(context.Context, *connect.Request[overlayv1.SubscriptionsRequest]) (*connect.Response[overlayv1.SubscriptionsResponse], error)
 	// Trace is the path of a stream to this host, hop by hop. NOT_FOUND if the
@@ -138,6 +144,13 @@ func NewOverlayClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		directory: connect.NewClient[overlayv1.DirectoryRequest, overlayv1.DirectoryResponse](
+			httpClient,
+			baseURL+OverlayDirectoryProcedure,
+			connect.WithSchema(overlayMethods.ByName("Directory")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		subscriptions: connect.NewClient[overlayv1.SubscriptionsRequest, overlayv1.SubscriptionsResponse](
 			httpClient,
 			baseURL+OverlaySubscriptionsProcedure,
@@ -191,6 +204,7 @@ type overlayClient struct {
 	peers         *connect.Client[overlayv1.PeersRequest, overlayv1.PeersResponse]
 	topology      *connect.Client[overlayv1.TopologyRequest, overlayv1.TopologyResponse]
 	streams       *connect.Client[overlayv1.StreamsRequest, overlayv1.StreamsResponse]
+	directory     *connect.Client[overlayv1.DirectoryRequest, overlayv1.DirectoryResponse]
 	subscriptions *connect.Client[overlayv1.SubscriptionsRequest, overlayv1.SubscriptionsResponse]
 	trace         *connect.Client[overlayv1.TraceRequest, overlayv1.TraceResponse]
 	publish       *connect.Client[overlayv1.PublishRequest, overlayv1.PublishResponse]
@@ -218,6 +232,11 @@ func (c *overlayClient) Topology(ctx context.Context, req *connect.Request[overl
 // Streams calls sandstream.overlay.v1.Overlay.Streams.
 func (c *overlayClient) Streams(ctx context.Context, req *connect.Request[overlayv1.StreamsRequest]) (*connect.Response[overlayv1.StreamsResponse], error) {
 	return c.streams.CallUnary(ctx, req)
+}
+
+// Directory calls sandstream.overlay.v1.Overlay.Directory.
+func (c *overlayClient) Directory(ctx context.Context, req *connect.Request[overlayv1.DirectoryRequest]) (*connect.Response[overlayv1.DirectoryResponse], error) {
+	return c.directory.CallUnary(ctx, req)
 }
 
 // Subscriptions calls sandstream.overlay.v1.Overlay.Subscriptions.
@@ -265,6 +284,10 @@ type OverlayHandler interface {
 	Topology(context.Context, *connect.Request[overlayv1.TopologyRequest]) (*connect.Response[overlayv1.TopologyResponse], error)
 	// Streams lists the streams that pass this host.
 	Streams(context.Context, *connect.Request[overlayv1.StreamsRequest]) (*connect.Response[overlayv1.StreamsResponse], error)
+	// Directory lists the public streams of the whole overlay, a page at a time. The
+	// entries are spread over all hosts: a page is a walk over at most 64 zones, one
+	// look-up each.
+	Directory(context.Context, *connect.Request[overlayv1.DirectoryRequest]) (*connect.Response[overlayv1.DirectoryResponse], error)
 	// Subscriptions is the table of contracts of this host.
 	Subscriptions(context.Context, *connect.Request[overlayv1.SubscriptionsRequest]) (*connect.Response[overlayv1.SubscriptionsResponse], error)
 	// Trace is the path of a stream to this host, hop by hop. NOT_FOUND if the
@@ -318,6 +341,13 @@ func NewOverlayHandler(svc OverlayHandler, opts ...connect.HandlerOption) (strin
 		OverlayStreamsProcedure,
 		svc.Streams,
 		connect.WithSchema(overlayMethods.ByName("Streams")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	overlayDirectoryHandler := connect.NewUnaryHandler(
+		OverlayDirectoryProcedure,
+		svc.Directory,
+		connect.WithSchema(overlayMethods.ByName("Directory")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
@@ -375,6 +405,8 @@ func NewOverlayHandler(svc OverlayHandler, opts ...connect.HandlerOption) (strin
 			overlayTopologyHandler.ServeHTTP(w, r)
 		case OverlayStreamsProcedure:
 			overlayStreamsHandler.ServeHTTP(w, r)
+		case OverlayDirectoryProcedure:
+			overlayDirectoryHandler.ServeHTTP(w, r)
 		case OverlaySubscriptionsProcedure:
 			overlaySubscriptionsHandler.ServeHTTP(w, r)
 		case OverlayTraceProcedure:
@@ -412,6 +444,10 @@ func (UnimplementedOverlayHandler) Topology(context.Context, *connect.Request[ov
 
 func (UnimplementedOverlayHandler) Streams(context.Context, *connect.Request[overlayv1.StreamsRequest]) (*connect.Response[overlayv1.StreamsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sandstream.overlay.v1.Overlay.Streams is not implemented"))
+}
+
+func (UnimplementedOverlayHandler) Directory(context.Context, *connect.Request[overlayv1.DirectoryRequest]) (*connect.Response[overlayv1.DirectoryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sandstream.overlay.v1.Overlay.Directory is not implemented"))
 }
 
 func (UnimplementedOverlayHandler) Subscriptions(context.Context, *connect.Request[overlayv1.SubscriptionsRequest]) (*connect.Response[overlayv1.SubscriptionsResponse], error) {

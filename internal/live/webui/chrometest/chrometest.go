@@ -209,7 +209,10 @@ func (c *Chrome) Wait(expr string) {
 func (c *Chrome) Open(url string, width, height int, scheme string) {
 	c.t.Helper()
 	c.call(nil, "Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false})
-	c.call(nil, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}})
+	c.call(nil, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
+		{"name": "prefers-color-scheme", "value": scheme},
+		{"name": "prefers-reduced-motion", "value": "reduce"}, // without a graphics card each step paints all anew
+	}})
 	c.call(nil, "Page.navigate", map[string]any{"url": url})
 	c.Wait("document.body && document.body.dataset.ready === 'yes'")
 }

@@ -23,20 +23,40 @@ function rate(bps) {
   for (const [f, unit] of [[1e9, 'Gbit/s'], [1e6, 'Mbit/s'], [1e3, 'kbit/s']]) if (bps >= f) return (bps / f).toFixed(bps < 10 * f ? 2 : 1) + ' ' + unit;
   return bps + ' bit/s';
 }
-const kinds = { admitted: 'good', member: 'good', 'at risk': 'warn', interrupted: 'warn', violated: 'bad', refused: 'bad' };
+const kinds = {
+  admitted: 'good', member: 'good', 'at risk': 'warn', interrupted: 'warn', lost: 'warn', violated: 'bad', refused: 'bad',
+  'broken off': 'bad', evicted: 'bad', expired: 'bad',
+};
 const pill = (state) => el('span', { class: 'pill ' + (kinds[state] || '') }, state);
 
+// table shows rows, each [key, cells]. A row stays the element that it is as long as its
+// key is there, and a cell as long as it says the same: what is selected, focused or
+// scrolled to stays.
 function table(target, head, rows, empty) {
   if (rows.length === 0) {
-    target.replaceChildren(el('p', { class: 'empty' }, empty));
+    if (!target.querySelector('.empty')) target.replaceChildren(el('p', { class: 'empty' }, empty));
     return;
   }
-  // The scroll position of a wide table survives the update.
   let wrap = target.querySelector('.wrap');
-  if (!wrap) target.replaceChildren((wrap = el('div', { class: 'wrap', tabindex: 0 })));
-  wrap.replaceChildren(el('table', {},
-    el('thead', {}, el('tr', {}, head.map((h) => el('th', { scope: 'col' }, h)))),
-    el('tbody', {}, rows.map((r) => el('tr', {}, r)))));
+  if (!wrap) {
+    wrap = el('div', { class: 'wrap', tabindex: 0, role: 'region', 'aria-labelledby': target.closest('section').getAttribute('aria-labelledby') },
+      el('table', {}, el('thead', {}, el('tr', {}, head.map((h) => el('th', { scope: 'col' }, h)))), el('tbody', {})));
+    target.replaceChildren(wrap);
+  }
+  const body = wrap.querySelector('tbody');
+  const old = new Map([...body.rows].map((r) => [r.dataset.key, r]));
+  rows.forEach(([key, cells], at) => {
+    const row = old.get(String(key)) || el('tr', { 'data-key': key });
+    old.delete(String(key));
+    cells.forEach((c, i) => {
+      if (head[i]) c.dataset.label = head[i];
+      const was = row.cells[i];
+      if (!was) row.append(c);
+      else if (!was.isEqualNode(c)) was.replaceWith(c);
+    });
+    if (body.rows[at] !== row) body.insertBefore(row, body.rows[at] || null);
+  });
+  for (const r of old.values()) r.remove();
 }
 const td = (...c) => el('td', {}, ...c);
 const num = (...c) => el('td', { class: 'num' }, ...c);
@@ -71,7 +91,7 @@ function contracts(subs) {
   table($('contracts'), ['Stream', 'State', 'Asked', 'Predicted', 'P99', 'Jitter', 'Rate', 'Loss', 'Path'], subs.map((s) => {
     const m = s.measured || { packets: 0, lost: 0, p99_us: 0, rate_bps: 0, jitter_us: 0 };
     const d = s.delivery;
-    return [
+    return [s.id, [
       td(s.name || s.stream.slice(0, 8), small('#' + s.id)),
       el('td', { class: s.reason ? 'why' : '' }, pill(s.state), s.degraded ? small('degraded by ' + s.degraded) : null, s.reason ? small(s.reason) : null),
       num(asked(s.contract).map((a, i) => (i ? [el('br'), a] : a)).flat()),
@@ -79,9 +99,9 @@ function contracts(subs) {
       num(ms(m.p99_us), spark(s.id, s.contract.latency_us)),
       num(ms(m.jitter_us)),
       num(rate(m.rate_bps)),
-      num(percent(m.packets + m.lost ? m.lost / (m.packets + m.lost) : 0), small(d.lost + ' of ' + (d.packets + d.lost + d.filtered))),
+      num(percent(m.packets + m.lost ? m.lost / (m.packets + m.lost) : 0), small(d.lost + ' of ' + (d.packets + d.lost + d.filtered)), d.overrun ? small(d.overrun + ' overrun') : null),
       num(s.path.length ? s.path.map((h) => h.host.id.slice(0, 4)).join(' → ') : '–'),
-    ];
+    ]];
   }), ['No subscription on this host. Try ', el('code', {}, 'overlayd subscribe NAME'), '.']);
   $('n-contracts').textContent = subs.length || '';
 }
@@ -89,7 +109,7 @@ function contracts(subs) {
 function streams(list, self) {
   table($('streams'), ['Name', 'Here', 'Publisher', 'Announced', 'Branches', 'SPAs', 'Packets'], list.map((s) => {
     const spas = new Set([...s.pipeline.map((p) => p.spa), ...s.children.map((c) => c.spa)].filter(Boolean));
-    return [
+    return [s.id, [
       td(s.name || '–', small(s.id.slice(0, 16) + '…')),
       td(s.local ? 'publishes' : s.subscriptions.length ? 'subscribes' : 'forwards'),
       num(s.publisher && s.publisher.id === self.id ? 'this host' : short(s.publisher)),
@@ -97,7 +117,7 @@ function streams(list, self) {
       num(s.children.map((c) => c.host.id.slice(0, 4)).join(' ') || '–'),
       td([...spas].join(', ') || '–'),
       num(s.packets.toLocaleString('en')),
-    ];
+    ]];
   }), ['No stream passes this host. Try ', el('code', {}, 'overlayd publish NAME'), '.']);
   $('n-streams').textContent = list.length || '';
 }
@@ -105,114 +125,164 @@ function streams(list, self) {
 function peers(t) {
   const zones = new Map();
   for (const z of t.zones) zones.set(z.owner.id, [...(zones.get(z.owner.id) || []), z.digits]);
-  const links = [...t.links].sort((a, b) => a.cost_us - b.cost_us);
-  table($('peers'), ['Host', 'Address', 'Ids', 'Cost', 'Loss', ''], links.map((l) => [
-    num(short(l.to)), num(l.to.addr), num((zones.get(l.to.id) || ['–']).join(' ')), num(ms(l.cost_us)), num(percent(l.loss_ppm / 1e6)),
+  // By what does not change: a row stays where it is.
+  const links = [...t.links].sort((a, b) => (a.to.id < b.to.id ? -1 : 1));
+  table($('peers'), ['Host', 'Address', 'Ids', 'Cost', 'Loss', ''], links.map((l) => [l.to.id, [
+    num(short(l.to)), num(l.to.addr), el('td', { class: 'num ids' }, (zones.get(l.to.id) || ['–']).join(' ')), num(ms(l.cost_us)), num(percent(l.loss_ppm / 1e6)),
     td(l.suspect ? el('span', { class: 'pill bad' }, 'suspect') : null),
-  ]), ['This host is alone. Others join with ', el('code', {}, 'overlayd run --join'), '.']);
+  ]]), ['This host is alone. Others join with ', el('code', {}, 'overlayd run --join'), '.']);
   $('n-peers').textContent = links.length || '';
 }
 
-// place gives a zone a point: each digit moves along a direction of its own, so
-// that ids that differ in one digit lie on a line. A digit that the zone leaves
-// open counts as the middle: a zone lies amid its ids.
-const directions = [[1, 0], [0, 1], [0.42, -0.36], [0.16, 0.15], [0.07, -0.06], [0.03, 0.028]];
-function place(digits, k, n) {
-  let x = 0, y = 0;
-  for (let i = 0; i < Math.min(n, directions.length); i++) {
-    const d = digits !== '*' && i < digits.length ? Number(digits[i]) : (k - 1) / 2;
-    x += d * directions[i][0];
-    y += d * directions[i][1];
-  }
-  return [x, y];
+// place gives a zone a rectangle of the unit square: its digits cut it, in turn from left
+// to right and from top to bottom. Zones have no id in common, so none overlap.
+function place(digits, k) {
+  let x = 0, y = 0, w = 1, h = 1;
+  if (digits !== '*') [...digits].forEach((c, i) => {
+    if (i % 2 === 0) { w /= k; x += Number(c) * w; } else { h /= k; y += Number(c) * h; }
+  });
+  return { x, y, w, h };
 }
-// step is by how much two zones differ in the one digit in which they do; 0 if
-// they are no neighbours.
-function step(a, b) {
-  if (a === '*' || b === '*') return 0;
-  let wrong = 0, by = 0;
-  for (let i = 0; i < Math.min(a.length, b.length); i++) if (a[i] !== b[i]) { wrong++; by = Math.abs(a[i] - b[i]); }
-  return wrong === 1 ? by : 0;
-}
-// curve is a line bent by a share of its length, and the point in its middle.
-function curve([x1, y1], [x2, y2], bend) {
-  const cx = (x1 + x2) / 2 + (y1 - y2) * bend, cy = (y1 + y2) / 2 + (x2 - x1) * bend;
-  return { d: `M${x1} ${y1}Q${cx} ${cy} ${x2} ${y2}`, mid: [(x1 + x2) / 4 + cx / 2, (y1 + y2) / 4 + cy / 2] };
+const prefix = (a, b) => a === '*' || b === '*' || a.startsWith(b) || b.startsWith(a);
+
+let latest = null; // topology and streams, as last shown
+let whole = null; // the whole overlay, as last walked over
+let chosen = ''; // the digits of the zone that is told of
+let cells = []; // what is drawn
+let drawn = '';
+
+// zonesShown are those that this host knows, and of the others as the walk found them.
+function zonesShown(t) {
+  const cost = new Map(t.links.map((l) => [l.to.id, l]));
+  const known = t.zones.map((z) => ({
+    z, kind: z.owner.id === t.self.id ? 'own' : (cost.get(z.owner.id) || {}).suspect ? 'suspect' : 'near', cost: (cost.get(z.owner.id) || {}).cost_us,
+  }));
+  const far = whole ? whole.map.filter((z) => !known.some((o) => prefix(o.z.digits, z.digits))).map((z) => ({ z, kind: z.owner.id === t.self.id ? 'own' : 'far' })) : [];
+  return [...known, ...far];
 }
 
-let drawn = '';
-function cube(t, list) {
+// fits says whether a line of text does, in a font of 12 pixels.
+const wide = (text) => text.length * 7.3 + 8;
+
+function cube() {
+  if (!latest) return;
+  const { t, list } = latest;
   const svg = $('cube');
+  const W = Math.round(svg.parentElement.clientWidth - 32), H = Math.round(Math.min(W * 0.82, 620));
+  const all = zonesShown(t);
   // Drawing anew would restart the moving lines: only when something changed.
-  const key = JSON.stringify([t.zones, t.links, list.map((s) => [s.id, s.path.map((h) => h.host.id), s.children.map((c) => c.host.id)])]);
+  const key = JSON.stringify([W, all, list.map((s) => [s.id, s.path.map((h) => h.host.id), s.children.map((c) => c.host.id)])]);
   if (key === drawn) return;
   drawn = key;
-  const n = Math.max(1, ...t.zones.map((z) => (z.digits === '*' ? 0 : z.digits.length)));
-  const nodes = t.zones.map((z) => ({ z, at: place(z.digits, t.radix, n) }));
-  const xs = nodes.map((o) => o.at[0]), ys = nodes.map((o) => o.at[1]);
-  const box = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-  const W = 560, H = 460, pad = 46;
-  const scale = Math.min((W - 2 * pad) / Math.max(box[2] - box[0], 0.001), (H - 2 * pad) / Math.max(box[3] - box[1], 0.001), 190);
-  const cx = (box[0] + box[2]) / 2, cy = (box[1] + box[3]) / 2;
-  for (const o of nodes) o.p = [W / 2 + (o.at[0] - cx) * scale, H / 2 + (o.at[1] - cy) * scale];
-  const crowded = nodes.length > 40;
-  const r = crowded ? 7 : nodes.length > 20 ? 13 : 18;
-  const suspect = new Set(t.links.filter((l) => l.suspect).map((l) => l.to.id));
-  const own = (o) => o.z.owner.id === t.self.id;
-  const out = [];
-
-  const nearest = new Map(); // host -> the shortest line to it, where its cost is written
-  for (let i = 0; i < nodes.length; i++) for (let j = i + 1; j < nodes.length; j++) {
-    const a = nodes[i], b = nodes[j];
-    const by = step(a.z.digits, b.z.digits);
-    if (!by || a.z.owner.id === b.z.owner.id) continue;
-    const ours = own(a) || own(b);
-    // From the last digit back to the first: a bow around those between.
-    const c = curve(a.p, b.p, by > 1 ? 0.23 : 0);
-    out.push(el('svg:path', { class: ours ? 'link' : 'edge', d: c.d }));
-    if (!ours) continue;
-    const other = own(a) ? b : a;
-    const len = Math.hypot(a.p[0] - b.p[0], a.p[1] - b.p[1]);
-    const best = nearest.get(other.z.owner.id);
-    // Where there is a choice the cost is written on a line that has room for it.
-    if (!best || (len > 120) > (best.len > 120) || (len > 120) === (best.len > 120) && len < best.len) {
-      nearest.set(other.z.owner.id, { len, me: own(a) ? a : b, other, mid: c.mid });
-    }
+  cells = all.map((o) => {
+    const u = place(o.z.digits, t.radix), gap = Math.min(3, 0.12 * Math.min(u.w * W, u.h * H));
+    const c = { ...o, x: u.x * W + gap / 2, y: u.y * H + gap / 2, w: u.w * W - gap, h: u.h * H - gap };
+    c.p = [c.x + c.w / 2, c.y + c.h / 2];
+    return c;
+  });
+  const boxes = [], lines = [], words = [];
+  for (const o of cells) {
+    boxes.push(el('svg:rect', { class: 'zone ' + o.kind, x: o.x, y: o.y, width: o.w, height: o.h, rx: Math.min(6, o.w / 5), 'data-digits': o.z.digits },
+      el('svg:title', {}, about(o))));
+    const text = [[o.z.digits, 'ids'], [o.z.owner.id.slice(0, 4), 'owner'], o.cost ? [ms(o.cost), 'cost'] : null].filter(Boolean).filter(([s]) => wide(s) <= o.w);
+    const rows = Math.min(text.length, Math.floor((o.h - 4) / 14));
+    if (text.length === 0 || text[0][1] !== 'ids') continue;
+    text.slice(0, rows).forEach(([s, cls], i) => words.push(el('svg:text', { class: cls + ' ' + o.kind, x: o.p[0], y: o.p[1] + 4 + 14 * (i - (rows - 1) / 2) }, s)));
   }
-  out.sort((a, b) => (a.getAttribute('class') < b.getAttribute('class') ? -1 : 1)); // ours on top
-
   // Streams: from the host above to this one, and from here to the branches.
-  const point = (id) => (nearest.get(id) ? nearest.get(id).other : nodes.find((o) => o.z.owner.id === id));
-  const mine = nodes.find(own);
-  const arc = (from, to, k) => {
-    if (from && to) out.push(el('svg:path', { class: 'flow', d: curve(from.p, to.p, -0.14 - 0.07 * k).d }));
+  const self = cells.filter((o) => o.kind === 'own');
+  const near = (a, of) => of.reduce((best, o) => (!best || Math.hypot(o.p[0] - a.p[0], o.p[1] - a.p[1]) < Math.hypot(best.p[0] - a.p[0], best.p[1] - a.p[1]) ? o : best), null);
+  const arc = (id, up, k) => {
+    const other = cells.find((o) => o.z.owner.id === id);
+    const me = other && near(other, self);
+    if (!me) return;
+    const [a, b] = up ? [other, me] : [me, other], bend = 0.14 + 0.07 * k;
+    const q = [(a.p[0] + b.p[0]) / 2 - (a.p[1] - b.p[1]) * bend, (a.p[1] + b.p[1]) / 2 - (b.p[0] - a.p[0]) * bend];
+    lines.push(el('svg:path', { class: 'flow', d: `M${a.p}Q${q} ${b.p}` }));
   };
   list.slice(0, 6).forEach((s, k) => {
-    const up = s.path.length > 1 ? s.path[s.path.length - 2].host.id : null;
-    const me = (id) => (nearest.get(id) ? nearest.get(id).me : mine);
-    if (up) arc(point(up), me(up), k);
-    for (const c of s.children) arc(me(c.host.id), point(c.host.id), k);
+    if (s.path.length > 1) arc(s.path[s.path.length - 2].host.id, true, k);
+    for (const c of s.children) arc(c.host.id, false, k);
   });
-
-  for (const o of nodes) {
-    const cls = 'zone' + (own(o) ? ' own' : suspect.has(o.z.owner.id) ? ' suspect' : '');
-    const g = el('svg:g', {}, el('svg:title', {}, `ids ${o.z.digits}, epoch ${o.z.counter}\nowner ${o.z.owner.id}\n${o.z.owner.addr}`),
-      el('svg:circle', { class: cls, cx: o.p[0], cy: o.p[1], r }));
-    if (!crowded) {
-      g.append(el('svg:text', { class: own(o) ? 'in' : '', x: o.p[0], y: o.p[1] + 4 }, o.z.digits));
-      g.append(el('svg:text', { class: 'owner', x: o.p[0], y: o.p[1] + r + 13 }, o.z.owner.id.slice(0, 4)));
-    }
-    out.push(g);
-  }
-  const cost = new Map(t.links.map((l) => [l.to.id, l.cost_us]));
-  if (!crowded) for (const [id, { mid }] of nearest) {
-    if (!cost.has(id)) continue;
-    out.push(el('svg:text', { class: 'cost', x: mid[0], y: mid[1] + 4 }, ms(cost.get(id))));
-  }
-  if (nodes.length === 0) out.push(el('svg:text', { x: W / 2, y: H / 2 }, 'not a member yet'));
+  if (cells.length === 0) words.push(el('svg:text', { x: W / 2, y: H / 2 }, 'not a member yet'));
   svg.setAttribute('viewBox', `0 0 ${W} ${H}`);
-  svg.replaceChildren(...out);
+  svg.setAttribute('height', H);
+  svg.replaceChildren(...boxes, ...lines, ...words);
+  tell();
 }
+
+// tell marks the zone that is chosen, and says what there is to say of it.
+function tell() {
+  for (const r of $('cube').querySelectorAll('.chosen')) r.classList.remove('chosen');
+  const o = cells.find((c) => c.z.digits === chosen);
+  if (o) $('cube').querySelector(`rect[data-digits="${o.z.digits}"]`).classList.add('chosen');
+  const hosts = new Set(cells.map((c) => c.z.owner.id)).size;
+  $('detail').textContent = o ? about(o) : `${cells.length} zones of ${hosts} hosts${whole ? '' : ' that this one knows'}. Click one, or use the arrow keys.`;
+}
+
+function about(o) {
+  const who = { own: 'this host', near: 'a neighbour', suspect: 'a neighbour, suspected dead', far: 'elsewhere in the overlay' }[o.kind];
+  return `ids ${o.z.digits}, epoch ${o.z.counter}: ${who}, ${o.z.owner.id.slice(0, 8)} at ${o.z.owner.addr}${o.cost ? ', cost ' + ms(o.cost) : ''}`;
+}
+
+function choose(o) {
+  if (!o) return;
+  chosen = o.z.digits;
+  tell();
+}
+$('cube').addEventListener('click', (e) => choose(cells.find((o) => o.z.digits === e.target.dataset.digits)));
+$('cube').addEventListener('keydown', (e) => {
+  const dir = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[e.key];
+  const own = cells.find((o) => o.kind === 'own');
+  const from = cells.find((o) => o.z.digits === chosen);
+  if (e.key === 'Escape') { chosen = ''; tell(); return; }
+  if (e.key !== 'Home' && !dir) return;
+  e.preventDefault();
+  if (!from || e.key === 'Home') { choose(own || cells[0]); return; }
+  let best = null, least = Infinity;
+  for (const o of cells) {
+    const along = (o.p[0] - from.p[0]) * dir[0] + (o.p[1] - from.p[1]) * dir[1];
+    const aside = Math.abs((o.p[0] - from.p[0]) * dir[1]) + Math.abs((o.p[1] - from.p[1]) * dir[0]);
+    if (along > 1 && along + 2 * aside < least) { least = along + 2 * aside; best = o; }
+  }
+  choose(best);
+});
+addEventListener('resize', cube);
+
+// The whole overlay is a walk over all hosts: only while it is asked for.
+let walking = null;
+async function walk() {
+  const note = $('walk-note');
+  try {
+    const r = await fetch('overlay');
+    if (!r.ok) throw new Error(await r.text());
+    whole = await r.json();
+    const hosts = new Set(whole.map.map((z) => z.owner.id)).size;
+    note.textContent = `${whole.map.length} zones of ${hosts} hosts.` + (whole.incomplete ? ' Not all: ' + whole.incomplete + '.' : whole.next ? ' There are more.' : '');
+    table($('directory'), ['Name', 'Publisher', 'Address', 'Announced'], whole.entries.map((e) => [e.id, [
+      td(e.name), num(short(e.publisher)), num(e.publisher.addr), num(rate(e.rate_bps)),
+    ]]), ['No host publishes a public stream.']);
+    $('n-directory').textContent = whole.entries.length || '';
+  } catch (e) {
+    note.textContent = 'The walk did not succeed: ' + e.message;
+  }
+  cube();
+}
+$('walk').addEventListener('click', () => {
+  const on = $('walk').getAttribute('aria-pressed') !== 'true';
+  $('walk').setAttribute('aria-pressed', String(on));
+  $('directory-section').hidden = !on;
+  clearInterval(walking);
+  if (on) {
+    $('walk-note').textContent = 'Asking all hosts …';
+    walk();
+    walking = setInterval(walk, 60000);
+  } else {
+    whole = null;
+    $('walk-note').textContent = '';
+    cube();
+  }
+});
 
 function facts(s) {
   $('host').textContent = short(s.self) + ' · ' + s.self.addr;
@@ -234,7 +304,8 @@ function show(d) {
     history.set(s.id, v.slice(-keep));
   }
   facts(d.status);
-  cube(d.topology, d.streams.streams);
+  latest = { t: d.topology, list: d.streams.streams };
+  cube();
   contracts(d.contracts.subscriptions);
   streams(d.streams.streams, d.status.self);
   peers(d.topology);
