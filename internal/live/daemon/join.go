@@ -158,7 +158,7 @@ func (d *Daemon) connect(ctx context.Context, addr string) (wire.Peer, error) {
 }
 
 func twinError(err error) error {
-	return fmt.Errorf("%w: each host needs a key of its own: give this one a --state of its own, and remove the copied host.key", err)
+	return fail.Usagef("%w: each host needs a key of its own: give this one a --state of its own, and remove the copied host.key", err)
 }
 
 // errHopeless is of members that can never be joined through.
