@@ -82,9 +82,9 @@ func (t *Transport) flush(tx *txBatch) {
 
 // sendFrom seals what peer p has to send, up to drainAtOnce datagrams.
 func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
-	most, size := min(drainAtOnce, tx.room()), int(p.size.Load())
+	most, size := min(drainAtOnce, tx.room()), max(int(p.size.Load()), basePacket)
 	if size < maxDatagram {
-		most = max(1, most/partsOf(maxDatagram, max(size, basePacket)))
+		most = max(1, most/partsOf(maxDatagram, size))
 	}
 	q, c, s, to, again, wait := p.pop(now, tx.queued[:0], tx.control[:0], most)
 	defer clear(tx.queued[:])
