@@ -73,6 +73,21 @@ func through(t *testing.T, w *wall, a, b *host) {
 
 func (h *host) size(of *host) int { return h.stat(of.Self().ID).Size }
 
+// settled waits until a knows what its link to b carries, and has it ask no more: for
+// tests that count datagrams.
+func settled(t *testing.T, a, b *host) {
+	t.Helper()
+	eventually(t, "the link's size is known", func() bool { return a.size(b) == min(maxUDP, b.data.largest()) })
+	p := a.peerFor(b.Self())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sessions {
+		if s != nil {
+			s.link = false
+		}
+	}
+}
+
 // keep has a session in use, so that its size is looked for.
 func keep(t *testing.T, a, b *host) {
 	ctx, cancel := context.WithCancel(context.Background())
