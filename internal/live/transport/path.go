@@ -216,6 +216,5 @@ func (t *Transport) sendProbe(p *peer, s *session, to *net.UDPAddr, b []byte) {
 	} else if err != nil {
 		p.stats.txErrors.Add(1)
 	}
-	p.stats.txControl.Add(1)
 	p.stats.txBytes.Add(uint64(n))
 }

@@ -115,7 +115,9 @@ func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
 		d := tx.next()
 		if n := s.seal(typeControl, d, outerSize+copy(d[outerSize:], b)); n > 0 {
 			tx.addParts(p, to, n, gso, size)
-			p.stats.txControl.Add(1)
+			if len(b) == 0 || b[0] != linkMark {
+				p.stats.txControl.Add(1)
+			}
 			p.stats.txBytes.Add(uint64(n))
 		}
 	}
