@@ -71,7 +71,8 @@ func (d *Daemon) await(through wire.Peer) {
 		}
 		why := d.problems.list()
 		if len(why) == 0 {
-			why = []string{"no host has answered the request for ids: its answers go to " + d.Self().Addr.String() + ": is that this host's address for the others (--advertise)?"}
+			why = []string{fmt.Sprintf("host %s lets this one in, but no host has answered the request for ids: answers go to %s: is that where the others reach this host (--advertise)?",
+				through, d.Self().Addr)}
 			d.problems.set("ids", why[0])
 		}
 		d.log.Warn("still joining", "through", through.String(), "why", strings.Join(why, "; "))
