@@ -177,7 +177,7 @@ func TestBlackHole(t *testing.T) {
 		t.Errorf("the stream stood still for %v", d)
 	}
 	eventually(t, "the new size is known", func() bool { n := a.size(b); return n <= 1300 && n >= 1300-sizeStep })
-	if s := a.stat(b.Self().ID); s.BlackHoles != 1 {
+	if s := a.Stats(); s.BlackHoles != 1 {
 		t.Errorf("%d black holes", s.BlackHoles)
 	}
 	w.carry.Store(1472)
