@@ -60,7 +60,7 @@ func TestRollingUpgrade(t *testing.T) {
 	// Whether a restart costs anything is a matter of chance: of what is on the way, and
 	// of the time in which a path is mended.
 	const mended = 100 // numbers: 2 s
-	if paid > passed*(max(price/max(old, 1), mended)) {
+	if paid > passed*max(price/max(old, 1), mended) {
 		t.Errorf("the upgrade of %d relays lost %d numbers, %d restarts without it %d", passed, paid, old, price)
 	}
 	for i := 1; i < hosts; i++ {
