@@ -71,7 +71,8 @@ func (d *Daemon) await(through wire.Peer) {
 		}
 		why := d.problems.list()
 		if len(why) == 0 {
-			why = []string{"no host has answered the request for ids: its answers go to " + d.Self().Addr.String() + ": is that this host's address for the others (--advertise)?"}
+			why = []string{fmt.Sprintf("host %s lets this one in, but no host has answered the request for ids: answers go to %s: is that where the others reach this host (--advertise)?",
+				through, d.Self().Addr)}
 			d.problems.set("ids", why[0])
 		}
 		d.log.Warn("still joining", "through", through.String(), "why", strings.Join(why, "; "))
@@ -158,7 +159,7 @@ func (d *Daemon) connect(ctx context.Context, addr string) (wire.Peer, error) {
 }
 
 func twinError(err error) error {
-	return fmt.Errorf("%w: each host needs a key of its own: give this one a --state of its own, and remove the copied host.key", err)
+	return fail.Usagef("%w: each host needs a key of its own: give this one a --state of its own, and remove the copied host.key", err)
 }
 
 // errHopeless is of members that can never be joined through.

@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -21,6 +22,7 @@ import (
 
 	"sandstream/internal/fail"
 	"sandstream/internal/live/transport"
+	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi"
 	"sandstream/overlayapi/overlayv1"
 )
@@ -196,24 +198,42 @@ func TestWhyNotAMember(t *testing.T) {
 	}
 }
 
-// A member that answers, but whose overlay's other hosts can not be reached, leads to
-// no ids. That is said too.
+// A member that lets the host in but answers no request leads to no ids. That is said
+// too.
 func TestWhyNoIDs(t *testing.T) {
-	var log lockedBuffer
-	elsewhere := start(t, nil, func(c *Config) { c.Advertise = "127.0.0.1:9" }) // an address where nobody is
-	<-elsewhere.Joined()
-	d := start(t, nil, func(c *Config) {
-		c.Create, c.Join, c.Log = false, []string{elsewhere.tr.Self().Addr.String()}, slog.New(slog.NewTextHandler(&log, nil))
-	})
-	select {
-	case <-d.Joined():
-		t.Skip("it joined all the same")
-	case <-time.After(9500 * time.Millisecond):
+	id, err := transport.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if p := d.problems.list(); len(p) == 0 || !strings.Contains(log.String(), "still joining") {
-		t.Errorf("after 10 s: problems %q, log %s", p, log.String())
+	mute, err := transport.New(transport.Config{Identity: id, Listen: netip.MustParseAddrPort("127.0.0.1:0"), Token: transport.Token(testToken)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	if err := mute.Start(deaf{}); err != nil {
+		t.Fatal(err)
+	}
+	var log lockedBuffer
+	d := start(t, nil, func(c *Config) {
+		c.Create, c.Join, c.Log = false, []string{mute.Self().Addr.String()}, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	const want = "has answered the request for ids"
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		p := d.problems.list()
+		if len(p) > 0 && strings.Contains(p[0], want) && strings.Contains(p[0], d.Self().Addr.String()) && strings.Contains(log.String(), "still joining") {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after 10 s: problems %q, log %s", p, log.String())
+		}
 	}
 }
+
+type deaf struct{}
+
+func (deaf) Control(wire.Peer, []byte)    {}
+func (deaf) Unreachable(wire.Peer, error) {}
+func (deaf) Twin(string, bool)            {}
 
 type lockedBuffer struct {
 	mu sync.Mutex
@@ -294,5 +314,30 @@ func TestOwnAddressAmongTheMembers(t *testing.T) {
 	case <-early.Joined():
 	case <-time.After(30 * time.Second):
 		t.Error("did not join through the other member")
+	}
+}
+
+// A host that names no address to listen on is reached over both address families, on
+// one port.
+func TestBothFamiliesOnOnePort(t *testing.T) {
+	six, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		t.Skip("this machine has no IPv6")
+	}
+	six.Close()
+	first := start(t, nil, func(c *Config) { c.Listen, c.Advertise = ":0", "127.0.0.1:0" })
+	port := first.tr.Self().Addr.Port()
+	for _, at := range []string{"127.0.0.1", "::1"} {
+		d := start(t, nil, func(c *Config) {
+			c.Create, c.Join, c.Listen = false, []string{net.JoinHostPort(at, fmt.Sprint(port))}, ":0"
+		})
+		select {
+		case <-d.Joined():
+		case <-time.After(30 * time.Second):
+			t.Fatalf("not a member through %s: %q", at, d.problems.list())
+		}
+		if got := d.Self().Addr.Addr().String(); got != at {
+			t.Errorf("a host that joined through %s says that it is at %s", at, got)
+		}
 	}
 }

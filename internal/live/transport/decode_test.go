@@ -131,7 +131,7 @@ func FuzzOuter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var o outer
 		ok := o.decode(b)
-		lawful := len(b) >= 32 && len(b) <= 1396 && (b[0] == 1 || b[0] == 2 || b[0] == 3 && len(b) >= 80)
+		lawful := len(b) >= 32 && len(b) <= 65507 && (b[0] == 1 || b[0] == 2 || b[0] == 3 && len(b) >= 80)
 		if ok != lawful {
 			t.Fatalf("lawful is %v, decode gives %v", lawful, ok)
 		}

@@ -5,19 +5,23 @@
 // protocol, which is pure (package overlay): it is all that is between sockets
 // and the protocol.
 //
-// # Two sockets
+// # One port
 //
-// QUIC runs on the control socket, for handshakes and for control messages too
-// long for a datagram. A handshake proves both hosts' keys (TLS 1.3), that they
-// know the join token or that a CA signed them, and gives both the keys of a
-// session. QUIC connections are closed after a second without use, and without
-// any the QUIC library itself is put away.
+// All that passes between two hosts goes from the one UDP port of the one to that of
+// the other; on all addresses ([::]) it is of both address families. The first byte
+// says what a datagram is (RFC 9443): from 0x40 on it is QUIC's, below it is ours. One
+// reader takes both, in batches, and gives QUIC its packets (quicside.go).
 //
-// The data socket carries sealed datagrams: control messages and packets of
-// streams (package frame). A datagram is
+// QUIC is for handshakes and for control messages too long for a datagram. A handshake
+// proves both hosts' keys (TLS 1.3), that they know the join token or that a CA signed
+// them, and gives both the keys of a session. QUIC connections are closed after a
+// second without use, and without any the QUIC library itself is put away.
 //
-//	 0  1  type: 1 control, 2 data, 3 data in the clear
-//	 1  3  0
+// Sealed datagrams are control messages and packets of streams (package frame). A
+// datagram is
+//
+//	 0  1  type: 1 control, 2 data, 3 data in the clear, 5 a part (part.go)
+//	 1  3  reserved: 0 when sent, ignored
 //	 4  4  the receiver's index for the session
 //	 8  8  counter: the nonce
 //	16  n  payload sealed with AES-128-GCM, or ChaCha20-Poly1305 if a host has no AES in hardware
@@ -38,6 +42,29 @@
 // Datagrams are sent and received in batches (sendmmsg, recvmmsg), and where the
 // kernel can, as trains that it cuts (UDP_SEGMENT) and puts together (UDP_GRO).
 // EIO turns trains off.
+//
+// # Versions
+//
+// Hosts say in their hello (hello.go) which versions of the wire they speak, and what
+// they can do beyond that, a bit each (version.go). What is not known is ignored:
+// features, fields of the hello, reserved bytes. Hosts that have no version in common
+// refuse one another in words, on both sides; so they do when a certificate is not
+// good, when Config.Admit says no, or when a token is wrong.
+//
+// # Two hosts with one key
+//
+// A hello names the run of its host: a random number and the time of its start. When a
+// host with the key of a peer comes from another address and in another run, the peer
+// is asked, over its session, whether it lives (link.go). If it signs that it does, the
+// newcomer is shown the signature and let out; if there is no answer in about a second,
+// the host has merely started anew. Two that meet each other see it from the hello.
+//
+// # Sizes
+//
+// What the way to each peer carries is searched for as in RFC 8899 (path.go): 1,200
+// bytes are proven by the handshake, up to 65,507 by probes. A sealed datagram that is
+// longer goes in parts, which the next host puts together (part.go). So no packet of a
+// stream depends on what a router says of its size, and the streams need not know.
 //
 // # Use
 //

@@ -32,6 +32,8 @@ func newTap(t *testing.T, a, b *host) *tap {
 	if err != nil {
 		t.Fatal(err)
 	}
+	settled(t, a, b)
+	settled(t, b, a)
 	tp := &tap{UDPConn: conn, to: b.Self().Addr}
 	p := a.peerFor(b.Self())
 	p.mu.Lock()

@@ -38,13 +38,13 @@ const (
 	maxWhere  = 64
 	askTries  = 4
 	askWithin = 300 * time.Millisecond // for an answer, each time
-	asksRate  = 10                     // a second that one peer is answered
+	askCosts  = 50                     // as many control messages: two signatures
 )
 
-// link is what is asked over the sessions with a peer. Under peer.mu.
-type link struct {
-	asking run           // whose beside the peer's; zero: nobody asks
-	mark   chan [64]byte // the peer's answer to that
+// asking is the question whether a peer lives. Under peer.mu.
+type asking struct {
+	other run           // that shows the same key
+	mark  chan [64]byte // the peer's answer
 }
 
 func (t *Transport) sign(b []byte) []byte {
@@ -90,9 +90,9 @@ func (t *Transport) linked(p *peer, b []byte) {
 		t.asked(p, parseRun(b[2:]), b[2+runSize:askSize], string(b[askSize:min(len(b), askSize+maxWhere)]))
 	case what == linkAnswer && len(b) >= askSize:
 		p.mu.Lock()
-		if parseRun(b[2:]) == p.link.asking && p.link.mark != nil {
+		if p.asking != nil && parseRun(b[2:]) == p.asking.other {
 			select {
-			case p.link.mark <- [64]byte(b[2+runSize:]):
+			case p.asking.mark <- [64]byte(b[2+runSize:]):
 			default:
 			}
 		}
@@ -109,10 +109,7 @@ func (t *Transport) linked(p *peer, b []byte) {
 // asked answers that this host lives, to a peer to which another one has shown its
 // key, as its signature proves.
 func (t *Transport) asked(p *peer, other run, sealed []byte, where string) {
-	p.limitMu.Lock()
-	ok := p.asks.take(t.now(), 1, asksRate, asksRate)
-	p.limitMu.Unlock()
-	if !ok {
+	if !p.mayControl(t.now(), askCosts) {
 		p.stats.rxRateLimited.Add(1)
 		return
 	}
@@ -145,21 +142,21 @@ func (t *Transport) onlyOne(ctx context.Context, id wire.HostID, key ed25519.Pub
 	}
 	ask := appendRun([]byte{linkMark, linkAsk}, theirs.Run)
 	ask = append(append(ask, theirs.Sealed...), from.String()...)
-	mark := make(chan [64]byte, 1)
+	q := &asking{other: theirs.Run, mark: make(chan [64]byte, 1)}
 	p.mu.Lock()
-	p.link.asking, p.link.mark = theirs.Run, mark
+	p.asking = q
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
-		if p.link.mark == mark {
-			p.link = link{}
+		if p.asking == q {
+			p.asking = nil
 		}
 		p.mu.Unlock()
 	}()
 	for range askTries {
 		t.sendLink(p, bytes.Clone(ask))
 		select {
-		case m := <-mark:
+		case m := <-q.mark:
 			w := twin{run: own, mark: m}
 			if !w.proves(key, theirs.Run) {
 				continue

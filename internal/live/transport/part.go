@@ -24,11 +24,12 @@ import (
 //
 // Parts are not authentic, the whole is: who forges parts of a session whose index it has
 // guessed spoils datagrams, as who drops them does.
+const typePart datagramType = 5
+
 const (
-	typePart datagramType = 5
-	partHead              = 20
-	maxParts              = 8
-	partsTo               = 8 // datagrams of one session that may be put together at a time
+	partHead = 20
+	maxParts = 8
+	partsTo  = 8 // datagrams of one session that may be put together at a time
 )
 
 type partHeader struct {

@@ -36,12 +36,12 @@ const (
 
 // path is the search for a link's size, and its end. Under peer.mu, but for size.
 type path struct {
-	above   int    // the least that is known not to pass; 0: nothing is
-	probe   int    // the size that is asked about; 0: none is
+	above   uint16 // the least that is known not to pass; 0: nothing is
+	probe   uint16 // the size that is asked about; 0: none is
 	number  uint32 // of the probe
-	tries   int
-	sent    time.Duration // of the probe's last try
+	tries   uint8
 	confirm bool          // the probe is of the size in use
+	sent    time.Duration // of the probe's last try
 	next    time.Duration // to confirm, or to search again
 }
 
@@ -66,13 +66,13 @@ func (p *peer) probeDue(now time.Duration) []byte {
 		case w.tries < probeTries:
 			return p.ask(now)
 		case w.confirm:
-			p.pathLost(w.probe)
+			p.pathLost(int(w.probe))
 		default:
 			w.above, w.probe = w.probe, 0
 		}
 	}
 	if size := p.nextSize(); size != 0 {
-		w.probe, w.tries, w.confirm = size, 0, false
+		w.probe, w.tries, w.confirm = uint16(size), 0, false
 		return p.ask(now)
 	}
 	if now >= w.next && w.above != 0 {
@@ -80,7 +80,7 @@ func (p *peer) probeDue(now time.Duration) []byte {
 		return p.probeDue(now)
 	}
 	if size := int(p.size.Load()); p.big.Swap(false) && size > basePacket {
-		w.probe, w.tries, w.confirm = size, 0, true
+		w.probe, w.tries, w.confirm = uint16(size), 0, true
 		return p.ask(now)
 	}
 	return nil
@@ -97,7 +97,7 @@ func (p *peer) ask(now time.Duration) []byte {
 	b := make([]byte, probeHead)
 	b[0], b[1] = linkMark, linkProbe
 	binary.BigEndian.PutUint32(b[2:], w.number)
-	binary.BigEndian.PutUint16(b[6:], uint16(w.probe))
+	binary.BigEndian.PutUint16(b[6:], w.probe)
 	return b
 }
 
@@ -110,8 +110,8 @@ var plateaus = [...]int{1232, 1252, 1372, 1392, 1412, 1432, 1444, 1452, 1464, 14
 // transport itself can use, then the plateaus from below, then whether the last one that
 // passed is the end, and if it is not, halves. p.mu is held.
 func (p *peer) nextSize() int {
-	size, most := int(p.size.Load()), min(maxUDP, p.largest)
-	above := p.path.above
+	size, most := int(p.size.Load()), min(maxUDP, int(p.largest))
+	above := int(p.path.above)
 	if above != 0 {
 		most = min(most, above-1)
 	}
@@ -135,8 +135,8 @@ func (p *peer) nextSize() int {
 // takes less than it did. p.mu is held.
 func (p *peer) pathLost(size int) {
 	p.pathBegins()
-	p.path.above = size
-	p.stats.blackHoles.Add(1)
+	p.path.above = uint16(size)
+	p.t.stats.blackHoles.Add(1)
 	p.t.cfg.Log.Warn("a link carries less than before", "host", p.id.String(), "addr", p.addr.String(), "bytes", size)
 }
 
@@ -145,8 +145,8 @@ func (p *peer) tooBig(size int) {
 	p.mu.Lock()
 	w := &p.path
 	switch {
-	case w.probe == size && !w.confirm:
-		w.above, w.probe = size, 0
+	case int(w.probe) == size && !w.confirm:
+		w.above, w.probe = w.probe, 0
 	case size <= int(p.size.Load()) && size > basePacket:
 		p.pathLost(size)
 	}
@@ -161,7 +161,7 @@ func (p *peer) probed(b []byte) {
 	p.mu.Lock()
 	w := &p.path
 	size := int(binary.BigEndian.Uint16(b[6:]))
-	if w.probe == 0 || binary.BigEndian.Uint32(b[2:]) != w.number || size != w.probe {
+	if w.probe == 0 || binary.BigEndian.Uint32(b[2:]) != w.number || size != int(w.probe) {
 		p.mu.Unlock()
 		return // late
 	}
@@ -216,6 +216,5 @@ func (t *Transport) sendProbe(p *peer, s *session, to *net.UDPAddr, b []byte) {
 	} else if err != nil {
 		p.stats.txErrors.Add(1)
 	}
-	p.stats.txControl.Add(1)
 	p.stats.txBytes.Add(uint64(n))
 }

@@ -53,10 +53,10 @@ type peer struct {
 	cancel     context.CancelFunc          // ends that goroutine
 	connecting bool                        // that goroutine has its turn
 	gone       bool                        // no longer in the table: nothing is begun for it
-	versions   versions                    // of the peer's newest hello
-	link       link                        // what is asked and found out over its sessions
+	versions   *versions                   // of the peer's newest hello; shared
+	asking     *asking                     // whether it lives; nil: nobody asks
 	path       path                        // the search for the link's size
-	largest    int                         // datagram that the peer takes, bytes
+	largest    uint16                      // datagram that the peer takes, bytes
 	stranger   bool                        // never had a session; under Transport.peerMu
 	refuseTo   time.Duration               // no new handshake before
 	backoff    time.Duration               // to be added to refuseTo at the next failure
@@ -74,7 +74,6 @@ type peer struct {
 
 	limitMu   sync.Mutex
 	controlIn bucket
-	asks      bucket // whether the host lives
 	dataIn    bucket // the reader's
 	stats     peerStats
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"sandstream/internal/overlay/wire"
 )
@@ -103,13 +104,12 @@ func TestQUICAmongDatagrams(t *testing.T) {
 				return
 			default:
 				publish(t, a, payloads(i, 10, 1000))
+				time.Sleep(time.Millisecond)
 			}
 		}
 	}()
 	for range 3 {
-		if _, err := c.Connect(context.Background(), b.Self().Addr); err != nil {
-			t.Errorf("connect to a busy host: %v", err)
-		}
+		connect(t, c, b)
 	}
 	close(stop)
 	<-ended

@@ -375,10 +375,10 @@ func (t *Transport) establish(s *session, conn *quic.Conn, who wire.Peer, theirs
 		p.data = to
 		p.pathBegins()
 	}
-	if p.largest = int(theirs.Largest); p.largest == 0 {
+	if p.largest = theirs.Largest; p.largest == 0 {
 		p.largest = maxDatagram
 	}
-	p.versions = theirs.versions()
+	p.versions = t.share(theirs.versions())
 	p.seen.Store(nil)
 	gone := p.install(s)
 	p.conn = conn

@@ -133,11 +133,11 @@ func (r *reader) datagram(b []byte, from *net.UDPAddr) {
 			p.stats.rxRateLimited.Add(1)
 			return
 		}
-		p.stats.rxControl.Add(1)
 		if plain[0] == linkMark {
 			t.linked(p, plain)
 			return
 		}
+		p.stats.rxControl.Add(1)
 		t.handler.Control(p.who(), plain)
 		return
 	}

@@ -82,9 +82,9 @@ func (t *Transport) flush(tx *txBatch) {
 
 // sendFrom seals what peer p has to send, up to drainAtOnce datagrams.
 func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
-	most, size := min(drainAtOnce, tx.room()), int(p.size.Load())
+	most, size := min(drainAtOnce, tx.room()), max(int(p.size.Load()), basePacket)
 	if size < maxDatagram {
-		most = max(1, most/partsOf(maxDatagram, max(size, basePacket)))
+		most = max(1, most/partsOf(maxDatagram, size))
 	}
 	q, c, s, to, again, wait := p.pop(now, tx.queued[:0], tx.control[:0], most)
 	defer clear(tx.queued[:])
@@ -115,7 +115,9 @@ func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
 		d := tx.next()
 		if n := s.seal(typeControl, d, outerSize+copy(d[outerSize:], b)); n > 0 {
 			tx.addParts(p, to, n, gso, size)
-			p.stats.txControl.Add(1)
+			if len(b) == 0 || b[0] != linkMark {
+				p.stats.txControl.Add(1)
+			}
 			p.stats.txBytes.Add(uint64(n))
 		}
 	}

@@ -60,6 +60,7 @@ func burstDelays(t *testing.T, children int, stall bool) (delays []time.Duration
 		_, _ = rand.Read(s.sendKey[:])
 		s.confirmed.Store(true)
 		p.install(s)
+		p.size.Store(maxDatagram)
 		p.data = net.UDPAddrFromAddrPort(who.Addr)
 		if stall && i == 0 {
 			p.spend = bucket{tokens: -3_000_000 * 3600, last: 1} // for an hour nothing goes

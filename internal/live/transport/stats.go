@@ -25,6 +25,7 @@ type Stats struct {
 	HandshakesRefused uint64 `json:"handshakes_refused"` // too many at once or a second
 	QUIC              uint64 `json:"quic"`               // datagrams that were handed to QUIC
 	Parts             uint64 `json:"parts"`              // datagrams that were a part of one too long for the link
+	BlackHoles        uint64 `json:"black_holes"`        // times that a link carried less than before
 	Malformed         uint64 `json:"malformed"`          // neither a sealed datagram nor one that QUIC has a use for
 	UnknownIndex      uint64 `json:"unknown_index"`      // of no session
 	Unauthentic       uint64 `json:"unauthentic"`        // did not open
@@ -36,7 +37,7 @@ type Stats struct {
 type counters struct {
 	handshakes, handshakesFailed, handshakesRefused atomic.Uint64
 	malformed, unknownIndex, unauthentic, replayed  atomic.Uint64
-	rxCalls, txCalls, rxQUIC, rxParts               atomic.Uint64
+	rxCalls, txCalls, rxQUIC, rxParts, blackHoles   atomic.Uint64
 }
 
 // Stats gives the transport's counters.
@@ -44,7 +45,7 @@ func (t *Transport) Stats() Stats {
 	c := &t.stats
 	s := Stats{
 		GSO: t.data.gso.Load(), GRO: t.data.gro,
-		Handshakes: c.handshakes.Load(), HandshakesFailed: c.handshakesFailed.Load(), HandshakesRefused: c.handshakesRefused.Load(), QUIC: c.rxQUIC.Load(), Parts: c.rxParts.Load(),
+		Handshakes: c.handshakes.Load(), HandshakesFailed: c.handshakesFailed.Load(), HandshakesRefused: c.handshakesRefused.Load(), QUIC: c.rxQUIC.Load(), Parts: c.rxParts.Load(), BlackHoles: c.blackHoles.Load(),
 		Malformed: c.malformed.Load(), UnknownIndex: c.unknownIndex.Load(), Unauthentic: c.unauthentic.Load(), Replayed: c.replayed.Load(),
 		ReadCalls: c.rxCalls.Load(), WriteCalls: c.txCalls.Load(),
 	}
@@ -67,10 +68,9 @@ type PeerStats struct {
 	Up            bool          `json:"up"`          // there is a session
 	SessionAge    time.Duration `json:"session_age"` // ns
 	Handshakes    uint64        `json:"handshakes"`
-	Queued        int           `json:"queued"`      // stream packets that wait now
-	Size          int           `json:"size"`        // of the link: bytes of the longest datagram that is proven to pass
-	Version       string        `json:"version"`     // of the wire and of the peer's build
-	BlackHoles    uint64        `json:"black_holes"` // times that it carried less than before
+	Queued        int           `json:"queued"`  // stream packets that wait now
+	Size          int           `json:"size"`    // of the link: bytes of the longest datagram that is proven to pass
+	Version       string        `json:"version"` // of the wire and of the peer's build
 	TxControl     uint64        `json:"tx_control"`
 	TxData        uint64        `json:"tx_data"`
 	TxBytes       uint64        `json:"tx_bytes"`
@@ -88,13 +88,12 @@ type PeerStats struct {
 type peerStats struct {
 	handshakes, txControl, txData, txBytes, txQueueFull, txNoSession, txErrors atomic.Uint64
 	rxControl, rxData, rxBytes, rxRateLimited, rxMalformed, rxNotExpected      atomic.Uint64
-	blackHoles                                                                 atomic.Uint64
 }
 
 func (c *peerStats) load() PeerStats {
 	return PeerStats{
-		Handshakes: c.handshakes.Load(), BlackHoles: c.blackHoles.Load(),
-		TxControl: c.txControl.Load(), TxData: c.txData.Load(), TxBytes: c.txBytes.Load(), TxQueueFull: c.txQueueFull.Load(),
+		Handshakes: c.handshakes.Load(),
+		TxControl:  c.txControl.Load(), TxData: c.txData.Load(), TxBytes: c.txBytes.Load(), TxQueueFull: c.txQueueFull.Load(),
 		TxNoSession: c.txNoSession.Load(), TxErrors: c.txErrors.Load(),
 		RxControl: c.rxControl.Load(), RxData: c.rxData.Load(), RxBytes: c.rxBytes.Load(), RxRateLimited: c.rxRateLimited.Load(),
 		RxMalformed: c.rxMalformed.Load(), RxNotExpected: c.rxNotExpected.Load(),
@@ -104,7 +103,6 @@ func (c *peerStats) load() PeerStats {
 // add adds b's counters.
 func (s *PeerStats) add(b *PeerStats) {
 	s.Handshakes += b.Handshakes
-	s.BlackHoles += b.BlackHoles
 	s.TxControl += b.TxControl
 	s.TxData += b.TxData
 	s.TxBytes += b.TxBytes
@@ -147,7 +145,9 @@ func (t *Transport) Peers() []PeerStats {
 		out[i].Peer = wire.Peer{ID: p.id, Addr: p.addr}
 		if s := p.sendSession(); s != nil {
 			out[i].Up, out[i].SessionAge, out[i].Size = true, t.now()-s.created, int(p.size.Load())
-			out[i].Version = p.versions.short()
+			if p.versions != nil {
+				out[i].Version = p.versions.short()
+			}
 		}
 		out[i].Queued = p.n
 		p.mu.Unlock()

@@ -8,6 +8,8 @@ import "testing"
 func TestTotalsNeverFall(t *testing.T) {
 	a, b := newHost(t, nil), newHost(t, nil)
 	connect(t, a, b)
+	settled(t, a, b)
+	settled(t, b, a)
 	for range 5 {
 		if err := b.SendControl(a.Self(), []byte("x")); err != nil {
 			t.Fatal(err)

@@ -99,6 +99,7 @@ type Transport struct {
 	cfg     Config
 	self    wire.Peer
 	run     run
+	own     versions
 	aes     bool
 	handler Handler
 	data    *udpBatch // the port
@@ -155,6 +156,7 @@ func New(cfg Config) (*Transport, error) {
 	}
 	t.wall = uint64(t.start.UnixNano())
 	t.run = newRun(t.start)
+	t.own = versions{min: wireMin, max: wireMax, minor: wireMinor, build: words(cfg.Build)}
 	data, err := listenBatch(cfg.Listen, !cfg.NoOffload, cfg.SocketBuffer)
 	if err != nil {
 		return nil, err

@@ -40,9 +40,7 @@ type versions struct {
 // WireVersion is the newest version of the wire of this build, in words.
 func WireVersion() string { return fmt.Sprintf("wire version %d.%d", wireMax, wireMinor) }
 
-func (t *Transport) versions() versions {
-	return versions{min: wireMin, max: wireMax, minor: wireMinor, build: t.cfg.Build}
-}
+func (t *Transport) versions() versions { return t.own }
 
 func (v versions) String() string {
 	s := fmt.Sprintf("version %d", v.max)
@@ -73,6 +71,15 @@ func decodeVersions(s string) versions {
 	_, build, _ := strings.Cut(s, " ")
 	v.build = words(build)
 	return v
+}
+
+// share gives a pointer to v, to what this host has for itself if it is the same: most
+// peers are of one build.
+func (t *Transport) share(v versions) *versions {
+	if v == t.own {
+		return &t.own
+	}
+	return &v
 }
 
 // common is the newest version that both speak; 0: none.
