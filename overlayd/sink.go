@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -31,7 +32,7 @@ func sink(cmd *cobra.Command, udp, udpInterface string) (output, error) {
 			return nil, fail.Usagef("--udp-interface needs --udp with a multicast address")
 		}
 		if f, ok := cli.Underlying(cmd.OutOrStdout()).(*os.File); ok && closed(f) {
-			return nil, fail.Usagef("standard output is closed: the payloads have nowhere to go (redirect it, to a file or with >/dev/null, or give --udp)")
+			fmt.Fprintln(cmd.ErrOrStderr(), "standard output is closed, or was given as /dev/null: payloads are counted and go nowhere (redirect it to a file or a pipe, or give --udp)")
 		}
 		return bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10), nil
 	}
@@ -48,9 +49,9 @@ func sink(cmd *cobra.Command, udp, udpInterface string) (output, error) {
 	return datagrams{conn}, nil
 }
 
-// closed says whether the program was started with f closed. Go's runtime puts
-// /dev/null in its place, opened for reading too, which nobody does who wants to throw
-// output away.
+// closed says whether the program may have been started with f closed. Go's runtime puts
+// /dev/null in its place, opened for reading too. Programs that start others do the same
+// (daemon(3), Python's subprocess.DEVNULL), so that it is no reason to end.
 func closed(f *os.File) bool {
 	var st, null unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil || unix.Stat(os.DevNull, &null) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != null.Rdev {
