@@ -62,6 +62,7 @@ type Streams struct {
 	subs    []*sub
 	subSeq  uint64
 	store   map[wire.Point][]stored // directory entries of our ids
+	keyAsks []keyAsk                // that pass here, the oldest first
 }
 
 // The timers of this machine. Those of a stream carry its id as their host, and its
@@ -100,6 +101,10 @@ func (n *Streams) Handle(from wire.Peer, m wire.Message) {
 		n.onSwapFind(from, m)
 	case *wire.SwapNo:
 		n.onSwapNo(m)
+	case *wire.KeyAsk:
+		n.onKeyAsk(from, m)
+	case *wire.KeyGrant:
+		n.onKeyGrant(from, m)
 	}
 }
 

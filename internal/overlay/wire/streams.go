@@ -34,6 +34,7 @@ type Beat struct {
 	// SharePpm is what Degrade leaves of the rate, in millionths, as measured where it
 	// runs; 0: not known yet.
 	SharePpm uint32 `cbor:"10,keyasint,omitempty"`
+	Epochs          // of the stream's key
 }
 
 func (*Beat) kind() Kind { return 25 }
