@@ -30,6 +30,12 @@ func (d *Daemon) carryOut() {
 				d.streams.Forward(e.Stream, e.Entry)
 			case overlay.SubChanged:
 				d.streams.SubChanged(e)
+			case overlay.KeyAsked:
+				d.streams.KeyAsked(e)
+			case overlay.KeyGranted:
+				d.streams.KeyGranted(e)
+			case overlay.EpochsChanged:
+				d.streams.EpochsChanged(e)
 			default:
 				d.event(e)
 			}

@@ -281,7 +281,7 @@ func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrP
 	deadline, _ := ctx.Deadline()
 	_ = str.SetDeadline(deadline)
 	h := hello{
-		aes: t.aes, clear: t.cfg.ClearPayload, dataPort: t.dataAddr.Port(), index: s.local,
+		aes: t.aes, dataPort: t.dataAddr.Port(), index: s.local,
 		proof: t.cfg.Token.proof(dialler, keys.bind[:], t.self.ID, id),
 	}
 	if _, err := str.Write(h.encode()); err != nil {
@@ -312,7 +312,6 @@ func (t *Transport) greet(ctx context.Context, conn *quic.Conn, addr netip.AddrP
 func (s *session) agree(t *Transport, theirs *hello) {
 	s.remote = theirs.index
 	s.useAES = t.aes && theirs.aes
-	s.clear = t.cfg.ClearPayload && theirs.clear
 }
 
 // establish puts a session whose keys are complete into use, with the peer that
@@ -412,7 +411,7 @@ func (t *Transport) welcome(conn *quic.Conn) (*peer, quic.ApplicationErrorCode, 
 		return nil, codeFull, err
 	}
 	h := hello{
-		aes: t.aes, clear: t.cfg.ClearPayload, dataPort: t.dataAddr.Port(), index: s.local,
+		aes: t.aes, dataPort: t.dataAddr.Port(), index: s.local,
 		proof: t.cfg.Token.proof(listener, keys.bind[:], id, t.self.ID),
 	}
 	if _, err = str.Write(h.encode()); err == nil {
