@@ -2540,6 +2540,266 @@ func (*WithdrawResponse) Descriptor() ([]byte, []int) {
 	return file_overlay_proto_rawDescGZIP(), []int{34}
 }
 
+type SubscribersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscribersRequest) Reset() {
+	*x = SubscribersRequest{}
+	mi := &file_overlay_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscribersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscribersRequest) ProtoMessage() {}
+
+func (x *SubscribersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscribersRequest.ProtoReflect.Descriptor instead.
+func (*SubscribersRequest) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SubscribersRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+type SubscribersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Holders       []*KeyHolder           `protobuf:"bytes,1,rep,name=holders,proto3" json:"holders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscribersResponse) Reset() {
+	*x = SubscribersResponse{}
+	mi := &file_overlay_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscribersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscribersResponse) ProtoMessage() {}
+
+func (x *SubscribersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscribersResponse.ProtoReflect.Descriptor instead.
+func (*SubscribersResponse) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SubscribersResponse) GetHolders() []*KeyHolder {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+type KeyHolder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`                                     // 32 hexadecimal digits
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`                                     // of its certificate; "": no CA signed one
+	SinceUnixNs   uint64                 `protobuf:"varint,3,opt,name=since_unix_ns,json=sinceUnixNs,proto3" json:"since_unix_ns,omitempty"` // it was first given the key
+	Epoch         uint32                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`                                  // of the newest key it was given
+	Seals         bool                   `protobuf:"varint,5,opt,name=seals,proto3" json:"seals,omitempty"`                                  // a stage of the pipeline runs there, and seals what it makes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyHolder) Reset() {
+	*x = KeyHolder{}
+	mi := &file_overlay_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyHolder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyHolder) ProtoMessage() {}
+
+func (x *KeyHolder) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyHolder.ProtoReflect.Descriptor instead.
+func (*KeyHolder) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *KeyHolder) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *KeyHolder) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeyHolder) GetSinceUnixNs() uint64 {
+	if x != nil {
+		return x.SinceUnixNs
+	}
+	return 0
+}
+
+func (x *KeyHolder) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *KeyHolder) GetSeals() bool {
+	if x != nil {
+		return x.Seals
+	}
+	return false
+}
+
+type EvictRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"` // id, or name of a stream published here
+	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`     // 32 hexadecimal digits, or a beginning of 8 and more that fits one holder
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvictRequest) Reset() {
+	*x = EvictRequest{}
+	mi := &file_overlay_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvictRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvictRequest) ProtoMessage() {}
+
+func (x *EvictRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvictRequest.ProtoReflect.Descriptor instead.
+func (*EvictRequest) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *EvictRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *EvictRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+type EvictResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvictResponse) Reset() {
+	*x = EvictResponse{}
+	mi := &file_overlay_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvictResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvictResponse) ProtoMessage() {}
+
+func (x *EvictResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvictResponse.ProtoReflect.Descriptor instead.
+func (*EvictResponse) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *EvictResponse) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
 type LeaveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2548,7 +2808,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_overlay_proto_msgTypes[35]
+	mi := &file_overlay_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2820,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[35]
+	mi := &file_overlay_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2833,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{35}
+	return file_overlay_proto_rawDescGZIP(), []int{40}
 }
 
 type LeaveResponse struct {
@@ -2584,7 +2844,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_overlay_proto_msgTypes[36]
+	mi := &file_overlay_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2856,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[36]
+	mi := &file_overlay_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2869,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{36}
+	return file_overlay_proto_rawDescGZIP(), []int{41}
 }
 
 type WatchRequest struct {
@@ -2620,7 +2880,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_overlay_proto_msgTypes[37]
+	mi := &file_overlay_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2892,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[37]
+	mi := &file_overlay_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2905,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{37}
+	return file_overlay_proto_rawDescGZIP(), []int{42}
 }
 
 type WatchResponse struct {
@@ -2662,7 +2922,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_overlay_proto_msgTypes[38]
+	mi := &file_overlay_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +2934,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[38]
+	mi := &file_overlay_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +2947,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{38}
+	return file_overlay_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *WatchResponse) GetTimeUs() uint64 {
@@ -2954,7 +3214,22 @@ const file_overlay_proto_rawDesc = "" +
 	"\x04kind\")\n" +
 	"\x0fWithdrawRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\"\x12\n" +
-	"\x10WithdrawResponse\"\x0e\n" +
+	"\x10WithdrawResponse\",\n" +
+	"\x12SubscribersRequest\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\"Q\n" +
+	"\x13SubscribersResponse\x12:\n" +
+	"\aholders\x18\x01 \x03(\v2 .sandstream.overlay.v1.KeyHolderR\aholders\"\x83\x01\n" +
+	"\tKeyHolder\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
+	"\rsince_unix_ns\x18\x03 \x01(\x04R\vsinceUnixNs\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\rR\x05epoch\x12\x14\n" +
+	"\x05seals\x18\x05 \x01(\bR\x05seals\":\n" +
+	"\fEvictRequest\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\"#\n" +
+	"\rEvictResponse\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\"\x0e\n" +
 	"\fLeaveRequest\"\x0f\n" +
 	"\rLeaveResponse\"\x0e\n" +
 	"\fWatchRequest\"\xff\x01\n" +
@@ -2964,7 +3239,7 @@ const file_overlay_proto_rawDesc = "" +
 	"\x04host\x18\x03 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x04host\x12\x16\n" +
 	"\x06detail\x18\x04 \x01(\tR\x06detail\x12/\n" +
 	"\x04zone\x18\x05 \x01(\v2\x1b.sandstream.overlay.v1.ZoneR\x04zone\x12G\n" +
-	"\fsubscription\x18\x06 \x01(\v2#.sandstream.overlay.v1.SubscriptionR\fsubscription2\x90\b\n" +
+	"\fsubscription\x18\x06 \x01(\v2#.sandstream.overlay.v1.SubscriptionR\fsubscription2\xcf\t\n" +
 	"\aOverlay\x12Z\n" +
 	"\x06Status\x12$.sandstream.overlay.v1.StatusRequest\x1a%.sandstream.overlay.v1.StatusResponse\"\x03\x90\x02\x01\x12W\n" +
 	"\x05Peers\x12#.sandstream.overlay.v1.PeersRequest\x1a$.sandstream.overlay.v1.PeersResponse\"\x03\x90\x02\x01\x12`\n" +
@@ -2974,7 +3249,9 @@ const file_overlay_proto_rawDesc = "" +
 	"\x05Trace\x12#.sandstream.overlay.v1.TraceRequest\x1a$.sandstream.overlay.v1.TraceResponse\"\x03\x90\x02\x01\x12\\\n" +
 	"\aPublish\x12%.sandstream.overlay.v1.PublishRequest\x1a&.sandstream.overlay.v1.PublishResponse(\x010\x01\x12`\n" +
 	"\tSubscribe\x12'.sandstream.overlay.v1.SubscribeRequest\x1a(.sandstream.overlay.v1.SubscribeResponse0\x01\x12[\n" +
-	"\bWithdraw\x12&.sandstream.overlay.v1.WithdrawRequest\x1a'.sandstream.overlay.v1.WithdrawResponse\x12R\n" +
+	"\bWithdraw\x12&.sandstream.overlay.v1.WithdrawRequest\x1a'.sandstream.overlay.v1.WithdrawResponse\x12i\n" +
+	"\vSubscribers\x12).sandstream.overlay.v1.SubscribersRequest\x1a*.sandstream.overlay.v1.SubscribersResponse\"\x03\x90\x02\x01\x12R\n" +
+	"\x05Evict\x12#.sandstream.overlay.v1.EvictRequest\x1a$.sandstream.overlay.v1.EvictResponse\x12R\n" +
 	"\x05Leave\x12#.sandstream.overlay.v1.LeaveRequest\x1a$.sandstream.overlay.v1.LeaveResponse\x12T\n" +
 	"\x05Watch\x12#.sandstream.overlay.v1.WatchRequest\x1a$.sandstream.overlay.v1.WatchResponse0\x01B+Z)sandstream/overlayapi/overlayv1;overlayv1b\x06proto3"
 
@@ -2990,7 +3267,7 @@ func file_overlay_proto_rawDescGZIP() []byte {
 	return file_overlay_proto_rawDescData
 }
 
-var file_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_overlay_proto_goTypes = []any{
 	(*Host)(nil),                  // 0: sandstream.overlay.v1.Host
 	(*Zone)(nil),                  // 1: sandstream.overlay.v1.Zone
@@ -3027,16 +3304,21 @@ var file_overlay_proto_goTypes = []any{
 	(*SubscribeResponse)(nil),     // 32: sandstream.overlay.v1.SubscribeResponse
 	(*WithdrawRequest)(nil),       // 33: sandstream.overlay.v1.WithdrawRequest
 	(*WithdrawResponse)(nil),      // 34: sandstream.overlay.v1.WithdrawResponse
-	(*LeaveRequest)(nil),          // 35: sandstream.overlay.v1.LeaveRequest
-	(*LeaveResponse)(nil),         // 36: sandstream.overlay.v1.LeaveResponse
-	(*WatchRequest)(nil),          // 37: sandstream.overlay.v1.WatchRequest
-	(*WatchResponse)(nil),         // 38: sandstream.overlay.v1.WatchResponse
-	nil,                           // 39: sandstream.overlay.v1.StatusResponse.SentEntry
-	nil,                           // 40: sandstream.overlay.v1.StatusResponse.ReceivedEntry
-	nil,                           // 41: sandstream.overlay.v1.StatusResponse.EventsEntry
-	nil,                           // 42: sandstream.overlay.v1.StatusResponse.DataEntry
-	nil,                           // 43: sandstream.overlay.v1.Stage.ParamsEntry
-	nil,                           // 44: sandstream.overlay.v1.Stream.CountersEntry
+	(*SubscribersRequest)(nil),    // 35: sandstream.overlay.v1.SubscribersRequest
+	(*SubscribersResponse)(nil),   // 36: sandstream.overlay.v1.SubscribersResponse
+	(*KeyHolder)(nil),             // 37: sandstream.overlay.v1.KeyHolder
+	(*EvictRequest)(nil),          // 38: sandstream.overlay.v1.EvictRequest
+	(*EvictResponse)(nil),         // 39: sandstream.overlay.v1.EvictResponse
+	(*LeaveRequest)(nil),          // 40: sandstream.overlay.v1.LeaveRequest
+	(*LeaveResponse)(nil),         // 41: sandstream.overlay.v1.LeaveResponse
+	(*WatchRequest)(nil),          // 42: sandstream.overlay.v1.WatchRequest
+	(*WatchResponse)(nil),         // 43: sandstream.overlay.v1.WatchResponse
+	nil,                           // 44: sandstream.overlay.v1.StatusResponse.SentEntry
+	nil,                           // 45: sandstream.overlay.v1.StatusResponse.ReceivedEntry
+	nil,                           // 46: sandstream.overlay.v1.StatusResponse.EventsEntry
+	nil,                           // 47: sandstream.overlay.v1.StatusResponse.DataEntry
+	nil,                           // 48: sandstream.overlay.v1.Stage.ParamsEntry
+	nil,                           // 49: sandstream.overlay.v1.Stream.CountersEntry
 }
 var file_overlay_proto_depIdxs = []int32{
 	0,  // 0: sandstream.overlay.v1.Zone.owner:type_name -> sandstream.overlay.v1.Host
@@ -3045,10 +3327,10 @@ var file_overlay_proto_depIdxs = []int32{
 	2,  // 3: sandstream.overlay.v1.StatusResponse.region:type_name -> sandstream.overlay.v1.Region
 	1,  // 4: sandstream.overlay.v1.StatusResponse.zones:type_name -> sandstream.overlay.v1.Zone
 	3,  // 5: sandstream.overlay.v1.StatusResponse.engine:type_name -> sandstream.overlay.v1.Engine
-	39, // 6: sandstream.overlay.v1.StatusResponse.sent:type_name -> sandstream.overlay.v1.StatusResponse.SentEntry
-	40, // 7: sandstream.overlay.v1.StatusResponse.received:type_name -> sandstream.overlay.v1.StatusResponse.ReceivedEntry
-	41, // 8: sandstream.overlay.v1.StatusResponse.events:type_name -> sandstream.overlay.v1.StatusResponse.EventsEntry
-	42, // 9: sandstream.overlay.v1.StatusResponse.data:type_name -> sandstream.overlay.v1.StatusResponse.DataEntry
+	44, // 6: sandstream.overlay.v1.StatusResponse.sent:type_name -> sandstream.overlay.v1.StatusResponse.SentEntry
+	45, // 7: sandstream.overlay.v1.StatusResponse.received:type_name -> sandstream.overlay.v1.StatusResponse.ReceivedEntry
+	46, // 8: sandstream.overlay.v1.StatusResponse.events:type_name -> sandstream.overlay.v1.StatusResponse.EventsEntry
+	47, // 9: sandstream.overlay.v1.StatusResponse.data:type_name -> sandstream.overlay.v1.StatusResponse.DataEntry
 	8,  // 10: sandstream.overlay.v1.PeersResponse.peers:type_name -> sandstream.overlay.v1.Peer
 	0,  // 11: sandstream.overlay.v1.Peer.host:type_name -> sandstream.overlay.v1.Host
 	1,  // 12: sandstream.overlay.v1.Peer.zones:type_name -> sandstream.overlay.v1.Zone
@@ -3057,7 +3339,7 @@ var file_overlay_proto_depIdxs = []int32{
 	1,  // 15: sandstream.overlay.v1.TopologyResponse.zones:type_name -> sandstream.overlay.v1.Zone
 	11, // 16: sandstream.overlay.v1.TopologyResponse.links:type_name -> sandstream.overlay.v1.Link
 	0,  // 17: sandstream.overlay.v1.Link.to:type_name -> sandstream.overlay.v1.Host
-	43, // 18: sandstream.overlay.v1.Stage.params:type_name -> sandstream.overlay.v1.Stage.ParamsEntry
+	48, // 18: sandstream.overlay.v1.Stage.params:type_name -> sandstream.overlay.v1.Stage.ParamsEntry
 	0,  // 19: sandstream.overlay.v1.Hop.host:type_name -> sandstream.overlay.v1.Host
 	0,  // 20: sandstream.overlay.v1.Branch.host:type_name -> sandstream.overlay.v1.Host
 	17, // 21: sandstream.overlay.v1.StreamsResponse.streams:type_name -> sandstream.overlay.v1.Stream
@@ -3065,7 +3347,7 @@ var file_overlay_proto_depIdxs = []int32{
 	12, // 23: sandstream.overlay.v1.Stream.pipeline:type_name -> sandstream.overlay.v1.Stage
 	13, // 24: sandstream.overlay.v1.Stream.path:type_name -> sandstream.overlay.v1.Hop
 	14, // 25: sandstream.overlay.v1.Stream.children:type_name -> sandstream.overlay.v1.Branch
-	44, // 26: sandstream.overlay.v1.Stream.counters:type_name -> sandstream.overlay.v1.Stream.CountersEntry
+	49, // 26: sandstream.overlay.v1.Stream.counters:type_name -> sandstream.overlay.v1.Stream.CountersEntry
 	22, // 27: sandstream.overlay.v1.SubscriptionsResponse.subscriptions:type_name -> sandstream.overlay.v1.Subscription
 	18, // 28: sandstream.overlay.v1.Subscription.contract:type_name -> sandstream.overlay.v1.Contract
 	13, // 29: sandstream.overlay.v1.Subscription.path:type_name -> sandstream.overlay.v1.Hop
@@ -3080,36 +3362,41 @@ var file_overlay_proto_depIdxs = []int32{
 	18, // 38: sandstream.overlay.v1.SubscribeRequest.contract:type_name -> sandstream.overlay.v1.Contract
 	28, // 39: sandstream.overlay.v1.SubscribeResponse.payloads:type_name -> sandstream.overlay.v1.Payloads
 	22, // 40: sandstream.overlay.v1.SubscribeResponse.changed:type_name -> sandstream.overlay.v1.Subscription
-	0,  // 41: sandstream.overlay.v1.WatchResponse.host:type_name -> sandstream.overlay.v1.Host
-	1,  // 42: sandstream.overlay.v1.WatchResponse.zone:type_name -> sandstream.overlay.v1.Zone
-	22, // 43: sandstream.overlay.v1.WatchResponse.subscription:type_name -> sandstream.overlay.v1.Subscription
-	4,  // 44: sandstream.overlay.v1.Overlay.Status:input_type -> sandstream.overlay.v1.StatusRequest
-	6,  // 45: sandstream.overlay.v1.Overlay.Peers:input_type -> sandstream.overlay.v1.PeersRequest
-	9,  // 46: sandstream.overlay.v1.Overlay.Topology:input_type -> sandstream.overlay.v1.TopologyRequest
-	15, // 47: sandstream.overlay.v1.Overlay.Streams:input_type -> sandstream.overlay.v1.StreamsRequest
-	20, // 48: sandstream.overlay.v1.Overlay.Subscriptions:input_type -> sandstream.overlay.v1.SubscriptionsRequest
-	24, // 49: sandstream.overlay.v1.Overlay.Trace:input_type -> sandstream.overlay.v1.TraceRequest
-	26, // 50: sandstream.overlay.v1.Overlay.Publish:input_type -> sandstream.overlay.v1.PublishRequest
-	31, // 51: sandstream.overlay.v1.Overlay.Subscribe:input_type -> sandstream.overlay.v1.SubscribeRequest
-	33, // 52: sandstream.overlay.v1.Overlay.Withdraw:input_type -> sandstream.overlay.v1.WithdrawRequest
-	35, // 53: sandstream.overlay.v1.Overlay.Leave:input_type -> sandstream.overlay.v1.LeaveRequest
-	37, // 54: sandstream.overlay.v1.Overlay.Watch:input_type -> sandstream.overlay.v1.WatchRequest
-	5,  // 55: sandstream.overlay.v1.Overlay.Status:output_type -> sandstream.overlay.v1.StatusResponse
-	7,  // 56: sandstream.overlay.v1.Overlay.Peers:output_type -> sandstream.overlay.v1.PeersResponse
-	10, // 57: sandstream.overlay.v1.Overlay.Topology:output_type -> sandstream.overlay.v1.TopologyResponse
-	16, // 58: sandstream.overlay.v1.Overlay.Streams:output_type -> sandstream.overlay.v1.StreamsResponse
-	21, // 59: sandstream.overlay.v1.Overlay.Subscriptions:output_type -> sandstream.overlay.v1.SubscriptionsResponse
-	25, // 60: sandstream.overlay.v1.Overlay.Trace:output_type -> sandstream.overlay.v1.TraceResponse
-	30, // 61: sandstream.overlay.v1.Overlay.Publish:output_type -> sandstream.overlay.v1.PublishResponse
-	32, // 62: sandstream.overlay.v1.Overlay.Subscribe:output_type -> sandstream.overlay.v1.SubscribeResponse
-	34, // 63: sandstream.overlay.v1.Overlay.Withdraw:output_type -> sandstream.overlay.v1.WithdrawResponse
-	36, // 64: sandstream.overlay.v1.Overlay.Leave:output_type -> sandstream.overlay.v1.LeaveResponse
-	38, // 65: sandstream.overlay.v1.Overlay.Watch:output_type -> sandstream.overlay.v1.WatchResponse
-	55, // [55:66] is the sub-list for method output_type
-	44, // [44:55] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	37, // 41: sandstream.overlay.v1.SubscribersResponse.holders:type_name -> sandstream.overlay.v1.KeyHolder
+	0,  // 42: sandstream.overlay.v1.WatchResponse.host:type_name -> sandstream.overlay.v1.Host
+	1,  // 43: sandstream.overlay.v1.WatchResponse.zone:type_name -> sandstream.overlay.v1.Zone
+	22, // 44: sandstream.overlay.v1.WatchResponse.subscription:type_name -> sandstream.overlay.v1.Subscription
+	4,  // 45: sandstream.overlay.v1.Overlay.Status:input_type -> sandstream.overlay.v1.StatusRequest
+	6,  // 46: sandstream.overlay.v1.Overlay.Peers:input_type -> sandstream.overlay.v1.PeersRequest
+	9,  // 47: sandstream.overlay.v1.Overlay.Topology:input_type -> sandstream.overlay.v1.TopologyRequest
+	15, // 48: sandstream.overlay.v1.Overlay.Streams:input_type -> sandstream.overlay.v1.StreamsRequest
+	20, // 49: sandstream.overlay.v1.Overlay.Subscriptions:input_type -> sandstream.overlay.v1.SubscriptionsRequest
+	24, // 50: sandstream.overlay.v1.Overlay.Trace:input_type -> sandstream.overlay.v1.TraceRequest
+	26, // 51: sandstream.overlay.v1.Overlay.Publish:input_type -> sandstream.overlay.v1.PublishRequest
+	31, // 52: sandstream.overlay.v1.Overlay.Subscribe:input_type -> sandstream.overlay.v1.SubscribeRequest
+	33, // 53: sandstream.overlay.v1.Overlay.Withdraw:input_type -> sandstream.overlay.v1.WithdrawRequest
+	35, // 54: sandstream.overlay.v1.Overlay.Subscribers:input_type -> sandstream.overlay.v1.SubscribersRequest
+	38, // 55: sandstream.overlay.v1.Overlay.Evict:input_type -> sandstream.overlay.v1.EvictRequest
+	40, // 56: sandstream.overlay.v1.Overlay.Leave:input_type -> sandstream.overlay.v1.LeaveRequest
+	42, // 57: sandstream.overlay.v1.Overlay.Watch:input_type -> sandstream.overlay.v1.WatchRequest
+	5,  // 58: sandstream.overlay.v1.Overlay.Status:output_type -> sandstream.overlay.v1.StatusResponse
+	7,  // 59: sandstream.overlay.v1.Overlay.Peers:output_type -> sandstream.overlay.v1.PeersResponse
+	10, // 60: sandstream.overlay.v1.Overlay.Topology:output_type -> sandstream.overlay.v1.TopologyResponse
+	16, // 61: sandstream.overlay.v1.Overlay.Streams:output_type -> sandstream.overlay.v1.StreamsResponse
+	21, // 62: sandstream.overlay.v1.Overlay.Subscriptions:output_type -> sandstream.overlay.v1.SubscriptionsResponse
+	25, // 63: sandstream.overlay.v1.Overlay.Trace:output_type -> sandstream.overlay.v1.TraceResponse
+	30, // 64: sandstream.overlay.v1.Overlay.Publish:output_type -> sandstream.overlay.v1.PublishResponse
+	32, // 65: sandstream.overlay.v1.Overlay.Subscribe:output_type -> sandstream.overlay.v1.SubscribeResponse
+	34, // 66: sandstream.overlay.v1.Overlay.Withdraw:output_type -> sandstream.overlay.v1.WithdrawResponse
+	36, // 67: sandstream.overlay.v1.Overlay.Subscribers:output_type -> sandstream.overlay.v1.SubscribersResponse
+	39, // 68: sandstream.overlay.v1.Overlay.Evict:output_type -> sandstream.overlay.v1.EvictResponse
+	41, // 69: sandstream.overlay.v1.Overlay.Leave:output_type -> sandstream.overlay.v1.LeaveResponse
+	43, // 70: sandstream.overlay.v1.Overlay.Watch:output_type -> sandstream.overlay.v1.WatchResponse
+	58, // [58:71] is the sub-list for method output_type
+	45, // [45:58] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_overlay_proto_init() }
@@ -3132,7 +3419,7 @@ func file_overlay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_overlay_proto_rawDesc), len(file_overlay_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
