@@ -1772,12 +1772,14 @@ type Delivery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Packets       uint64                 `protobuf:"varint,1,opt,name=packets,proto3" json:"packets,omitempty"` // given to the application
 	Bytes         uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Lost          uint64                 `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`             // sequence numbers that never came
-	Filtered      uint64                 `protobuf:"varint,4,opt,name=filtered,proto3" json:"filtered,omitempty"`     // whose payload an SPA dropped on purpose
-	Duplicates    uint64                 `protobuf:"varint,5,opt,name=duplicates,proto3" json:"duplicates,omitempty"` // dropped here
-	Reordered     uint64                 `protobuf:"varint,6,opt,name=reordered,proto3" json:"reordered,omitempty"`   // put in order here
-	Late          uint64                 `protobuf:"varint,7,opt,name=late,proto3" json:"late,omitempty"`             // came after their place was given up: dropped
-	Overrun       uint64                 `protobuf:"varint,8,opt,name=overrun,proto3" json:"overrun,omitempty"`       // dropped because the application did not read
+	Lost          uint64                 `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`                 // sequence numbers that never came
+	Filtered      uint64                 `protobuf:"varint,4,opt,name=filtered,proto3" json:"filtered,omitempty"`         // whose payload an SPA dropped on purpose
+	Duplicates    uint64                 `protobuf:"varint,5,opt,name=duplicates,proto3" json:"duplicates,omitempty"`     // dropped here
+	Reordered     uint64                 `protobuf:"varint,6,opt,name=reordered,proto3" json:"reordered,omitempty"`       // put in order here
+	Late          uint64                 `protobuf:"varint,7,opt,name=late,proto3" json:"late,omitempty"`                 // came after their place was given up: dropped
+	Overrun       uint64                 `protobuf:"varint,8,opt,name=overrun,proto3" json:"overrun,omitempty"`           // dropped because the application did not read
+	Forged        uint64                 `protobuf:"varint,9,opt,name=forged,proto3" json:"forged,omitempty"`             // packets dropped because they did not open: changed on the way
+	NoKey         uint64                 `protobuf:"varint,10,opt,name=no_key,json=noKey,proto3" json:"no_key,omitempty"` // packets dropped because no key of their epoch came in time
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1864,6 +1866,20 @@ func (x *Delivery) GetLate() uint64 {
 func (x *Delivery) GetOverrun() uint64 {
 	if x != nil {
 		return x.Overrun
+	}
+	return 0
+}
+
+func (x *Delivery) GetForged() uint64 {
+	if x != nil {
+		return x.Forged
+	}
+	return 0
+}
+
+func (x *Delivery) GetNoKey() uint64 {
+	if x != nil {
+		return x.NoKey
 	}
 	return 0
 }
@@ -3162,7 +3178,7 @@ const file_overlay_proto_rawDesc = "" +
 	"\x05swaps\x18\f \x01(\rR\x05swaps\x12\x18\n" +
 	"\arepairs\x18\r \x01(\rR\arepairs\x12;\n" +
 	"\bdelivery\x18\x0e \x01(\v2\x1f.sandstream.overlay.v1.DeliveryR\bdelivery\x12.\n" +
-	"\x13predicted_jitter_us\x18\x0f \x01(\rR\x11predictedJitterUs\"\xd6\x01\n" +
+	"\x13predicted_jitter_us\x18\x0f \x01(\rR\x11predictedJitterUs\"\x85\x02\n" +
 	"\bDelivery\x12\x18\n" +
 	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x12\n" +
@@ -3173,7 +3189,10 @@ const file_overlay_proto_rawDesc = "" +
 	"duplicates\x12\x1c\n" +
 	"\treordered\x18\x06 \x01(\x04R\treordered\x12\x12\n" +
 	"\x04late\x18\a \x01(\x04R\x04late\x12\x18\n" +
-	"\aoverrun\x18\b \x01(\x04R\aoverrun\"&\n" +
+	"\aoverrun\x18\b \x01(\x04R\aoverrun\x12\x16\n" +
+	"\x06forged\x18\t \x01(\x04R\x06forged\x12\x15\n" +
+	"\x06no_key\x18\n" +
+	" \x01(\x04R\x05noKey\"&\n" +
 	"\fTraceRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\"\xe2\x01\n" +
 	"\rTraceResponse\x12\x16\n" +

@@ -16,10 +16,12 @@ import (
 // is the loop's; its ring is anybody's.
 type keyring struct {
 	ring      *seal.Ring
-	publisher wire.HostID // the first that was heard of: another's keys are none of this stream
+	publisher wire.HostID // the first that gave a key: another's are none of this stream
 	seals     bool        // an SPA here seals what it makes,
 	told      bool        // and the publisher knows
 	epochs    wire.Epochs // as the beats say
+	unread    uint64      // packets for which no key came, so far
+	stale     bool        // there were more: the beats may lie
 	asks      []ask       // under way
 	due       wire.Time   // when the next may be sent
 	wait      time.Duration
@@ -58,7 +60,7 @@ func (s *Streams) shareOwn(p *Publication) {
 
 // missing says whether a key is wanted that is not there, and of which epoch at least.
 func (k *keyring) missing() (epoch uint32, is bool) {
-	if k.ring.Newest() == 0 || k.seals && !k.told {
+	if k.ring.Newest() == 0 || k.seals && !k.told || k.stale {
 		return 0, true
 	}
 	for _, e := range []uint32{k.epochs.Next, k.epochs.Epoch} {
@@ -75,10 +77,11 @@ func (s *Streams) seekKeys() {
 	if len(s.keys) == 0 {
 		return
 	}
-	used := map[wire.StreamID]bool{}
+	used, unread := map[wire.StreamID]bool{}, map[wire.StreamID]uint64{}
 	for _, u := range s.subs {
 		if u.sink != nil {
 			used[u.of] = true
+			unread[u.of] += u.sink.Stats().NoKey
 		}
 	}
 	for _, f := range s.flows {
@@ -87,9 +90,11 @@ func (s *Streams) seekKeys() {
 	for of, k := range s.keys {
 		if !used[of] {
 			delete(s.keys, of)
-		} else {
-			s.seekKey(of, k)
+			continue
 		}
+		k.stale = k.stale || unread[of] > k.unread
+		k.unread = unread[of]
+		s.seekKey(of, k)
 	}
 }
 
@@ -107,6 +112,10 @@ func (s *Streams) seekKey(of wire.StreamID, k *keyring) {
 	id, ok := s.wayUp(of)
 	if !ok {
 		return
+	}
+	if k.ring.Newest() == 0 {
+		// An entry that led nowhere may have named another.
+		k.publisher = s.flows[id].entry.Info.Publisher.ID
 	}
 	role := grant.Reads
 	if k.seals {
@@ -170,7 +179,7 @@ func (s *Streams) answered(of wire.StreamID, k *keyring, a ask, blob []byte) {
 	for _, key := range keys {
 		k.ring.Add(key)
 	}
-	k.asks, k.wait, k.told = nil, 0, k.told || a.role == grant.Seals
+	k.asks, k.wait, k.told, k.stale = nil, 0, k.told || a.role == grant.Seals, false
 }
 
 // refused ends the subscriptions to a stream whose publisher gives no key.

@@ -34,6 +34,7 @@ func newPacket(d *transport.Delivery) Packet {
 type Counts struct {
 	Packets, Bytes, Lost, Filtered, Duplicates, Reordered, Late uint64
 	Overrun                                                     uint64 // the reader was too slow for
+	Forged, NoKey                                               uint64 // packets that did not open
 }
 
 func (c *Counts) add(d *Counts) {
@@ -45,6 +46,8 @@ func (c *Counts) add(d *Counts) {
 	c.Reordered += d.Reordered
 	c.Late += d.Late
 	c.Overrun += d.Overrun
+	c.Forged += d.Forged
+	c.NoKey += d.NoKey
 }
 
 // meter measures what an orderer delivers, under its lock.

@@ -210,7 +210,9 @@ func (s *Streams) Delivered(id overlay.SubID) Counts {
 	c.Overrun = u.reader.overruns()
 	if u.sink != nil {
 		// The orderer misses these numbers too, and takes them for lost.
-		here := min(u.sink.Stats().Dropped, c.Lost)
+		st := u.sink.Stats()
+		c.Forged, c.NoKey = st.Forged, st.NoKey
+		here := min(st.Dropped, c.Lost)
 		c.Overrun += here
 		c.Lost -= here
 	}

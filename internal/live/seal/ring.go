@@ -95,6 +95,13 @@ func (r *Ring) Newest() uint32 {
 	return r.keys[len(r.keys)-1].Epoch
 }
 
+// MayCome says whether the key of an epoch, which is not there, may be under way: there is
+// none yet, or it is one of the next.
+func (r *Ring) MayCome(epoch uint32) bool {
+	newest := r.Newest()
+	return newest == 0 || epoch > newest && epoch-newest <= 2
+}
+
 // Changed is closed when there is another key.
 func (r *Ring) Changed() <-chan struct{} {
 	r.mu.Lock()

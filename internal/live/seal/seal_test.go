@@ -315,6 +315,14 @@ func TestRingIsBounded(t *testing.T) {
 	if _, have := ring.Key(7); have {
 		t.Error("an old key stays")
 	}
+	for epoch, want := range map[uint32]bool{7: false, 10: false, 11: true, 12: true, 13: false, 1 << 31: false} {
+		if ring.MayCome(epoch) != want {
+			t.Errorf("epoch %d is waited for: %v", epoch, !want)
+		}
+	}
+	if !NewRing(testStream).MayCome(99) {
+		t.Error("the first key is not waited for")
+	}
 	// What a header claims alone leaves nothing.
 	before := len(ring.derived)
 	for i := range 100 {

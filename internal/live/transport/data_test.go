@@ -298,7 +298,7 @@ func TestKeyThatComesLater(t *testing.T) {
 	a := newHost(t, nil)
 	forward(t, a, Entry{})
 	late, never := seal.NewRing(testStream), seal.NewRing(testStream)
-	never.Add(seal.NewKey(seal.AES128GCM, testKey.Epoch+1))
+	never.Add(seal.NewKey(seal.AES128GCM, testKey.Epoch-1))
 	var out, other, none collector
 	defer a.AddSink(testStream, SinkConfig{Deliver: out.deliver, Keys: late}).Close()
 	defer a.AddSink(testStream, SinkConfig{Deliver: other.deliver}).Close()

@@ -229,23 +229,28 @@ func (k *Sink) open(p *packet) *packet {
 		q = newPacket(nil, p.arrived)
 		defer p.release()
 	}
-	for {
+	b, err := k.opener.Open(q.buf[:], &h, p.bytes())
+	for errors.Is(err, seal.ErrNoKey) && k.cfg.Keys.MayCome(h.Epoch) {
 		changed := k.cfg.Keys.Changed()
-		b, err := k.opener.Open(q.buf[:], &h, p.bytes())
-		switch {
-		case err == nil:
-			q.n = len(b)
-			return q
-		case !errors.Is(err, seal.ErrNoKey):
-			k.stats.forged.Add(1)
-		case k.awaitKey(changed, keyPatience-(k.t.now()-p.arrived)):
-			continue
-		default:
-			k.stats.noKey.Add(1)
+		if b, err = k.opener.Open(q.buf[:], &h, p.bytes()); !errors.Is(err, seal.ErrNoKey) {
+			break // it came in between
 		}
-		q.release()
-		return nil
+		if !k.awaitKey(changed, keyPatience-(k.t.now()-p.arrived)) {
+			break
+		}
+		b, err = k.opener.Open(q.buf[:], &h, p.bytes())
 	}
+	switch {
+	case err == nil:
+		q.n = len(b)
+		return q
+	case errors.Is(err, seal.ErrNoKey):
+		k.stats.noKey.Add(1)
+	default:
+		k.stats.forged.Add(1)
+	}
+	q.release()
+	return nil
 }
 
 // awaitKey waits for a key, and says whether one has come.
