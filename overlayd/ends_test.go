@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -249,6 +250,23 @@ func TestEndsTellTheTruth(t *testing.T) {
 		sub.says("contract withdrawn")
 		if got := sub.out.String(); got != all.String() {
 			t.Errorf("%d of %d bytes", len(got), all.Len())
+		}
+	})
+	m.run("a host is put out", func(t *testing.T) {
+		m.publish("secret")
+		sub := m.subscribe("secret")
+		var have struct{ Holders []struct{ Host string } }
+		if err := json.Unmarshal([]byte(m.ask("1", "subscribers", "secret", "--json")), &have); err != nil || len(have.Holders) != 1 {
+			t.Fatalf("who has the key: %+v, %v", have, err)
+		}
+		m.ask("1", "evict", "secret", have.Holders[0].Host)
+		if got := sub.status(); got != 7 {
+			t.Errorf("status %d, want 7: %s", got, sub.errs)
+		}
+		sub.says("the publisher has put this subscriber out")
+		again := m.start("2", nil, "subscribe", "secret")
+		if got := again.status(); got != 7 || again.out.String() != "" {
+			t.Errorf("again: status %d, want 7: %q, %s", got, again.out, again.errs)
 		}
 	})
 	m.run("no readers come", func(t *testing.T) {

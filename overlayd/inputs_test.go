@@ -100,6 +100,45 @@ func TestInputsArrive(t *testing.T) {
 	})
 }
 
+// A datagram comes out as it went in, whatever its size, on another host too.
+func TestLongDatagrams(t *testing.T) {
+	m := newMachine(t)
+	m.host("1")
+	m.host("2")
+	out, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	free, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := free.LocalAddr().String()
+	free.Close()
+	m.start("2", nil, "subscribe", "long", "--wait", "--udp", out.LocalAddr().String())
+	pub := m.start("1", nil, "publish", "long", "--public", "--udp", at)
+	pub.says("publishing long")
+	in, err := net.Dial("udp4", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	got := make([]byte, 1<<16)
+	for _, size := range []int{1, 1316, 1317, 9000, 65507} {
+		want := make([]byte, size)
+		for i := range want {
+			want[i] = byte(i * i >> 8)
+		}
+		until(t, fmt.Sprintf("%d bytes come out", size), func() bool {
+			_, _ = in.Write(want) // lost until the subscriber is served
+			_ = out.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			n, _, err := out.ReadFrom(got)
+			return err == nil && bytes.Equal(got[:n], want)
+		})
+	}
+}
+
 // Multicast comes and goes through the interface that is named, and datagrams are counted
 // for what they are.
 func TestMulticastThroughAnInterface(t *testing.T) {

@@ -44,8 +44,8 @@ From stdin, an MPEG transport stream is cut into seven packets a payload, and
 anything else into 1,316 bytes; less, if nothing more comes for 20 ms. What it is is
 seen from the first five packets, or said by --format. Of a transport stream, bytes
 that are not of a packet are passed over, counted and told of. From a UDP port, one
-datagram is one payload, at most 1,316 bytes. Where a decoder can start is marked
-(MPEG-TS random access).
+datagram is one payload, of any size. Where a decoder can start is marked (MPEG-TS
+random access).
 
 A stream that is over before anybody subscribes is gone: --wait-readers reads the
 input when there are so many subscriptions, anywhere in the overlay.
@@ -152,7 +152,6 @@ type publisher struct {
 	readersWithin time.Duration
 
 	dropped atomic.Int64 // datagrams that came faster than they were taken,
-	long    atomic.Int64 // that were too long,
 	empty   atomic.Int64 // and that had no payload
 	damage  atomic.Pointer[payload.Damage]
 }
@@ -265,9 +264,6 @@ func (p *publisher) end(ctx context.Context, r result) error {
 // tellCounts says what of the input is not in the stream.
 func (p *publisher) tellCounts() {
 	w := p.cmd.ErrOrStderr()
-	if n := p.long.Load(); n > 0 {
-		fmt.Fprintf(w, "%d datagrams were dropped: longer than %d bytes\n", n, payload.Max)
-	}
 	if n := p.dropped.Load(); n > 0 {
 		fmt.Fprintf(w, "%d datagrams were dropped: they came faster than the daemon took them\n", n)
 	}
@@ -390,7 +386,7 @@ func (p *publisher) damaged(d payload.Damage) {
 }
 
 func (p *publisher) fromUDP(ctx context.Context, conn net.PacketConn, queue chan<- door.Payload) error {
-	buf := make([]byte, 64<<10)
+	buf := make([]byte, door.MaxPayload) // UDP has none that is longer
 	for {
 		n, _, err := conn.ReadFrom(buf)
 		if err != nil {
@@ -402,11 +398,6 @@ func (p *publisher) fromUDP(ctx context.Context, conn net.PacketConn, queue chan
 		switch {
 		case n == 0:
 			p.empty.Add(1)
-			continue
-		case n > payload.Max:
-			if p.long.Add(1) == 1 {
-				fmt.Fprintf(p.cmd.ErrOrStderr(), "a datagram of %d bytes is dropped: at most %d (ffmpeg: add ?pkt_size=1316)\n", n, payload.Max)
-			}
 			continue
 		}
 		select {

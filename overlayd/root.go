@@ -73,7 +73,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		runCommand(), tokenCommand(), identityCommand(), caCommand(),
 		statusCommand(), peersCommand(), topologyCommand(), streamsCommand(), directoryCommand(), contractsCommand(), traceCommand(),
-		publishCommand(), subscribeCommand(), withdrawCommand(), watchCommand(), leaveCommand(),
+		publishCommand(), subscribeCommand(), withdrawCommand(), subscribersCommand(), evictCommand(), watchCommand(), leaveCommand(),
 		demoCommand(), cli.DocsCommand("Sandstream overlay"),
 	)
 	return root

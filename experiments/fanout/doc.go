@@ -21,8 +21,8 @@
 //	            quiet: heap, stacks and goroutines of a host
 //
 // Sandstream and gossipsub authenticate and encrypt as they come; nats does not,
-// and also runs with TLS. Sandstream's option of payload in the clear (headers are
-// authentic all the same) is what is nearest to nats without.
+// and also runs with TLS. Sandstream seals payload once, at the publisher, and opens it at
+// each subscriber; the hub authenticates headers, and sees no payload.
 //
 // On a machine that has other work, the measured processes go before it
 // (SCHED_RR) if they may; all of them alike.

@@ -27,12 +27,11 @@ type deliverFunc func(sub int, payload []byte)
 type contender func(fan int, deliver deliverFunc) (system, error)
 
 // names in the order of the tables; the first is what others are compared to.
-var names = []string{"sandstream", "sandstream-clear", "sandstream-nogso", "gossipsub", "nats", "nats-tls"}
+var names = []string{"sandstream", "sandstream-nogso", "gossipsub", "nats", "nats-tls"}
 
 var contenders = map[string]contender{
-	"sandstream":       func(fan int, d deliverFunc) (system, error) { return newSandstream(fan, d, true, false) },
-	"sandstream-clear": func(fan int, d deliverFunc) (system, error) { return newSandstream(fan, d, true, true) },
-	"sandstream-nogso": func(fan int, d deliverFunc) (system, error) { return newSandstream(fan, d, false, false) },
+	"sandstream":       func(fan int, d deliverFunc) (system, error) { return newSandstream(fan, d, true) },
+	"sandstream-nogso": func(fan int, d deliverFunc) (system, error) { return newSandstream(fan, d, false) },
 	"gossipsub":        newGossipsub,
 	"nats":             func(fan int, d deliverFunc) (system, error) { return newNATS(fan, d, false) },
 	"nats-tls":         func(fan int, d deliverFunc) (system, error) { return newNATS(fan, d, true) },

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/netip"
 
+	"sandstream/internal/live/seal"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay/wire"
 )
@@ -26,7 +27,7 @@ func (nothing) Control(wire.Peer, []byte)    {}
 func (nothing) Unreachable(wire.Peer, error) {}
 func (nothing) Twin(string, bool)            {}
 
-func newSandstream(fan int, deliver deliverFunc, offload, inClear bool) (system, error) {
+func newSandstream(fan int, deliver deliverFunc, offload bool) (system, error) {
 	s := &sandstream{}
 	_, _ = rand.Read(s.stream[:])
 	token := transport.NewToken()
@@ -36,7 +37,7 @@ func newSandstream(fan int, deliver deliverFunc, offload, inClear bool) (system,
 			return nil, errors.Join(err, s.stop())
 		}
 		t, err := transport.New(transport.Config{
-			Identity: id, Listen: netip.MustParseAddrPort("127.0.0.1:0"), Token: token, NoOffload: !offload, ClearPayload: inClear,
+			Identity: id, Listen: netip.MustParseAddrPort("127.0.0.1:0"), Token: token, NoOffload: !offload,
 			SendRate: -1, RecvRate: -1, // the others have no bound either
 		})
 		if err != nil {
@@ -60,6 +61,11 @@ func (s *sandstream) wire(deliver deliverFunc) error {
 	if _, err := pub.Connect(ctx, hub.Self().Addr); err != nil {
 		return err
 	}
+	key := seal.NewKey(seal.Preferred(), 1)
+	sealer := seal.NewSealer(s.stream, pub.Self().ID, 0)
+	if err := sealer.Use(key); err != nil {
+		return err
+	}
 	var children []transport.Leg
 	for i, t := range subs {
 		if _, err := hub.Connect(ctx, t.Self().Addr); err != nil {
@@ -69,7 +75,9 @@ func (s *sandstream) wire(deliver deliverFunc) error {
 		if err := t.SetForward(s.stream, transport.Entry{Upstream: []transport.Leg{{Host: hub.Self()}}}); err != nil {
 			return err
 		}
-		t.AddSink(s.stream, transport.SinkConfig{Ordered: true, Deliver: func(ds []transport.Delivery) {
+		keys := seal.NewRing(s.stream)
+		keys.Add(key)
+		t.AddSink(s.stream, transport.SinkConfig{Ordered: true, Keys: keys, Deliver: func(ds []transport.Delivery) {
 			for j := range ds {
 				deliver(i, ds[j].Payload)
 			}
@@ -78,7 +86,7 @@ func (s *sandstream) wire(deliver deliverFunc) error {
 	if err := hub.SetForward(s.stream, transport.Entry{Upstream: []transport.Leg{{Host: pub.Self()}}, Children: children}); err != nil {
 		return err
 	}
-	return pub.SetForward(s.stream, transport.Entry{Children: []transport.Leg{{Host: hub.Self()}}})
+	return pub.SetForward(s.stream, transport.Entry{Seal: sealer, Children: []transport.Leg{{Host: hub.Self()}}})
 }
 
 func (s *sandstream) publish(batch [][]byte) error {

@@ -177,5 +177,36 @@ func (n *Node) Residence(now Time, id wire.StreamID, us uint32) {
 	n.streams.Residence(id, us)
 }
 
+// AskKey asks the publisher of a stream that comes here for its key: KeyGranted is the
+// answer, under the number.
+func (n *Node) AskKey(now Time, id wire.StreamID, blob []byte) (number uint64, err error) {
+	n.turn.Advance(now)
+	return n.streams.AskKey(id, blob)
+}
+
+// GrantKey answers a KeyAsked.
+func (n *Node) GrantKey(now Time, id wire.StreamID, number uint64, blob []byte) {
+	n.turn.Advance(now)
+	n.streams.GrantKey(id, number, blob)
+}
+
+// SetEpochs says of which epochs the key of a local stream is.
+func (n *Node) SetEpochs(now Time, id wire.StreamID, e wire.Epochs) {
+	n.turn.Advance(now)
+	n.streams.SetEpochs(id, e)
+}
+
+// KeyRefused says that a stream's publisher gives this host no key.
+func (n *Node) KeyRefused(now Time, id wire.StreamID, why string) {
+	n.turn.Advance(now)
+	n.streams.KeyRefused(id, why)
+}
+
+// PutOut says that a stream's publisher has put this host out of it.
+func (n *Node) PutOut(now Time, id wire.StreamID) {
+	n.turn.Advance(now)
+	n.streams.PutOut(id)
+}
+
 // Dump describes the inner state, for the report of a failing test.
 func (n *Node) Dump() string { return n.zones.Dump() }

@@ -24,13 +24,16 @@ type (
 	Joined   = zones.Joined
 	Left     = zones.Left
 
-	Forward      = streams.Forward
-	ForwardEntry = streams.ForwardEntry
-	Child        = streams.Child
-	SubChanged   = streams.SubChanged
-	Listed       = streams.Listed
-	SubID        = streams.SubID
-	Report       = streams.Report
+	Forward       = streams.Forward
+	ForwardEntry  = streams.ForwardEntry
+	Child         = streams.Child
+	SubChanged    = streams.SubChanged
+	Listed        = streams.Listed
+	KeyAsked      = streams.KeyAsked
+	KeyGranted    = streams.KeyGranted
+	EpochsChanged = streams.EpochsChanged
+	SubID         = streams.SubID
+	Report        = streams.Report
 
 	MemberState   = zones.MemberState
 	ContractState = streams.ContractState

@@ -2019,12 +2019,14 @@ type Delivery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Packets       uint64                 `protobuf:"varint,1,opt,name=packets,proto3" json:"packets,omitempty"` // given to the application
 	Bytes         uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Lost          uint64                 `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`             // sequence numbers that never came
-	Filtered      uint64                 `protobuf:"varint,4,opt,name=filtered,proto3" json:"filtered,omitempty"`     // whose payload an SPA dropped on purpose
-	Duplicates    uint64                 `protobuf:"varint,5,opt,name=duplicates,proto3" json:"duplicates,omitempty"` // dropped here
-	Reordered     uint64                 `protobuf:"varint,6,opt,name=reordered,proto3" json:"reordered,omitempty"`   // put in order here
-	Late          uint64                 `protobuf:"varint,7,opt,name=late,proto3" json:"late,omitempty"`             // came after their place was given up: dropped
-	Overrun       uint64                 `protobuf:"varint,8,opt,name=overrun,proto3" json:"overrun,omitempty"`       // dropped because the application did not read
+	Lost          uint64                 `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`                 // sequence numbers that never came
+	Filtered      uint64                 `protobuf:"varint,4,opt,name=filtered,proto3" json:"filtered,omitempty"`         // whose payload an SPA dropped on purpose
+	Duplicates    uint64                 `protobuf:"varint,5,opt,name=duplicates,proto3" json:"duplicates,omitempty"`     // dropped here
+	Reordered     uint64                 `protobuf:"varint,6,opt,name=reordered,proto3" json:"reordered,omitempty"`       // put in order here
+	Late          uint64                 `protobuf:"varint,7,opt,name=late,proto3" json:"late,omitempty"`                 // came after their place was given up: dropped
+	Overrun       uint64                 `protobuf:"varint,8,opt,name=overrun,proto3" json:"overrun,omitempty"`           // dropped because the application did not read
+	Forged        uint64                 `protobuf:"varint,9,opt,name=forged,proto3" json:"forged,omitempty"`             // packets dropped because they did not open: changed on the way
+	NoKey         uint64                 `protobuf:"varint,10,opt,name=no_key,json=noKey,proto3" json:"no_key,omitempty"` // packets dropped because no key of their epoch came in time
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2111,6 +2113,20 @@ func (x *Delivery) GetLate() uint64 {
 func (x *Delivery) GetOverrun() uint64 {
 	if x != nil {
 		return x.Overrun
+	}
+	return 0
+}
+
+func (x *Delivery) GetForged() uint64 {
+	if x != nil {
+		return x.Forged
+	}
+	return 0
+}
+
+func (x *Delivery) GetNoKey() uint64 {
+	if x != nil {
+		return x.NoKey
 	}
 	return 0
 }
@@ -2835,6 +2851,266 @@ func (*WithdrawResponse) Descriptor() ([]byte, []int) {
 	return file_overlay_proto_rawDescGZIP(), []int{37}
 }
 
+type SubscribersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscribersRequest) Reset() {
+	*x = SubscribersRequest{}
+	mi := &file_overlay_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscribersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscribersRequest) ProtoMessage() {}
+
+func (x *SubscribersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscribersRequest.ProtoReflect.Descriptor instead.
+func (*SubscribersRequest) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *SubscribersRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+type SubscribersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Holders       []*KeyHolder           `protobuf:"bytes,1,rep,name=holders,proto3" json:"holders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscribersResponse) Reset() {
+	*x = SubscribersResponse{}
+	mi := &file_overlay_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscribersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscribersResponse) ProtoMessage() {}
+
+func (x *SubscribersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscribersResponse.ProtoReflect.Descriptor instead.
+func (*SubscribersResponse) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *SubscribersResponse) GetHolders() []*KeyHolder {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+type KeyHolder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`                                     // 32 hexadecimal digits
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`                                     // of its certificate; "": no CA signed one
+	SinceUnixNs   uint64                 `protobuf:"varint,3,opt,name=since_unix_ns,json=sinceUnixNs,proto3" json:"since_unix_ns,omitempty"` // it was first given the key
+	Epoch         uint32                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`                                  // of the newest key it was given
+	Seals         bool                   `protobuf:"varint,5,opt,name=seals,proto3" json:"seals,omitempty"`                                  // a stage of the pipeline runs there, and seals what it makes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyHolder) Reset() {
+	*x = KeyHolder{}
+	mi := &file_overlay_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyHolder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyHolder) ProtoMessage() {}
+
+func (x *KeyHolder) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyHolder.ProtoReflect.Descriptor instead.
+func (*KeyHolder) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *KeyHolder) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *KeyHolder) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *KeyHolder) GetSinceUnixNs() uint64 {
+	if x != nil {
+		return x.SinceUnixNs
+	}
+	return 0
+}
+
+func (x *KeyHolder) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *KeyHolder) GetSeals() bool {
+	if x != nil {
+		return x.Seals
+	}
+	return false
+}
+
+type EvictRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"` // id, or name of a stream published here
+	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`     // 32 hexadecimal digits, or a beginning of 8 and more that fits one holder
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvictRequest) Reset() {
+	*x = EvictRequest{}
+	mi := &file_overlay_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvictRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvictRequest) ProtoMessage() {}
+
+func (x *EvictRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvictRequest.ProtoReflect.Descriptor instead.
+func (*EvictRequest) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *EvictRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *EvictRequest) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+type EvictResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Host          string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvictResponse) Reset() {
+	*x = EvictResponse{}
+	mi := &file_overlay_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvictResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvictResponse) ProtoMessage() {}
+
+func (x *EvictResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_overlay_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvictResponse.ProtoReflect.Descriptor instead.
+func (*EvictResponse) Descriptor() ([]byte, []int) {
+	return file_overlay_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *EvictResponse) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
 type LeaveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2843,7 +3119,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_overlay_proto_msgTypes[38]
+	mi := &file_overlay_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +3131,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[38]
+	mi := &file_overlay_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +3144,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{38}
+	return file_overlay_proto_rawDescGZIP(), []int{43}
 }
 
 type LeaveResponse struct {
@@ -2879,7 +3155,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_overlay_proto_msgTypes[39]
+	mi := &file_overlay_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +3167,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[39]
+	mi := &file_overlay_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3180,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{39}
+	return file_overlay_proto_rawDescGZIP(), []int{44}
 }
 
 type WatchRequest struct {
@@ -2915,7 +3191,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_overlay_proto_msgTypes[40]
+	mi := &file_overlay_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2927,7 +3203,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[40]
+	mi := &file_overlay_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2940,7 +3216,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{40}
+	return file_overlay_proto_rawDescGZIP(), []int{45}
 }
 
 type WatchResponse struct {
@@ -2957,7 +3233,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_overlay_proto_msgTypes[41]
+	mi := &file_overlay_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2969,7 +3245,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_overlay_proto_msgTypes[41]
+	mi := &file_overlay_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2982,7 +3258,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_overlay_proto_rawDescGZIP(), []int{41}
+	return file_overlay_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WatchResponse) GetTimeUs() uint64 {
@@ -3222,7 +3498,7 @@ const file_overlay_proto_rawDesc = "" +
 	"\x05swaps\x18\f \x01(\rR\x05swaps\x12\x18\n" +
 	"\arepairs\x18\r \x01(\rR\arepairs\x12;\n" +
 	"\bdelivery\x18\x0e \x01(\v2\x1f.sandstream.overlay.v1.DeliveryR\bdelivery\x12.\n" +
-	"\x13predicted_jitter_us\x18\x0f \x01(\rR\x11predictedJitterUs\"\xd6\x01\n" +
+	"\x13predicted_jitter_us\x18\x0f \x01(\rR\x11predictedJitterUs\"\x85\x02\n" +
 	"\bDelivery\x12\x18\n" +
 	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x12\n" +
@@ -3233,7 +3509,10 @@ const file_overlay_proto_rawDesc = "" +
 	"duplicates\x12\x1c\n" +
 	"\treordered\x18\x06 \x01(\x04R\treordered\x12\x12\n" +
 	"\x04late\x18\a \x01(\x04R\x04late\x12\x18\n" +
-	"\aoverrun\x18\b \x01(\x04R\aoverrun\"&\n" +
+	"\aoverrun\x18\b \x01(\x04R\aoverrun\x12\x16\n" +
+	"\x06forged\x18\t \x01(\x04R\x06forged\x12\x15\n" +
+	"\x06no_key\x18\n" +
+	" \x01(\x04R\x05noKey\"&\n" +
 	"\fTraceRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\"\xe2\x01\n" +
 	"\rTraceResponse\x12\x16\n" +
@@ -3279,7 +3558,22 @@ const file_overlay_proto_rawDesc = "" +
 	"\x04kind\")\n" +
 	"\x0fWithdrawRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\"\x12\n" +
-	"\x10WithdrawResponse\"\x0e\n" +
+	"\x10WithdrawResponse\",\n" +
+	"\x12SubscribersRequest\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\"Q\n" +
+	"\x13SubscribersResponse\x12:\n" +
+	"\aholders\x18\x01 \x03(\v2 .sandstream.overlay.v1.KeyHolderR\aholders\"\x83\x01\n" +
+	"\tKeyHolder\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
+	"\rsince_unix_ns\x18\x03 \x01(\x04R\vsinceUnixNs\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\rR\x05epoch\x12\x14\n" +
+	"\x05seals\x18\x05 \x01(\bR\x05seals\":\n" +
+	"\fEvictRequest\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\"#\n" +
+	"\rEvictResponse\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\"\x0e\n" +
 	"\fLeaveRequest\"\x0f\n" +
 	"\rLeaveResponse\"\x0e\n" +
 	"\fWatchRequest\"\xff\x01\n" +
@@ -3289,7 +3583,8 @@ const file_overlay_proto_rawDesc = "" +
 	"\x04host\x18\x03 \x01(\v2\x1b.sandstream.overlay.v1.HostR\x04host\x12\x16\n" +
 	"\x06detail\x18\x04 \x01(\tR\x06detail\x12/\n" +
 	"\x04zone\x18\x05 \x01(\v2\x1b.sandstream.overlay.v1.ZoneR\x04zone\x12G\n" +
-	"\fsubscription\x18\x06 \x01(\v2#.sandstream.overlay.v1.SubscriptionR\fsubscription2\xf5\b\n" +
+	"\fsubscription\x18\x06 \x01(\v2#.sandstream.overlay.v1.SubscriptionR\fsubscription2\xb4\n" +
+	"\n" +
 	"\aOverlay\x12Z\n" +
 	"\x06Status\x12$.sandstream.overlay.v1.StatusRequest\x1a%.sandstream.overlay.v1.StatusResponse\"\x03\x90\x02\x01\x12W\n" +
 	"\x05Peers\x12#.sandstream.overlay.v1.PeersRequest\x1a$.sandstream.overlay.v1.PeersResponse\"\x03\x90\x02\x01\x12`\n" +
@@ -3300,7 +3595,9 @@ const file_overlay_proto_rawDesc = "" +
 	"\x05Trace\x12#.sandstream.overlay.v1.TraceRequest\x1a$.sandstream.overlay.v1.TraceResponse\"\x03\x90\x02\x01\x12\\\n" +
 	"\aPublish\x12%.sandstream.overlay.v1.PublishRequest\x1a&.sandstream.overlay.v1.PublishResponse(\x010\x01\x12`\n" +
 	"\tSubscribe\x12'.sandstream.overlay.v1.SubscribeRequest\x1a(.sandstream.overlay.v1.SubscribeResponse0\x01\x12[\n" +
-	"\bWithdraw\x12&.sandstream.overlay.v1.WithdrawRequest\x1a'.sandstream.overlay.v1.WithdrawResponse\x12R\n" +
+	"\bWithdraw\x12&.sandstream.overlay.v1.WithdrawRequest\x1a'.sandstream.overlay.v1.WithdrawResponse\x12i\n" +
+	"\vSubscribers\x12).sandstream.overlay.v1.SubscribersRequest\x1a*.sandstream.overlay.v1.SubscribersResponse\"\x03\x90\x02\x01\x12R\n" +
+	"\x05Evict\x12#.sandstream.overlay.v1.EvictRequest\x1a$.sandstream.overlay.v1.EvictResponse\x12R\n" +
 	"\x05Leave\x12#.sandstream.overlay.v1.LeaveRequest\x1a$.sandstream.overlay.v1.LeaveResponse\x12T\n" +
 	"\x05Watch\x12#.sandstream.overlay.v1.WatchRequest\x1a$.sandstream.overlay.v1.WatchResponse0\x01B+Z)sandstream/overlayapi/overlayv1;overlayv1b\x06proto3"
 
@@ -3316,7 +3613,7 @@ func file_overlay_proto_rawDescGZIP() []byte {
 	return file_overlay_proto_rawDescData
 }
 
-var file_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_overlay_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_overlay_proto_goTypes = []any{
 	(*Host)(nil),                  // 0: sandstream.overlay.v1.Host
 	(*Zone)(nil),                  // 1: sandstream.overlay.v1.Zone
@@ -3356,16 +3653,21 @@ var file_overlay_proto_goTypes = []any{
 	(*SubscribeResponse)(nil),     // 35: sandstream.overlay.v1.SubscribeResponse
 	(*WithdrawRequest)(nil),       // 36: sandstream.overlay.v1.WithdrawRequest
 	(*WithdrawResponse)(nil),      // 37: sandstream.overlay.v1.WithdrawResponse
-	(*LeaveRequest)(nil),          // 38: sandstream.overlay.v1.LeaveRequest
-	(*LeaveResponse)(nil),         // 39: sandstream.overlay.v1.LeaveResponse
-	(*WatchRequest)(nil),          // 40: sandstream.overlay.v1.WatchRequest
-	(*WatchResponse)(nil),         // 41: sandstream.overlay.v1.WatchResponse
-	nil,                           // 42: sandstream.overlay.v1.StatusResponse.SentEntry
-	nil,                           // 43: sandstream.overlay.v1.StatusResponse.ReceivedEntry
-	nil,                           // 44: sandstream.overlay.v1.StatusResponse.EventsEntry
-	nil,                           // 45: sandstream.overlay.v1.StatusResponse.DataEntry
-	nil,                           // 46: sandstream.overlay.v1.Stage.ParamsEntry
-	nil,                           // 47: sandstream.overlay.v1.Stream.CountersEntry
+	(*SubscribersRequest)(nil),    // 38: sandstream.overlay.v1.SubscribersRequest
+	(*SubscribersResponse)(nil),   // 39: sandstream.overlay.v1.SubscribersResponse
+	(*KeyHolder)(nil),             // 40: sandstream.overlay.v1.KeyHolder
+	(*EvictRequest)(nil),          // 41: sandstream.overlay.v1.EvictRequest
+	(*EvictResponse)(nil),         // 42: sandstream.overlay.v1.EvictResponse
+	(*LeaveRequest)(nil),          // 43: sandstream.overlay.v1.LeaveRequest
+	(*LeaveResponse)(nil),         // 44: sandstream.overlay.v1.LeaveResponse
+	(*WatchRequest)(nil),          // 45: sandstream.overlay.v1.WatchRequest
+	(*WatchResponse)(nil),         // 46: sandstream.overlay.v1.WatchResponse
+	nil,                           // 47: sandstream.overlay.v1.StatusResponse.SentEntry
+	nil,                           // 48: sandstream.overlay.v1.StatusResponse.ReceivedEntry
+	nil,                           // 49: sandstream.overlay.v1.StatusResponse.EventsEntry
+	nil,                           // 50: sandstream.overlay.v1.StatusResponse.DataEntry
+	nil,                           // 51: sandstream.overlay.v1.Stage.ParamsEntry
+	nil,                           // 52: sandstream.overlay.v1.Stream.CountersEntry
 }
 var file_overlay_proto_depIdxs = []int32{
 	0,  // 0: sandstream.overlay.v1.Zone.owner:type_name -> sandstream.overlay.v1.Host
@@ -3374,10 +3676,10 @@ var file_overlay_proto_depIdxs = []int32{
 	2,  // 3: sandstream.overlay.v1.StatusResponse.region:type_name -> sandstream.overlay.v1.Region
 	1,  // 4: sandstream.overlay.v1.StatusResponse.zones:type_name -> sandstream.overlay.v1.Zone
 	3,  // 5: sandstream.overlay.v1.StatusResponse.engine:type_name -> sandstream.overlay.v1.Engine
-	42, // 6: sandstream.overlay.v1.StatusResponse.sent:type_name -> sandstream.overlay.v1.StatusResponse.SentEntry
-	43, // 7: sandstream.overlay.v1.StatusResponse.received:type_name -> sandstream.overlay.v1.StatusResponse.ReceivedEntry
-	44, // 8: sandstream.overlay.v1.StatusResponse.events:type_name -> sandstream.overlay.v1.StatusResponse.EventsEntry
-	45, // 9: sandstream.overlay.v1.StatusResponse.data:type_name -> sandstream.overlay.v1.StatusResponse.DataEntry
+	47, // 6: sandstream.overlay.v1.StatusResponse.sent:type_name -> sandstream.overlay.v1.StatusResponse.SentEntry
+	48, // 7: sandstream.overlay.v1.StatusResponse.received:type_name -> sandstream.overlay.v1.StatusResponse.ReceivedEntry
+	49, // 8: sandstream.overlay.v1.StatusResponse.events:type_name -> sandstream.overlay.v1.StatusResponse.EventsEntry
+	50, // 9: sandstream.overlay.v1.StatusResponse.data:type_name -> sandstream.overlay.v1.StatusResponse.DataEntry
 	8,  // 10: sandstream.overlay.v1.PeersResponse.peers:type_name -> sandstream.overlay.v1.Peer
 	0,  // 11: sandstream.overlay.v1.Peer.host:type_name -> sandstream.overlay.v1.Host
 	1,  // 12: sandstream.overlay.v1.Peer.zones:type_name -> sandstream.overlay.v1.Zone
@@ -3386,7 +3688,7 @@ var file_overlay_proto_depIdxs = []int32{
 	1,  // 15: sandstream.overlay.v1.TopologyResponse.zones:type_name -> sandstream.overlay.v1.Zone
 	11, // 16: sandstream.overlay.v1.TopologyResponse.links:type_name -> sandstream.overlay.v1.Link
 	0,  // 17: sandstream.overlay.v1.Link.to:type_name -> sandstream.overlay.v1.Host
-	46, // 18: sandstream.overlay.v1.Stage.params:type_name -> sandstream.overlay.v1.Stage.ParamsEntry
+	51, // 18: sandstream.overlay.v1.Stage.params:type_name -> sandstream.overlay.v1.Stage.ParamsEntry
 	0,  // 19: sandstream.overlay.v1.Hop.host:type_name -> sandstream.overlay.v1.Host
 	0,  // 20: sandstream.overlay.v1.Branch.host:type_name -> sandstream.overlay.v1.Host
 	17, // 21: sandstream.overlay.v1.StreamsResponse.streams:type_name -> sandstream.overlay.v1.Stream
@@ -3394,7 +3696,7 @@ var file_overlay_proto_depIdxs = []int32{
 	12, // 23: sandstream.overlay.v1.Stream.pipeline:type_name -> sandstream.overlay.v1.Stage
 	13, // 24: sandstream.overlay.v1.Stream.path:type_name -> sandstream.overlay.v1.Hop
 	14, // 25: sandstream.overlay.v1.Stream.children:type_name -> sandstream.overlay.v1.Branch
-	47, // 26: sandstream.overlay.v1.Stream.counters:type_name -> sandstream.overlay.v1.Stream.CountersEntry
+	52, // 26: sandstream.overlay.v1.Stream.counters:type_name -> sandstream.overlay.v1.Stream.CountersEntry
 	20, // 27: sandstream.overlay.v1.DirectoryResponse.entries:type_name -> sandstream.overlay.v1.Entry
 	1,  // 28: sandstream.overlay.v1.DirectoryResponse.map:type_name -> sandstream.overlay.v1.Zone
 	0,  // 29: sandstream.overlay.v1.Entry.publisher:type_name -> sandstream.overlay.v1.Host
@@ -3413,38 +3715,43 @@ var file_overlay_proto_depIdxs = []int32{
 	21, // 42: sandstream.overlay.v1.SubscribeRequest.contract:type_name -> sandstream.overlay.v1.Contract
 	31, // 43: sandstream.overlay.v1.SubscribeResponse.payloads:type_name -> sandstream.overlay.v1.Payloads
 	25, // 44: sandstream.overlay.v1.SubscribeResponse.changed:type_name -> sandstream.overlay.v1.Subscription
-	0,  // 45: sandstream.overlay.v1.WatchResponse.host:type_name -> sandstream.overlay.v1.Host
-	1,  // 46: sandstream.overlay.v1.WatchResponse.zone:type_name -> sandstream.overlay.v1.Zone
-	25, // 47: sandstream.overlay.v1.WatchResponse.subscription:type_name -> sandstream.overlay.v1.Subscription
-	4,  // 48: sandstream.overlay.v1.Overlay.Status:input_type -> sandstream.overlay.v1.StatusRequest
-	6,  // 49: sandstream.overlay.v1.Overlay.Peers:input_type -> sandstream.overlay.v1.PeersRequest
-	9,  // 50: sandstream.overlay.v1.Overlay.Topology:input_type -> sandstream.overlay.v1.TopologyRequest
-	15, // 51: sandstream.overlay.v1.Overlay.Streams:input_type -> sandstream.overlay.v1.StreamsRequest
-	18, // 52: sandstream.overlay.v1.Overlay.Directory:input_type -> sandstream.overlay.v1.DirectoryRequest
-	23, // 53: sandstream.overlay.v1.Overlay.Subscriptions:input_type -> sandstream.overlay.v1.SubscriptionsRequest
-	27, // 54: sandstream.overlay.v1.Overlay.Trace:input_type -> sandstream.overlay.v1.TraceRequest
-	29, // 55: sandstream.overlay.v1.Overlay.Publish:input_type -> sandstream.overlay.v1.PublishRequest
-	34, // 56: sandstream.overlay.v1.Overlay.Subscribe:input_type -> sandstream.overlay.v1.SubscribeRequest
-	36, // 57: sandstream.overlay.v1.Overlay.Withdraw:input_type -> sandstream.overlay.v1.WithdrawRequest
-	38, // 58: sandstream.overlay.v1.Overlay.Leave:input_type -> sandstream.overlay.v1.LeaveRequest
-	40, // 59: sandstream.overlay.v1.Overlay.Watch:input_type -> sandstream.overlay.v1.WatchRequest
-	5,  // 60: sandstream.overlay.v1.Overlay.Status:output_type -> sandstream.overlay.v1.StatusResponse
-	7,  // 61: sandstream.overlay.v1.Overlay.Peers:output_type -> sandstream.overlay.v1.PeersResponse
-	10, // 62: sandstream.overlay.v1.Overlay.Topology:output_type -> sandstream.overlay.v1.TopologyResponse
-	16, // 63: sandstream.overlay.v1.Overlay.Streams:output_type -> sandstream.overlay.v1.StreamsResponse
-	19, // 64: sandstream.overlay.v1.Overlay.Directory:output_type -> sandstream.overlay.v1.DirectoryResponse
-	24, // 65: sandstream.overlay.v1.Overlay.Subscriptions:output_type -> sandstream.overlay.v1.SubscriptionsResponse
-	28, // 66: sandstream.overlay.v1.Overlay.Trace:output_type -> sandstream.overlay.v1.TraceResponse
-	33, // 67: sandstream.overlay.v1.Overlay.Publish:output_type -> sandstream.overlay.v1.PublishResponse
-	35, // 68: sandstream.overlay.v1.Overlay.Subscribe:output_type -> sandstream.overlay.v1.SubscribeResponse
-	37, // 69: sandstream.overlay.v1.Overlay.Withdraw:output_type -> sandstream.overlay.v1.WithdrawResponse
-	39, // 70: sandstream.overlay.v1.Overlay.Leave:output_type -> sandstream.overlay.v1.LeaveResponse
-	41, // 71: sandstream.overlay.v1.Overlay.Watch:output_type -> sandstream.overlay.v1.WatchResponse
-	60, // [60:72] is the sub-list for method output_type
-	48, // [48:60] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	40, // 45: sandstream.overlay.v1.SubscribersResponse.holders:type_name -> sandstream.overlay.v1.KeyHolder
+	0,  // 46: sandstream.overlay.v1.WatchResponse.host:type_name -> sandstream.overlay.v1.Host
+	1,  // 47: sandstream.overlay.v1.WatchResponse.zone:type_name -> sandstream.overlay.v1.Zone
+	25, // 48: sandstream.overlay.v1.WatchResponse.subscription:type_name -> sandstream.overlay.v1.Subscription
+	4,  // 49: sandstream.overlay.v1.Overlay.Status:input_type -> sandstream.overlay.v1.StatusRequest
+	6,  // 50: sandstream.overlay.v1.Overlay.Peers:input_type -> sandstream.overlay.v1.PeersRequest
+	9,  // 51: sandstream.overlay.v1.Overlay.Topology:input_type -> sandstream.overlay.v1.TopologyRequest
+	15, // 52: sandstream.overlay.v1.Overlay.Streams:input_type -> sandstream.overlay.v1.StreamsRequest
+	18, // 53: sandstream.overlay.v1.Overlay.Directory:input_type -> sandstream.overlay.v1.DirectoryRequest
+	23, // 54: sandstream.overlay.v1.Overlay.Subscriptions:input_type -> sandstream.overlay.v1.SubscriptionsRequest
+	27, // 55: sandstream.overlay.v1.Overlay.Trace:input_type -> sandstream.overlay.v1.TraceRequest
+	29, // 56: sandstream.overlay.v1.Overlay.Publish:input_type -> sandstream.overlay.v1.PublishRequest
+	34, // 57: sandstream.overlay.v1.Overlay.Subscribe:input_type -> sandstream.overlay.v1.SubscribeRequest
+	36, // 58: sandstream.overlay.v1.Overlay.Withdraw:input_type -> sandstream.overlay.v1.WithdrawRequest
+	38, // 59: sandstream.overlay.v1.Overlay.Subscribers:input_type -> sandstream.overlay.v1.SubscribersRequest
+	41, // 60: sandstream.overlay.v1.Overlay.Evict:input_type -> sandstream.overlay.v1.EvictRequest
+	43, // 61: sandstream.overlay.v1.Overlay.Leave:input_type -> sandstream.overlay.v1.LeaveRequest
+	45, // 62: sandstream.overlay.v1.Overlay.Watch:input_type -> sandstream.overlay.v1.WatchRequest
+	5,  // 63: sandstream.overlay.v1.Overlay.Status:output_type -> sandstream.overlay.v1.StatusResponse
+	7,  // 64: sandstream.overlay.v1.Overlay.Peers:output_type -> sandstream.overlay.v1.PeersResponse
+	10, // 65: sandstream.overlay.v1.Overlay.Topology:output_type -> sandstream.overlay.v1.TopologyResponse
+	16, // 66: sandstream.overlay.v1.Overlay.Streams:output_type -> sandstream.overlay.v1.StreamsResponse
+	19, // 67: sandstream.overlay.v1.Overlay.Directory:output_type -> sandstream.overlay.v1.DirectoryResponse
+	24, // 68: sandstream.overlay.v1.Overlay.Subscriptions:output_type -> sandstream.overlay.v1.SubscriptionsResponse
+	28, // 69: sandstream.overlay.v1.Overlay.Trace:output_type -> sandstream.overlay.v1.TraceResponse
+	33, // 70: sandstream.overlay.v1.Overlay.Publish:output_type -> sandstream.overlay.v1.PublishResponse
+	35, // 71: sandstream.overlay.v1.Overlay.Subscribe:output_type -> sandstream.overlay.v1.SubscribeResponse
+	37, // 72: sandstream.overlay.v1.Overlay.Withdraw:output_type -> sandstream.overlay.v1.WithdrawResponse
+	39, // 73: sandstream.overlay.v1.Overlay.Subscribers:output_type -> sandstream.overlay.v1.SubscribersResponse
+	42, // 74: sandstream.overlay.v1.Overlay.Evict:output_type -> sandstream.overlay.v1.EvictResponse
+	44, // 75: sandstream.overlay.v1.Overlay.Leave:output_type -> sandstream.overlay.v1.LeaveResponse
+	46, // 76: sandstream.overlay.v1.Overlay.Watch:output_type -> sandstream.overlay.v1.WatchResponse
+	63, // [63:77] is the sub-list for method output_type
+	49, // [49:63] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_overlay_proto_init() }
@@ -3468,7 +3775,7 @@ func file_overlay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_overlay_proto_rawDesc), len(file_overlay_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   48,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

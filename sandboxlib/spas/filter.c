@@ -17,9 +17,12 @@
  *			video nor clock goes too
  *	discardable	packets with the header's DISCARDABLE flag go
  *
- * A datagram of which nothing remains goes on without payload, so that the
- * numbering shows no loss where there was none (`gaps` = 1: it is dropped).
- * What is not MPEG-TS, or is compressed, passes as it is.
+ * A datagram of which nothing remains goes on without payload and with the mark
+ * THINNED, so that the numbering shows no loss where there was none (`gaps` = 1:
+ * it is dropped). What is not MPEG-TS, or is compressed, passes as it is.
+ *
+ * `class` and `discardable` look at headers alone: with null_packets = 0 they work
+ * where the payload is sealed.
  */
 #include "spa.h"
 #include "spa/stream.h"
@@ -32,6 +35,7 @@ SPA_MANIFEST("filter", "1.0", .heap = 256 << 10);
 	P(BOOL, keyframes, 0, "of MPEG-TS video let only key frames pass")	\
 	P(BOOL, audio, 1, "with keyframes: let streams that are no video pass")	\
 	P(BOOL, discardable, 0, "take out packets marked discardable")		\
+	P(U64, class, 0, "take out packets of this drop class and above; 0: none") \
 	P(BOOL, gaps, 0, "drop a packet left empty instead of sending it empty")
 SPA_PARAMS(PARAMS);
 
@@ -301,6 +305,8 @@ static u32 remains(struct ts_state *st, struct stream_pkt *p)
 {
 	if (SPA_PARAM(discardable) && p->h->flags & STREAM_DISCARDABLE)
 		return 0;
+	if (SPA_PARAM(class) && p->h->drop_class >= SPA_PARAM(class) && !(p->h->flags & STREAM_END))
+		return 0;
 	if (!is_ts(p)) {
 		SPA_COUNT(not_ts, 1);
 		return p->len;
@@ -326,6 +332,7 @@ static enum spa_verdict filter(struct spa_frame *f, const struct stream_link *ne
 			SPA_COUNT(emptied, 1);
 			if (SPA_PARAM(gaps) && !(p.h->flags & STREAM_END))
 				return SPA_DROP;
+			p.h->marks |= STREAM_THINNED;
 		} else if (len < before) {
 			SPA_COUNT(shortened, 1);
 		}

@@ -39,7 +39,8 @@ enum stream_err stream_parse(struct stream_pkt *p, struct spa_frame *f)
 		if (spa_csum_fold(spa_csum_add(udp, n, pseudo)) != 0xffff)
 			return STREAM_BROKEN;
 	}
-	if (h->version != STREAM_VERSION || !h->seq_be || h->reserved)
+	if (h->version != STREAM_VERSION || !h->seq_be || h->reserved | h->reserved2 | (h->marks & ~STREAM_THINNED) ||
+	    h->part > h->last_part || (h->marks && n != 8 + STREAM_HDR))
 		return STREAM_UNKNOWN;
 	f->len = OFF_IP + total;
 	p->ip = ip;

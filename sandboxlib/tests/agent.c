@@ -85,9 +85,9 @@ uint32_t build(uint8_t *f, uint8_t id, uint64_t seq, uint8_t flags, const void *
 	uint8_t *h = f + FRONT;
 
 	memset(h, 0, HDR);
-	h[0] = 1;
+	h[0] = 2;
 	h[1] = flags;
-	put_be(h + 4, NO_BUDGET, 4);
+	put_be(h + 56, NO_BUDGET, 4);
 	h[8] = 0xa0;
 	h[23] = id;
 	put_be(h + 24, seq, 8);

@@ -14,7 +14,7 @@
 #include "upcall.h"
 
 #define FRONT 42
-#define HDR 48
+#define HDR 64
 #define NO_BUDGET 0xffffffffu
 
 extern struct slice slice;

@@ -368,6 +368,38 @@ static void test_tables(void)
 	is(rx.packets, nts - 2, "tables: a new video begins with a key frame; service tables stay");
 }
 
+/* By the header alone: the payload may be sealed, and look like anything. */
+static void test_class(void)
+{
+	uint8_t sealed[188], f[2048];
+	uint32_t i, bad = 0;
+
+	memset(sealed, 0x47, sizeof(sealed));	/* null packets to the eye */
+	sealed[1] = 0x1f;
+	sealed[2] = 0xff;
+	agent_clear();
+	set("null_packets", 0);
+	set("class", 2);
+	for (i = 0; i < 6; i++) {
+		uint32_t len = build(f, 99, 10 + i, i == 5 ? 8 : 0, sealed, sizeof(sealed), true);
+
+		f[FRONT + 2] = (uint8_t)(i == 5 ? 4 : i);
+		reseal(f, len);
+		give(f, len);
+	}
+	agent_run();
+	for (i = 0; i < ngot; i++) {
+		bool thin = i >= 2 && i < 5;
+
+		bad += got[i].len != FRONT + HDR + (thin ? 0 : sizeof(sealed)) || got[i].f[FRONT + 55] != thin ||
+		       !sound(got[i].f, got[i].len) || seq_of(got[i].f) != 10 + i;
+		bad += !thin && memcmp(got[i].f + FRONT + HDR, sealed, sizeof(sealed));
+	}
+	ok(ngot == 6 && !bad, "class: classes 2 and above go, but for the end; nothing else is touched");
+	set("class", 0);
+	set("null_packets", 1);
+}
+
 static void test_other(void)
 {
 	uint64_t n = counter("not_ts");
@@ -393,7 +425,9 @@ static void test_other(void)
 	give(f, build(f, 99, 5, 0, "x", 1, true));
 	agent_run();
 	ok(ngot == 2 && got[0].len == FRONT + HDR && got[1].len == FRONT + HDR + 1, "discardable: without payload");
+	ok(got[0].f[FRONT + 55] == 1 && got[1].f[FRONT + 55] == 0 && sound(got[0].f, got[0].len), "discardable: with the mark");
 	set("discardable", 0);
+	test_class();
 	agent_clear();
 	set("next_ip", 10 | 7u << 24);
 	set("next_mac", 0x010203040506ULL);

@@ -88,7 +88,7 @@ static uint32_t fly(const struct net *net, uint32_t n)
 			until(air[i].at);
 		}
 		len = build(f, stream_id, air[i].seq, 0, p, payload_of(air[i].seq, p), i % 2);
-		f[FRONT + 4] = 0;	/* a budget of 2^24 - 1 us */
+		f[FRONT + 56] = 0;	/* a budget of 2^24 - 1 us */
 		reseal(f, len);
 		if (!came[air[i].seq])
 			came[air[i].seq] = fake_now;
@@ -136,7 +136,7 @@ static void test_net(const struct net *net, uint32_t n, uint32_t delay_us, bool 
 		bytes += !sound(g, got[i].len) || got[i].len != FRONT + HDR + len || memcmp(g + FRONT + HDR, p, len);
 		wait = (got[i].at - came[seq]) / 1000;
 		slow += wait > delay_us + 1000;
-		time += be32_at(g, 40) != wait || be32_at(g, 4) != (0xffffff < wait ? 0 : 0xffffff - (uint32_t)wait);
+		time += be32_at(g, 60) != wait || be32_at(g, 56) != (0xffffff < wait ? 0 : 0xffffff - (uint32_t)wait);
 	}
 	snprintf(what, sizeof(what), "%s: in order, none twice", net->name);
 	is(order, 0, what);

@@ -20,8 +20,8 @@ static void packet(uint8_t id, uint64_t seq, uint32_t len, uint32_t elapsed, uin
 {
 	uint32_t n = build(f, id, seq, 0, text, len, false);
 
-	put32(f + FRONT + 40, elapsed);
-	put32(f + FRONT + 4, budget);
+	put32(f + FRONT + 60, elapsed);
+	put32(f + FRONT + 56, budget);
 	f[FRONT + 8] = id;
 	give(f, n);
 	agent_run();
@@ -105,7 +105,7 @@ static void test_times(void)
 		f[FRONT + 8] = 2;
 		put32(f + FRONT + 32, (uint32_t)(sent >> 32));
 		put32(f + FRONT + 36, (uint32_t)sent);
-		put32(f + FRONT + 40, i == 200 ? 9000 : 700);
+		put32(f + FRONT + 60, i == 200 ? 9000 : 700);
 		give(f, n);
 		agent_run();
 		agent_tick((10 - late) * MS);

@@ -33,7 +33,7 @@ static uint32_t send_to(uint32_t mask, uint32_t n)
 			continue;
 		}
 		wrong += seq_of(got[i].f) != last[c] + 1 || !sound(got[i].f, got[i].len) || got[i].f[5] != 0x55 ||
-			 got[i].f[11] != 1 || (got[i].len > 90 && got[i].f[90] != 'm');
+			 got[i].f[11] != 1 || (got[i].len > FRONT + HDR && got[i].f[FRONT + HDR] != 'm');
 		last[c] = seq_of(got[i].f);
 		count[c]++;
 	}

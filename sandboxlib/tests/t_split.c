@@ -20,11 +20,11 @@ static void shares(uint32_t w0, uint32_t w1)
 	agent_run();
 	wrong += ngot != i;
 	for (i = 0; i < ngot; i++) {
-		uint8_t *g = got[i].f, path = g[FRONT + 3];
+		uint8_t *g = got[i].f, path = g[FRONT + 53];
 
 		way[i] = path;
 		ones += path;
-		bad += !sound(g, got[i].len) || g[FRONT + 2] || path > 1;
+		bad += !sound(g, got[i].len) || g[FRONT + 52] || path > 1;
 		bad += g[33] != (path ? 9 : 2) || g[37] != (path ? 77 : (5001 & 255)) || g[5] != (path ? 0x66 : 1);
 		/* Of any w in a row exactly w1. */
 		if (i + 1 >= w) {
@@ -47,7 +47,7 @@ static void shares(uint32_t w0, uint32_t w1)
 	}
 	agent_run();
 	for (i = 0; i < ngot; i++)
-		wrong += got[i].f[FRONT + 3] != way[i];
+		wrong += got[i].f[FRONT + 53] != way[i];
 	is(wrong, 0, "split: a packet sent again takes the same way");
 }
 

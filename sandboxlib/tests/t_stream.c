@@ -344,13 +344,15 @@ static enum stream_err naive_parse(const u8 *f, u32 len)
 		return STREAM_FOREIGN;
 	total = f[16] * 256u + f[17];
 	udp = f[38] * 256u + f[39];
-	if (total + 14 > len || udp + 20 != total || udp < 56 || naive_sum(f + 14, 20, 0) != 0xffff)
+	if (total + 14 > len || udp + 20 != total || udp < 72 || naive_sum(f + 14, 20, 0) != 0xffff)
 		return STREAM_BROKEN;
 	if ((f[40] | f[41]) && model_udp_error(f))
 		return STREAM_BROKEN;
 	for (i = 0; i < 8; i++)
 		seq |= f[42 + 24 + i];
-	return f[42] != 1 || !seq || f[42 + 46] || f[42 + 47] ? STREAM_UNKNOWN : STREAM_OK;
+	if (f[42] != 2 || !seq || f[42 + 3] || f[42 + 6] || f[42 + 7] || f[42 + 4] > f[42 + 5] || f[42 + 55] > 1)
+		return STREAM_UNKNOWN;
+	return f[42 + 55] && udp != 72 ? STREAM_UNKNOWN : STREAM_OK;
 }
 
 static void fix_ip(u8 *f)
@@ -363,6 +365,31 @@ static void fix_ip(u8 *f)
 	f[25] = (u8)c;
 }
 
+/* The same bytes as in internal/live/frame's TestKnownAnswer. */
+static void test_known(void)
+{
+	static const u8 a[4] = { 10, 0, 0, 1 }, b[4] = { 10, 0, 0, 2 };
+	static const u8 known[] = {
+		0x02, 0x05, 0x03, 0x00, 0x02, 0x07, 0x00, 0x00, 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+		0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x02,
+		0x17, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6, 0x07, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,
+		0x00, 0x00, 0x00, 0x2a, 0x00, 0x03, 0x07, 0x00, 0x00, 0x01, 0x86, 0xa0, 0x00, 0x00, 0x0b, 0xb8,
+		0xca, 0xfe,
+	};
+	static u8 f[42 + sizeof(known)];
+	struct spa_frame fr = { .data = f, .len = sizeof(f) };
+	struct stream_pkt p;
+
+	memcpy(f + 42, known, sizeof(known));
+	model_build(f, sizeof(f), a, b, 5000, 5001, 64, true);
+	ok(!stream_parse(&p, &fr) && p.len == 2 && p.data[0] == 0xca && p.data[1] == 0xfe, "known answer: payload");
+	ok(p.h->flags == (STREAM_KEY | STREAM_COMPRESSED) && p.h->drop_class == STREAM_DISPOSABLE && p.h->part == 2 &&
+	   p.h->last_part == 7 && stream_seq(p.h) == 258 && stream_sent_ns(p.h) == 0x17a1b2c3d4e5f607 &&
+	   stream_sealer(p.h) == 0x8877665544332211 && stream_epoch(p.h) == 42, "known answer: what is the sealer's");
+	ok(spa_ntohs(p.h->path) == 3 && p.h->hops == 7 && !p.h->marks && stream_budget_us(p.h) == 100000 &&
+	   stream_elapsed_us(p.h) == 3000, "known answer: what is the hops'");
+}
+
 static void test_header(void)
 {
 	static const u8 a[4] = { 10, 0, 0, 1 }, b[4] = { 10, 0, 0, 2 };
@@ -370,7 +397,7 @@ static void test_header(void)
 	static u8 f[1600];
 
 	for (round = 0; round < 100000; round++) {
-		u32 len = below(10) ? 90 + below(600) : 42 + below(48), n = len, at;
+		u32 len = below(10) ? 106 + below(600) : 42 + below(64), n = len, at;
 		struct stream_pkt p;
 		struct spa_frame fr;
 		enum stream_err want;
@@ -378,12 +405,14 @@ static void test_header(void)
 
 		for (i = 42; i < len; i++)
 			f[i] = (u8)rnd();
-		f[42] = 1;
-		f[88] = f[89] = 0;
+		f[42] = 2;
+		f[45] = f[48] = f[49] = 0;
+		f[46] = (u8)below(f[47] + 1u);
+		f[97] = 0;
 		model_build(f, len, a, b, 5000, 5001, 64, below(2));
 		switch (below(8)) {
 		case 0:
-			at = below(92);
+			at = below(108);
 			f[at] ^= (u8)(1u << below(8));
 			if (at >= 14 && at < 34 && below(2))
 				fix_ip(f);
@@ -417,7 +446,7 @@ static void test_header(void)
 			u64 us = below(2) ? below(1000) : rnd() >> (1 + below(40));
 			u32 el = stream_elapsed_us(p.h), bu = stream_budget_us(p.h);
 
-			wrong += p.len != fr.len - 90 || fr.len > n || p.data != mem + 90;
+			wrong += p.len != fr.len - 106 || fr.len > n || p.data != mem + 106;
 			/* Every change leaves both checksums right. */
 			stream_set_path(&p, (u16)rnd());
 			stream_spend(&p, us);
@@ -430,11 +459,12 @@ static void test_header(void)
 			stream_set_len(&p, &fr, shorter);
 			stream_seal(&p);
 			changed += (mem[40] | mem[41]) && model_udp_error(mem);
-			changed += naive_sum(mem + 14, 20, 0) != 0xffff || fr.len != 90 + shorter;
+			changed += naive_sum(mem + 14, 20, 0) != 0xffff || fr.len != 106 + shorter;
 			changed += naive_parse(mem, fr.len) != STREAM_OK;
 		}
 		free(mem);
 	}
+	test_known();
 	is(wrong, 0, "header: 100000 frames taken or refused as the naive parser has it");
 	is(changed, 0, "header: every change leaves lengths and checksums right");
 	ok(kinds[0] > 1000 && kinds[1] > 1000 && kinds[2] > 1000 && kinds[3] > 1000,

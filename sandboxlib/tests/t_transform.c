@@ -65,8 +65,8 @@ int main(void)
 	{
 		static struct spa_lz_table t;
 		static uint8_t zeros[1800], b[1800];
-		static const uint32_t claim[][3] = { { 900, 1000, 0 }, { 1000, 900, 0 }, { 1425, 1425, 0 },
-						     { 1700, 1700, 0 }, { 1424, 1424, 1 } };
+		static const uint32_t claim[][3] = { { 900, 1000, 0 }, { 1000, 900, 0 }, { 1361, 1361, 0 },
+						     { 1700, 1700, 0 }, { 1360, 1360, 1 } };
 
 		for (i = 0; i < 5; i++) {
 			agent_clear();

@@ -16,7 +16,7 @@ import (
 
 	"sandstream/internal/fail"
 	"sandstream/internal/live/delivery"
-	"sandstream/internal/live/payload"
+	"sandstream/internal/live/frame"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/wire"
 	"sandstream/overlayapi/door"
@@ -265,8 +265,8 @@ func (a api) payloads(s *connect.BidiStream[overlayv1.PublishRequest, overlayv1.
 		}
 		ps := m.GetPayloads().GetPayloads()
 		for _, q := range ps {
-			if len(q.Data) > payload.Max {
-				return invalid(fmt.Errorf("payload of %d bytes: at most %d", len(q.Data), payload.Max))
+			if len(q.Data) > frame.MaxMessage {
+				return invalid(fmt.Errorf("payload of %d bytes: at most %d", len(q.Data), frame.MaxMessage))
 			}
 		}
 		if err := p.Send(payloadsOf(ps)); err != nil {

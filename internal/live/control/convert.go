@@ -173,7 +173,7 @@ func reportOf(r *overlay.Report) *overlayv1.Report {
 func countsOf(c *delivery.Counts) *overlayv1.Delivery {
 	return &overlayv1.Delivery{
 		Packets: c.Packets, Bytes: c.Bytes, Lost: c.Lost, Filtered: c.Filtered, Duplicates: c.Duplicates,
-		Reordered: c.Reordered, Late: c.Late, Overrun: c.Overrun,
+		Reordered: c.Reordered, Late: c.Late, Overrun: c.Overrun, Forged: c.Forged, NoKey: c.NoKey,
 	}
 }
 

@@ -5,7 +5,6 @@ package control
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 
 	"sandstream/internal/live/delivery"
 	"sandstream/internal/live/frame"
-	"sandstream/internal/live/payload"
 	"sandstream/internal/live/transport"
 	"sandstream/overlayapi/door"
 	"sandstream/overlayapi/overlayv1"
@@ -50,6 +48,9 @@ const (
 	_ = uint8(frame.Discardable-door.Discardable) + uint8(door.Discardable-frame.Discardable)
 )
 
+// What a door lets in a stream can carry.
+const _ = uint(frame.MaxMessage - door.MaxPayload)
+
 // throughDoor publishes what comes in by the door, until the publisher closes it.
 func throughDoor(in *door.Conn, p *delivery.Publication) error {
 	var out []transport.Payload
@@ -63,9 +64,6 @@ func throughDoor(in *door.Conn, p *delivery.Publication) error {
 		}
 		out = out[:0]
 		for i := range ps {
-			if len(ps[i].Data) > payload.Max {
-				return invalid(fmt.Errorf("payload of %d bytes: at most %d", len(ps[i].Data), payload.Max))
-			}
 			out = append(out, transport.Payload{Data: ps[i].Data, Flags: frame.Flags(ps[i].Flags)})
 		}
 		if err := p.Send(out); err != nil {

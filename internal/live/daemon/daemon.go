@@ -136,7 +136,7 @@ func New(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 	}
 	d.addr.Store(&self.Addr)
 	d.streams = delivery.New(delivery.Config{
-		Transport: tr, Protocol: d.node, Self: self, Log: d.log, Now: d.now, Do: d.do,
+		Transport: tr, Protocol: d.node, Self: self, Keyholder: tr.Keyholder(), NameIn: tr.NameIn, Log: d.log, Now: d.now, Do: d.do,
 		Post:    func(f func()) { d.loop.post(f) },
 		Changed: func(c *delivery.Change) { d.control.Changed(c) },
 	})

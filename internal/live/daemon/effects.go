@@ -35,6 +35,12 @@ func (d *Daemon) carryOut() {
 					delete(d.lists, e.List)
 					c <- e
 				}
+			case overlay.KeyAsked:
+				d.streams.KeyAsked(e)
+			case overlay.KeyGranted:
+				d.streams.KeyGranted(e)
+			case overlay.EpochsChanged:
+				d.streams.EpochsChanged(e)
 			default:
 				d.event(e)
 			}

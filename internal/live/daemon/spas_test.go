@@ -135,7 +135,7 @@ func TestDegradedByFilter(t *testing.T) {
 		t.Errorf("the filter's counters: %v", st.Msg.Streams[0].Counters)
 	}
 
-	// Of ten packets one is left, and of the others their headers of 48 bytes.
+	// Of ten packets one is left, and of the others their headers of 64 bytes.
 	share := uint32(0)
 	for range 300 {
 		st, err := client(t, first).Streams(t.Context(), connect.NewRequest(&overlayv1.StreamsRequest{}))
@@ -190,5 +190,49 @@ func TestTransformThere(t *testing.T) {
 	}
 	if n := st.Msg.Streams[0].Counters; n["transform.expanded"] == 0 || n["monitor.packets"] < 200 {
 		t.Errorf("the subscriber's SPAs: %v", n)
+	}
+}
+
+// A stage for anywhere that looks at content runs at a host which the publisher then gives
+// the key, as a sealer; the publisher sees that it did. What that host makes of the stream
+// opens at its readers.
+func TestContentAnywhere(t *testing.T) {
+	first := start(t, nil, func(c *Config) { c.CapacityBps = 3_500_000 }) // most of it taken: another host is to run the SPA
+	<-first.Joined()
+	second := start(t, first, nil)
+	<-second.Joined()
+	publishTS(t, first, &overlayv1.Announce{Name: "packed", Public: true, RateBps: 3_000_000, Pipeline: []*overlayv1.Stage{{Spa: "transform", Place: "anywhere"}}})
+	s, err := client(t, second).Subscribe(t.Context(), connect.NewRequest(&overlayv1.SubscribeRequest{Stream: "packed"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	compressed := func() uint64 {
+		st, err := client(t, second).Streams(t.Context(), connect.NewRequest(&overlayv1.StreamsRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Msg.Streams[0].Counters["transform.compressed"]
+	}
+	for got := 0; (got < 200 || compressed() < 50) && s.Receive(); {
+		for _, p := range s.Msg().GetPayloads().GetPayloads() {
+			got++
+			n := p.Data[188+10] // the fill of the second packet
+			if p.Key {
+				n = p.Data[4*188+10]
+			}
+			if !bytes.Equal(p.Data, ts(n, p.Key)) {
+				t.Fatalf("payload %d (%d bytes) is not what was sent", n, len(p.Data))
+			}
+		}
+		if got > 20_000 {
+			t.Fatalf("nothing is compressed at the second host")
+		}
+	}
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if h := holders(t, first, "packed")[second.Self().ID.Hex()]; h == nil || !h.Seals {
+		t.Errorf("the publisher says of the host %v", h)
 	}
 }

@@ -12,6 +12,10 @@
 // which that compares with the contract. Of the protocol it calls the few methods
 // of interface Protocol; of the control API it knows nothing.
 //
+// It also keeps the streams' keys: a publication's book of who has which (book), and what
+// is had or sought of others' (keys); package grant is what is said about them, and the
+// protocol carries it.
+//
 // # Goroutines
 //
 // Streams, with its flows, subscriptions and ticks, belongs to the daemon's loop:

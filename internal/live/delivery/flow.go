@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"sandstream/internal/live/seal"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/wire"
@@ -18,6 +19,7 @@ type flow struct {
 	path     uint16        // in its packets' headers
 	ingress  *pipeline
 	branches map[wire.HostID]*pipeline // by child
+	sealer   *seal.Sealer              // of what SPAs make here that look into packets of another host's stream; else nil
 }
 
 // Forward puts an entry of the protocol into the transport's table, with its SPAs;
@@ -43,6 +45,16 @@ func (s *Streams) Forward(id wire.StreamID, e *overlay.ForwardEntry) {
 	was, parts := f.of, f.entry.Info.Parts
 	f.entry, f.of, f.path = *e, of, path
 	old, gone := f.refit(s.spas)
+	if f.needsKey() {
+		if f.sealer == nil || old != f.ingress {
+			f.sealer = seal.NewSealer(of, s.cfg.Self.ID, stageOf(&e.Info, e.Ingress))
+		}
+		k := s.keysOf(of, e.Info.Publisher.ID)
+		k.seals = true
+		defer s.seekKey(of, k)
+	} else {
+		f.sealer = nil
+	}
 	s.rebuild(of, e.Info.Parts)
 	if was != of {
 		s.rebuild(was, parts)
@@ -76,6 +88,25 @@ func (f *flow) refit(s *spas) (old *pipeline, gone map[wire.HostID]*pipeline) {
 	}
 	gone, f.branches = f.branches, branches
 	return old, gone
+}
+
+// needsKey says whether SPAs here look into packets of another host's stream.
+func (f *flow) needsKey() bool {
+	return !f.entry.Publisher && f.path == 0 && content(f.entry.Ingress)
+}
+
+// content says whether any of these SPAs looks at more than headers: such run where the
+// stream's key is.
+func content(stages []wire.Stage) bool { return slices.ContainsFunc(stages, looksInside) }
+
+// stageOf numbers a host's part of a pipeline, from 1: by its first stage.
+func stageOf(i *wire.StreamInfo, here []wire.Stage) uint16 {
+	for n, st := range i.Pipeline {
+		if len(here) > 0 && st.SPA == here[0].SPA {
+			return uint16(n + 1)
+		}
+	}
+	return 1
 }
 
 func (f *flow) close() {
@@ -132,10 +163,13 @@ func (s *Streams) rebuild(of wire.StreamID, parts []wire.Part) {
 		return
 	}
 	var t transport.Entry
+	if p := s.pubs[of]; p != nil {
+		t.Seal = p.book.sealer
+	}
 	publisher := false
 	for _, f := range flows {
 		publisher = publisher || f.entry.Publisher
-		f.legs(&t)
+		f.legs(&t, s.ringOf(of))
 	}
 	if publisher {
 		t.Upstream = nil
@@ -149,10 +183,13 @@ func (s *Streams) rebuild(of wire.StreamID, parts []wire.Part) {
 }
 
 // legs adds the flow to its stream's entry in the transport's table.
-func (f *flow) legs(t *transport.Entry) {
+func (f *flow) legs(t *transport.Entry, ring *seal.Ring) {
 	e := &f.entry
 	if f.path == 0 {
 		t.Process = f.ingress.process()
+		if f.sealer != nil {
+			t.Seal, t.Keys = f.sealer, ring
+		}
 	}
 	if !e.Publisher && !e.Upstream.ID.IsZero() {
 		t.Upstream = append(t.Upstream, transport.Leg{Host: e.Upstream, Path: f.path})

@@ -16,21 +16,25 @@ const samplesKept = 8192 // latencies of one report
 
 // Packet is what the application gets, and what is needed to measure it.
 type Packet struct {
-	Data    []byte
-	Flags   frame.Flags
-	elapsed uint32
-	sent    uint64 // on the publisher's clock, ns
-	at      uint64
+	Data     []byte
+	Flags    frame.Flags
+	part     uint8  // its place in the message
+	lastPart uint8  // and that of the message's last
+	packets  uint32 // that it came as, of a whole message of several
+	elapsed  uint32
+	sent     uint64 // on the publisher's clock, ns
+	at       uint64
 }
 
 func newPacket(d *transport.Delivery) Packet {
-	return Packet{Data: slices.Clone(d.Payload), Flags: d.Header.Flags, elapsed: d.Header.ElapsedUs, sent: d.Header.SentNs, at: d.At}
+	return Packet{Data: slices.Clone(d.Payload), Flags: d.Header.Flags, part: d.Header.Part, lastPart: d.Header.LastPart, elapsed: d.Header.ElapsedUs, sent: d.Header.SentNs, at: d.At}
 }
 
 // Counts are what a subscription's reader got, see overlayv1.Delivery.
 type Counts struct {
 	Packets, Bytes, Lost, Filtered, Duplicates, Reordered, Late uint64
 	Overrun                                                     uint64 // the reader was too slow for
+	Forged, NoKey                                               uint64 // packets that did not open
 }
 
 func (c *Counts) add(d *Counts) {
@@ -42,6 +46,8 @@ func (c *Counts) add(d *Counts) {
 	c.Reordered += d.Reordered
 	c.Late += d.Late
 	c.Overrun += d.Overrun
+	c.Forged += d.Forged
+	c.NoKey += d.NoKey
 }
 
 // meter measures what an orderer delivers, under its lock.
@@ -73,7 +79,7 @@ func (m *meter) count(ps []Packet, now uint64) {
 	for i := range ps {
 		p := &ps[i]
 		m.pace.take(p.sent, p.at)
-		m.report.Packets++
+		m.report.Packets += uint64(max(p.packets, 1))
 		m.report.Bytes += uint64(len(p.Data))
 		stay := uint64(0)
 		if now > p.at {

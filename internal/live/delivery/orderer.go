@@ -40,6 +40,8 @@ type orderer struct {
 	ended   bool // a packet with the flag End was delivered
 	changed bool // the host above is another one: its numbers count
 	back    int  // packets in a row that were far behind
+	newest  newest
+	message message
 	out     []Packet
 	meter   meter
 }
@@ -68,13 +70,22 @@ func (o *orderer) one(d *transport.Delivery) {
 	} else {
 		o.back = 0
 	}
-	if o.next == 0 || o.back > 0 && o.changed || o.back >= backInRow {
+	h := &d.Header
+	if h.Thinned && (o.next == 0 || seq > o.next+holdAtMost) {
+		return // the word of the host above alone: it must not lead the numbers astray
+	}
+	again := o.newest.before(h) // else it may be an old one, sent again by a host on the way
+	if o.next == 0 || again && (o.back > 0 && o.changed || o.back >= backInRow || seq < o.next && h.Epoch > o.newest.epoch) {
 		// A host above may have driven the numbers far ahead, by mistake or not: nobody
 		// would hear of the stream again. Further down, only the numbers tell.
 		o.next, o.back = seq, 0
 		clear(o.held)
+		o.message.drop()
 	}
 	o.changed = false
+	if !h.Thinned {
+		o.newest.take(h)
+	}
 	if seq < o.next {
 		// Its place was given up, or it was delivered: nobody knows which without
 		// remembering all.
@@ -105,6 +116,18 @@ func (o *orderer) one(d *transport.Delivery) {
 func (o *orderer) pass(p Packet) {
 	o.next++
 	o.ended = o.ended || p.Flags&frame.End != 0
+	if p.lastPart > 0 || o.message.have > 0 {
+		o.meter.report.Lost += o.message.cut(&p)
+		if p.lastPart > 0 {
+			filtered, ok := o.message.join(&p)
+			o.meter.report.Filtered += filtered
+			if !ok {
+				return
+			}
+			o.out = append(o.out, p)
+			return
+		}
+	}
 	if len(p.Data) == 0 {
 		if p.Flags&frame.End == 0 {
 			o.meter.report.Filtered++
@@ -148,7 +171,7 @@ func (o *orderer) skip() {
 	if first == 0 {
 		return
 	}
-	o.meter.report.Lost += min(first-o.next, lostAtMost)
+	o.meter.report.Lost += min(first-o.next, lostAtMost) + o.message.drop()
 	o.next = first
 	o.drain(false)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,11 +18,14 @@ import (
 )
 
 // arrival is a packet whose payload is its sequence number.
+// arrival is a packet that was sent after all that this gave before.
 func arrival(seq uint64) transport.Delivery {
 	return transport.Delivery{
-		Header: frame.Header{Seq: seq, ElapsedUs: 1000}, Payload: binary.BigEndian.AppendUint64(nil, seq), At: uint64(time.Now().UnixNano()),
+		Header: frame.Header{Seq: seq, ElapsedUs: 1000, Epoch: 1, SentNs: clock.Add(1)}, Payload: binary.BigEndian.AppendUint64(nil, seq), At: uint64(time.Now().UnixNano()),
 	}
 }
+
+var clock atomic.Uint64
 
 func wall() uint64 { return uint64(time.Now().UnixNano()) }
 
@@ -183,5 +187,106 @@ func TestOrdererNumbersDrivenAheadFurtherUp(t *testing.T) {
 	}
 	if !slices.Equal(got(), want) {
 		t.Errorf("%v, want %v", got(), want)
+	}
+}
+
+// What a host on the way has kept and sends again is not delivered again, however much of
+// it, and whoever the host above is: it is from before.
+func TestOrdererRepeatsNothing(t *testing.T) {
+	o, got := collect()
+	defer o.close()
+	var kept []transport.Delivery
+	for i := range uint64(100) {
+		kept = append(kept, arrival(1+i))
+	}
+	o.take(kept)
+	o.take([]transport.Delivery{arrival(1 << 20)})
+	o.flush()
+	o.above()
+	for range 3 {
+		o.take(kept)
+	}
+	if n := len(got()); n != 101 {
+		t.Errorf("%d payloads, want 101", n)
+	}
+	// A publisher that began anew under the same id has a later epoch.
+	anew := arrival(1)
+	anew.Header.Epoch, anew.Header.SentNs = 2, 1
+	o.take([]transport.Delivery{anew})
+	if n := len(got()); n != 102 {
+		t.Errorf("%d payloads, want 102: the later epoch is not believed", n)
+	}
+}
+
+// That a packet was thinned out is the word of the host above alone: it leads no number
+// astray.
+func TestOrdererThinnedLeadsNowhere(t *testing.T) {
+	o, got := collect()
+	defer o.close()
+	thinned := func(seq uint64) transport.Delivery {
+		d := arrival(seq)
+		d.Payload, d.Header.Thinned, d.Header.Epoch, d.Header.SentNs = nil, true, 1<<31, 1<<63
+		return d
+	}
+	o.take([]transport.Delivery{thinned(1 << 40), arrival(1), thinned(2), thinned(1 << 40), arrival(3)})
+	if s := o.sum(); !slices.Equal(got(), []uint64{1, 3}) || s.Filtered != 1 || s.Lost != 0 {
+		t.Errorf("%v %+v", got(), s)
+	}
+	if o.newest.epoch != 1 {
+		t.Error("a thinned packet's epoch is believed")
+	}
+}
+
+// A message of several packets is delivered whole, or counts as lost.
+func TestOrdererJoinsMessages(t *testing.T) {
+	var got []string
+	o := newOrderer(wall, func(ps []Packet) {
+		for _, p := range ps {
+			got = append(got, string(p.Data))
+		}
+	})
+	defer o.close()
+	part := func(seq uint64, part, last uint8, text string) transport.Delivery {
+		d := arrival(seq)
+		d.Header.Part, d.Header.LastPart, d.Payload = part, last, []byte(text)
+		return d
+	}
+	o.take([]transport.Delivery{
+		part(10, 1, 2, "of one that began before "), part(11, 2, 2, "us"),
+		part(12, 0, 0, "alone"), part(14, 1, 2, "b"), part(13, 0, 2, "a"), part(15, 2, 2, "c"),
+		part(16, 0, 1, "cut"), part(18, 0, 1, "d"), part(19, 1, 1, "e"),
+		part(20, 0, 1, "emptied"), part(21, 1, 1, ""),
+		part(22, 0, 1, "no end"), part(23, 0, 0, "last"),
+	})
+	o.flush()
+	if s := o.sum(); !slices.Equal(got, []string{"alone", "abc", "de", "last"}) || s.Packets != 7 || s.Lost != 5 || s.Filtered != 2 {
+		t.Errorf("%q %+v", got, s)
+	}
+}
+
+// Of a message whose packets are of use alone, what is left is delivered; that they are is
+// the publisher's word.
+func TestOrdererDeliversWhatIsLeft(t *testing.T) {
+	var got []string
+	o := newOrderer(wall, func(ps []Packet) {
+		for _, p := range ps {
+			got = append(got, string(p.Data))
+		}
+	})
+	defer o.close()
+	part := func(seq uint64, part, last uint8, text string) transport.Delivery {
+		d := arrival(seq)
+		d.Header.Part, d.Header.LastPart, d.Payload, d.Header.Flags = part, last, []byte(text), frame.Alone
+		if text == "" {
+			d.Header.Thinned = true
+		}
+		return d
+	}
+	o.take([]transport.Delivery{
+		part(1, 0, 2, "a"), part(2, 1, 2, ""), part(3, 2, 2, "c"),
+		part(4, 0, 1, ""), part(5, 1, 1, "e"), part(6, 0, 1, ""), part(7, 1, 1, ""), part(8, 0, 1, "f"), part(9, 1, 1, "g"),
+	})
+	if s := o.sum(); !slices.Equal(got, []string{"ac", "e", "fg"}) || s.Packets != 5 || s.Filtered != 4 || s.Lost != 0 {
+		t.Errorf("%q %+v", got, s)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sandstream/internal/live/engine"
+	"sandstream/internal/live/frame"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay/wire"
 )
@@ -66,16 +67,30 @@ func (s *spas) keep(p *pipeline, stages []wire.Stage) *pipeline {
 }
 
 // degrading are the stages that make a stream smaller for a subscriber who
-// accepts that: of MPEG-TS video the key frames stay, and what the publisher
-// marked as discardable goes.
+// accepts that: by the drop class in the packets' headers, since a host on the way has
+// not the key. Of MPEG-TS video the key frames stay, and what the publisher marked as
+// discardable goes.
 func degrading(spa string) []wire.Stage {
 	switch spa {
 	case "":
 		return nil
 	case "filter":
-		return []wire.Stage{{SPA: spa, Params: map[string]uint64{"keyframes": 1, "discardable": 1}}}
+		return []wire.Stage{{SPA: spa, Params: map[string]uint64{"class": uint64(frame.Predicted), "discardable": 1, "null_packets": 0}}}
 	}
 	return []wire.Stage{{SPA: spa}}
+}
+
+// looksInside says whether an SPA looks at more than packets' headers. One that is not
+// known here is taken to.
+func looksInside(st wire.Stage) bool {
+	switch st.SPA {
+	case "monitor", "merge", SplitSPA:
+		return false
+	case "filter":
+		nulls, said := st.Params["null_packets"] // on by default
+		return !said || nulls != 0 || st.Params["keyframes"] != 0
+	}
+	return true
 }
 
 // atSink are the stages that a subscriber's host runs. What transform has

@@ -29,8 +29,18 @@ type Publication struct {
 	withdrawn chan struct{}
 	why       error // set before withdrawn is closed
 
+	book  *book
+	admit func(Asker) error // nil: whoever knows the stream's id
+	class classifier
+
 	packets, bytes atomic.Uint64 // of payload, that the user gave
 }
+
+// AdmitBy has f decide who is given the stream's key: nil admits, an error says why not,
+// and the host that asks is told. Without it whoever knows the stream's id is admitted,
+// and of a public stream that is every member. It is called before Announce; f runs in the
+// loop.
+func (p *Publication) AdmitBy(f func(Asker) error) { p.admit = f }
 
 // Plan gives a stream its id, or by split's weights one for each of its parts, and
 // checks its SPAs: what is wrong with them is a usage error. The stream is nobody's
@@ -43,6 +53,10 @@ func (s *Streams) Plan(info wire.StreamInfo, weights []uint32) (*Publication, er
 		}
 	}
 	p.ID, info.ID = p.parts[0], p.parts[0]
+	var err error
+	if p.book, err = newBook(p.ID, s.cfg.Self.ID, time.Now()); err != nil {
+		return nil, err
+	}
 	p.infos = []wire.StreamInfo{info}
 	if len(weights) > 0 {
 		p.infos = split(info, weights, p.parts)
@@ -62,6 +76,7 @@ func (p *Publication) Announce(ctx context.Context) (err error) {
 			}
 			p.s.pubs[i.ID] = p
 		}
+		p.s.turnEpoch(p)
 	})
 	return errors.Join(doErr, err)
 }
@@ -77,6 +92,7 @@ func (s *Streams) outside(err error) error {
 
 // Send publishes payloads. It does not wait.
 func (p *Publication) Send(ps []transport.Payload) error {
+	p.class.mark(ps)
 	if _, err := p.s.cfg.Transport.Publish(p.ID, ps); err != nil {
 		return err
 	}

@@ -4,11 +4,14 @@ package delivery
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"math"
 	"time"
 
+	"sandstream/internal/live/grant"
 	"sandstream/internal/live/transport"
 	"sandstream/internal/overlay"
 	"sandstream/internal/overlay/wire"
@@ -31,6 +34,13 @@ type Protocol interface {
 	SubscribeAvoiding(now wire.Time, id wire.StreamID, name string, c wire.Contract, avoid []wire.HostID) (overlay.SubID, error)
 	Unsubscribe(now wire.Time, id overlay.SubID) error
 
+	// AskKey, GrantKey, SetEpochs, KeyRefused and PutOut carry what is said about keys.
+	AskKey(now wire.Time, id wire.StreamID, blob []byte) (number uint64, err error)
+	GrantKey(now wire.Time, id wire.StreamID, number uint64, blob []byte)
+	SetEpochs(now wire.Time, id wire.StreamID, e wire.Epochs)
+	KeyRefused(now wire.Time, id wire.StreamID, why string)
+	PutOut(now wire.Time, id wire.StreamID)
+
 	// Measured, Thinned and Residence tell what the data plane has measured.
 	Measured(now wire.Time, id overlay.SubID, r overlay.Report)
 	Thinned(now wire.Time, id wire.StreamID, spa string, in, out uint64)
@@ -42,14 +52,23 @@ type Config struct {
 	Transport *transport.Transport
 	Protocol  Protocol
 	Self      wire.Peer
-	Log       *slog.Logger
-	Now       func() wire.Time // the protocol's clock
+	Keyholder grant.Self // this host, as publishers and readers of streams know it
+	// NameIn is the name in a host's certificate, "" if this overlay's CA did not sign it.
+	NameIn func(*x509.Certificate) string
+	Log    *slog.Logger
+	Now    func() wire.Time // the protocol's clock
 	// Do runs f in the loop, with what the protocol wants done after it, and waits for
 	// both. Post runs f in the loop, later.
 	Do   func(ctx context.Context, f func()) error
 	Post func(f func())
 	// Changed is called in the loop for each change of a subscription.
 	Changed func(*Change)
+}
+
+// HostID is the id of the host with a key.
+func (*Config) HostID(key ed25519.PublicKey) ([16]byte, error) {
+	id, err := transport.IDOf(key)
+	return id, err
 }
 
 // Streams are those that pass this host, and what local users have of them.
@@ -60,6 +79,7 @@ type Streams struct {
 	subs    map[overlay.SubID]*subscription
 	partOf  map[overlay.SubID]overlay.SubID // subscriptions to parts of a split stream
 	pubs    map[wire.StreamID]*Publication
+	keys    map[wire.StreamID]*keyring // by the transport's stream
 	ticks   ticks
 	leaving bool // the host hands its ids over
 }
@@ -69,6 +89,7 @@ func New(cfg Config) *Streams {
 	return &Streams{
 		cfg: cfg, spas: newSPAs(cfg.Log), flows: map[wire.StreamID]*flow{}, subs: map[overlay.SubID]*subscription{},
 		partOf: map[overlay.SubID]overlay.SubID{}, pubs: map[wire.StreamID]*Publication{},
+		keys: map[wire.StreamID]*keyring{},
 	}
 }
 
@@ -107,6 +128,10 @@ func (s *Streams) Measure() {
 			s.measured(id, u, r)
 			s.tellOverrun(u)
 		}
+	}
+	s.seekKeys()
+	for _, p := range s.pubs {
+		s.turnEpoch(p)
 	}
 	now := s.cfg.Now()
 	for id, f := range s.flows {

@@ -4,6 +4,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -50,7 +51,7 @@ func newTestHost(t *testing.T) *testHost {
 	h.proto = &protocol{h: h, streams: map[wire.StreamID]wire.StreamInfo{}, subs: map[overlay.SubID]wire.StreamID{}}
 	begin := time.Now()
 	h.Streams = New(Config{
-		Transport: tr, Protocol: h.proto, Self: tr.Self(), Log: slog.New(slog.DiscardHandler),
+		Transport: tr, Protocol: h.proto, Self: tr.Self(), Keyholder: tr.Keyholder(), Log: slog.New(slog.DiscardHandler),
 		Now:     func() wire.Time { return time.Since(begin) },
 		Do:      h.do,
 		Post:    func(f func()) { go func() { _ = h.do(context.Background(), f) }() },
@@ -192,5 +193,12 @@ func (p *protocol) Measured(_ wire.Time, id overlay.SubID, r overlay.Report) {
 	p.measured[id] = r
 }
 
+func (*protocol) AskKey(wire.Time, wire.StreamID, []byte) (uint64, error) {
+	return 0, errors.New("no host above")
+}
+func (*protocol) GrantKey(wire.Time, wire.StreamID, uint64, []byte)          {}
+func (*protocol) SetEpochs(wire.Time, wire.StreamID, wire.Epochs)            {}
+func (*protocol) KeyRefused(wire.Time, wire.StreamID, string)                {}
+func (*protocol) PutOut(wire.Time, wire.StreamID)                            {}
 func (p *protocol) Thinned(wire.Time, wire.StreamID, string, uint64, uint64) {}
 func (p *protocol) Residence(wire.Time, wire.StreamID, uint32)               {}

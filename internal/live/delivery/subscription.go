@@ -100,7 +100,9 @@ func (s *Streams) attach(u *subscription) {
 	}
 	s.ticks.stale = true
 	u.sinks = s.spas.keep(nil, atSink(u.info.Pipeline))
-	u.sink = s.cfg.Transport.AddSink(u.of, transport.SinkConfig{Deliver: u.order.take, Queue: SinkQueue, Process: u.sinks.process()})
+	k := s.keysOf(u.of, u.info.Publisher.ID)
+	u.sink = s.cfg.Transport.AddSink(u.of, transport.SinkConfig{Deliver: u.order.take, Queue: SinkQueue, Keys: k.ring, Process: u.sinks.process()})
+	s.seekKey(u.of, k)
 }
 
 // local gives a flow to a local subscription: to its reader, who waits until
@@ -208,7 +210,9 @@ func (s *Streams) Delivered(id overlay.SubID) Counts {
 	c.Overrun = u.reader.overruns()
 	if u.sink != nil {
 		// The orderer misses these numbers too, and takes them for lost.
-		here := min(u.sink.Stats().Dropped, c.Lost)
+		st := u.sink.Stats()
+		c.Forged, c.NoKey = st.Forged, st.NoKey
+		here := min(st.Dropped, c.Lost)
 		c.Overrun += here
 		c.Lost -= here
 	}

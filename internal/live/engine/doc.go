@@ -17,7 +17,7 @@
 //	err = f.Batch(datagrams, func(out int, pkt []byte) { send(out, pkt) })
 //	err = f.Tick(emit) // every f.TickEvery(), when that is not 0
 //
-// Datagrams are the overlay's: the 48-byte data header and the payload. In
+// Datagrams are the overlay's: the 64-byte data header and the payload. In
 // front of each the engine puts 42 bytes of Ethernet, IPv4 and UDP header, and
 // takes them off what comes back. The destination address there is 10.0.0.0 plus the
 // number of an output: datagrams arrive for output 0, and an SPA that

@@ -65,8 +65,8 @@ func (s *sink) emit(out int, pkt []byte) { *s = append(*s, sent{out, bytes.Clone
 // datagram is a data header with stream id 1, a number and a payload.
 func datagram(seq uint64, flags byte, payload []byte) []byte {
 	b := make([]byte, HeaderLen, HeaderLen+len(payload))
-	b[0], b[1], b[23] = 1, flags, 1
-	binary.BigEndian.PutUint32(b[4:], 0xffffffff)
+	b[0], b[1], b[23] = 2, flags, 1
+	binary.BigEndian.PutUint32(b[56:], 0xffffffff)
 	binary.BigEndian.PutUint64(b[24:], seq)
 	return append(b, payload...)
 }

@@ -6,7 +6,7 @@ import "encoding/binary"
 
 const (
 	// HeaderLen is that of the overlay's data header, the least a datagram has.
-	HeaderLen = 48
+	HeaderLen = 64
 	// MaxDatagram is the longest datagram an SPA is given: header and payload.
 	MaxDatagram = mtu - 28
 

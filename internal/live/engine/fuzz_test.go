@@ -55,7 +55,7 @@ func FuzzSPAs(f *testing.F) {
 		pkts := cut(data)
 		good := 0
 		for _, d := range pkts {
-			if len(d) >= HeaderLen && d[0] == 1 && !bytes.Equal(d[24:32], make([]byte, 8)) && d[46]|d[47] == 0 {
+			if len(d) >= HeaderLen && d[0] == 2 && !bytes.Equal(d[24:32], make([]byte, 8)) && d[3]|d[6]|d[7] == 0 {
 				good++
 			}
 		}

@@ -168,7 +168,7 @@ func TestFuelIsExact(t *testing.T) {
 		p := NewPortable(t.Context())
 		p.interpreter = interpreter
 		in := load(t, p, "transform", nil, Limits{})
-		for j, n := range []int{0, 700, 1400} {
+		for j, n := range []int{0, 700, 1300} {
 			if err := in.Batch([][]byte{datagram(uint64(j+1), 0, []byte(strings.Repeat("a stitch in time ", 90)[:n]))}, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -178,7 +178,7 @@ func TestFuelIsExact(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Logf("fuel for payloads of 0, 700 and 1400 bytes: %v", used[0])
+	t.Logf("fuel for payloads of 0, 700 and 1300 bytes: %v", used[0])
 	if used[0] != used[1] {
 		t.Errorf("compiler %v, interpreter %v", used[0], used[1])
 	}

@@ -142,7 +142,7 @@ func TestPipeline(t *testing.T) {
 		for i, s := range packed {
 			if err := split.Batch([][]byte{s.pkt}, func(out int, pkt []byte) {
 				links[out] = append(links[out], bytes.Clone(pkt))
-				if int(binary.BigEndian.Uint16(pkt[2:])) != out {
+				if int(binary.BigEndian.Uint16(pkt[52:])) != out {
 					t.Fatalf("path %d in a packet of link %d", pkt[3], out)
 				}
 			}); err != nil {
@@ -176,7 +176,7 @@ func TestPipeline(t *testing.T) {
 		}
 		out, _ := through(t, unpack, back)
 		for i, o := range out {
-			if !bytes.Equal(o.pkt[HeaderLen:], pkts[i][HeaderLen:]) || !bytes.Equal(o.pkt[8:40], pkts[i][8:40]) {
+			if !bytes.Equal(o.pkt[HeaderLen:], pkts[i][HeaderLen:]) || !bytes.Equal(o.pkt[8:52], pkts[i][8:52]) {
 				t.Fatalf("packet %d differs", i+1)
 			}
 		}

@@ -9,7 +9,7 @@ package payload
 
 // Sizes in bytes.
 const (
-	Max      = 1316 // a payload
+	Max      = 1316 // a payload that is cut out of a byte stream
 	tsPacket = 188
 	tsSync   = 0x47
 )

@@ -17,11 +17,13 @@ import (
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
+
+	"sandstream/internal/live/frame"
 )
 
 // maxDatagram is the greatest UDP payload of a sealed datagram, in bytes: with
-// IPv4 it is 1,424 on the wire.
-const maxDatagram = overhead + maxSealed
+// IPv4 it is 1,500 on the wire. Publishers fill 1,428 of it.
+const maxDatagram = overhead + frame.MaxSize
 
 // What one system call moves.
 const (

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sandstream/internal/live/frame"
+	"sandstream/internal/live/seal"
 	"sandstream/internal/overlay/wire"
 )
 
@@ -229,23 +230,123 @@ func TestBudgetAndElapsed(t *testing.T) {
 	}
 }
 
-// Payload is in the clear between two hosts that both want it, and only there.
-func TestClearBetweenWilling(t *testing.T) {
-	willing := func(c *Config) { c.ClearPayload = true }
-	a, b, c := newHost(t, willing), newHost(t, willing), newHost(t, nil)
+// Nobody on the way sees what is in a packet: neither the wire nor a host that passes it
+// on; it may read the header, and thin the stream out by that.
+func TestNoPlaintextOnTheWay(t *testing.T) {
+	a, b, c := newHost(t, nil), newHost(t, nil), newHost(t, nil)
 	line(t, a, b, c)
 	first, second := newTap(t, a, b), newTap(t, b, c)
+	children := legs(c)
+	var mu sync.Mutex
+	var seen [][]byte
+	children[0].Process = func(in [][]byte, emit func([]byte)) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, p := range in {
+			seen = append(seen, bytes.Clone(p))
+			if frame.Class(p[2]) == frame.Disposable {
+				p = p[:frame.HeaderSize]
+				p[55] = 1 // thinned
+			}
+			emit(p)
+		}
+	}
+	forward(t, b, Entry{Upstream: legs(a), Children: children})
 	var out collector
 	defer c.AddSink(testStream, SinkConfig{Deliver: out.deliver}).Close()
 	text := bytes.Repeat([]byte("what the eye sees "), 20)
-	publish(t, a, []Payload{{Data: text}, {Data: text}})
-	eventually(t, "both arrive", func() bool { return out.len() == 2 })
-	if !bytes.Equal(out.data[1], text) {
-		t.Errorf("got %q", out.data[1])
+	publish(t, a, []Payload{{Data: text}, {Data: text, Class: frame.Disposable}, {Data: text}})
+	eventually(t, "all arrive", func() bool { return out.len() == 3 })
+	for i, want := range [][]byte{text, {}, text} {
+		if !bytes.Equal(out.data[i], want) || out.got[i].Header.Thinned != (i == 1) {
+			t.Errorf("packet %d: got %q, %+v", i, out.data[i], out.got[i].Header)
+		}
 	}
-	in := func(tp *tap) bool { return bytes.Contains(bytes.Join(tp.datagrams(), nil), text) }
-	if !in(first) || in(second) {
-		t.Errorf("in the clear: %v between the willing, %v to the other", in(first), in(second))
+	mu.Lock()
+	defer mu.Unlock()
+	for where, all := range map[string][][]byte{"before the relay": first.datagrams(), "behind it": second.datagrams(), "at it": seen} {
+		if len(all) < 3 || bytes.Contains(bytes.Join(all, nil), text[:18]) {
+			t.Errorf("%s: %d packets, the payload is in the clear", where, len(all))
+		}
+	}
+}
+
+// A payload that is too long for a packet goes as several that say so.
+func TestPartsOfAMessage(t *testing.T) {
+	a, b := newHost(t, nil), newHost(t, nil)
+	line(t, a, b)
+	var out collector
+	defer b.AddSink(testStream, SinkConfig{Deliver: out.deliver}).Close()
+	long := payloads(0, 1, frame.MaxMessage)
+	if seq := publish(t, a, append(long, Payload{Data: []byte("short")})); seq != 51 {
+		t.Errorf("the last packet has number %d", seq)
+	}
+	eventually(t, "all arrive", func() bool { return out.len() == 51 })
+	for i, h := range out.headers()[:50] {
+		if h.Seq != uint64(i+1) || h.Part != uint8(i) || h.LastPart != 49 {
+			t.Fatalf("packet %d: %+v", i, h)
+		}
+	}
+	if !bytes.Equal(bytes.Join(out.data[:50], nil), long[0].Data) || out.headers()[50].LastPart != 0 {
+		t.Error("other bytes came")
+	}
+}
+
+// A reader whose key is under way gets what came before it; one without waits in vain,
+// and others on the same host are not kept up.
+func TestKeyThatComesLater(t *testing.T) {
+	a := newHost(t, nil)
+	forward(t, a, Entry{})
+	late, never := seal.NewRing(testStream), seal.NewRing(testStream)
+	never.Add(seal.NewKey(seal.AES128GCM, testKey.Epoch-1))
+	var out, other, none collector
+	defer a.AddSink(testStream, SinkConfig{Deliver: out.deliver, Keys: late}).Close()
+	defer a.AddSink(testStream, SinkConfig{Deliver: other.deliver}).Close()
+	sink := a.AddSink(testStream, SinkConfig{Deliver: none.deliver, Keys: never})
+	defer sink.Close()
+	publish(t, a, payloads(0, 3, 100))
+	eventually(t, "who has the key reads", func() bool { return other.len() == 3 })
+	if out.len() != 0 {
+		t.Fatal("read without a key")
+	}
+	late.Add(testKey)
+	eventually(t, "the late key opens what waited", func() bool { return out.len() == 3 })
+	eventually(t, "who has none loses them", func() bool { return sink.Stats().NoKey == 3 })
+	if none.len() != 0 {
+		t.Error("read without a key")
+	}
+}
+
+// An SPA that looks at content sees it where the key is, and what it makes is sealed anew,
+// by another sealer; without the key packets pass as if it were not there.
+func TestContentWhereTheKeyIs(t *testing.T) {
+	a, b, c := newHost(t, nil), newHost(t, nil), newHost(t, nil)
+	line(t, a, b, c)
+	var out collector
+	defer c.AddSink(testStream, SinkConfig{Deliver: out.deliver}).Close()
+	keys := seal.NewRing(testStream)
+	sealer := seal.NewSealer(testStream, b.Self().ID, 1)
+	forward(t, b, Entry{
+		Upstream: legs(a), Children: legs(c), Keys: keys, Seal: sealer,
+		Process: func(in [][]byte, emit func([]byte)) {
+			for _, p := range in {
+				emit(append(p[:frame.HeaderSize:frame.HeaderSize], bytes.ToUpper(p[frame.HeaderSize:])...))
+			}
+		},
+	})
+	publish(t, a, []Payload{{Data: []byte("small")}})
+	eventually(t, "it passes as it is", func() bool { return out.len() == 1 })
+	keys.Add(testKey)
+	if err := sealer.Use(testKey); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, a, []Payload{{Data: []byte("large")}})
+	eventually(t, "it passes the SPA", func() bool { return out.len() == 2 })
+	if string(out.data[0]) != "small" || string(out.data[1]) != "LARGE" {
+		t.Errorf("got %q", out.data)
+	}
+	if h := out.headers(); h[0].Sealer == h[1].Sealer || h[0].SentNs > h[1].SentNs || h[1].Seq != 2 {
+		t.Errorf("headers %+v", h)
 	}
 }
 
@@ -361,7 +462,7 @@ func TestTwoPaths(t *testing.T) {
 		Children: []Leg{on(1, b), on(2, c)},
 		Process: func(in [][]byte, emit func([]byte)) {
 			for _, p := range in {
-				binary.BigEndian.PutUint16(p[2:], uint16(1+n%2))
+				binary.BigEndian.PutUint16(p[52:], uint16(1+n%2))
 				n++
 				emit(p)
 			}
@@ -388,8 +489,8 @@ func TestProcessPerChild(t *testing.T) {
 	children := legs(b, c)
 	children[0].Process = func(in [][]byte, emit func([]byte)) {
 		for _, p := range in {
-			if p[frame.HeaderSize+3]%2 == 0 {
-				clear(p[frame.HeaderSize:])
+			if frame.Seq(p)%2 == 1 {
+				p[60] = 1 // 16 s elapsed
 				emit(p)
 			}
 		}
@@ -413,8 +514,8 @@ func TestProcessPerChild(t *testing.T) {
 		}
 	}
 	for i, d := range outB.data {
-		if !bytes.Equal(d, make([]byte, 20)) {
-			t.Errorf("packet %d was not changed: %x", i, d)
+		if !bytes.Equal(d, ps[2*i].Data) || outB.got[i].Header.ElapsedUs < 1<<24 || outC.got[2*i].Header.ElapsedUs >= 1<<24 {
+			t.Errorf("packet %d: %x, %+v", i, d, outB.got[i].Header)
 		}
 	}
 	if n := a.Streams()[0].BadEmits; n != 2 {
@@ -469,7 +570,7 @@ func TestPublishIsChecked(t *testing.T) {
 		t.Error("published a stream that begins elsewhere")
 	}
 	forward(t, a, Entry{})
-	if _, err := a.Publish(testStream, payloads(0, 1, frame.MaxPayload+1)); err == nil {
+	if _, err := a.Publish(testStream, payloads(0, 1, frame.MaxMessage+1)); err == nil {
 		t.Error("published a payload that is too long")
 	}
 	if seq := publish(t, a, payloads(0, 3, frame.MaxPayload)); seq != 3 {
@@ -481,7 +582,8 @@ func TestPublishIsChecked(t *testing.T) {
 	}
 }
 
-// An ordered reader sees no number twice and none out of order.
+// An ordered reader sees none out of order. An SPA that makes two packets of one number
+// has the first sealed alone: no nonce is used twice.
 func TestOrderedReader(t *testing.T) {
 	a := newHost(t, nil)
 	var plain, ordered collector
@@ -496,11 +598,61 @@ func TestOrderedReader(t *testing.T) {
 	defer sink.Close()
 	publish(t, a, payloads(0, 3, 10))
 	publish(t, a, payloads(3, 1, 10))
-	eventually(t, "both readers have read", func() bool { return plain.len() == 8 && ordered.len() == 2 })
+	eventually(t, "both readers have read", func() bool { return plain.len() == 4 && ordered.len() == 2 })
 	if got := fmt.Sprint(ordered.headers()[0].Seq, ordered.headers()[1].Seq); got != "3 4" {
 		t.Errorf("the ordered reader got %s", got)
 	}
-	if s := sink.Stats(); s.Late != 6 || s.Delivered != 2 {
+	if n := a.Streams()[0].BadEmits; n != 4 {
+		t.Errorf("%d packets refused, want 4", n)
+	}
+	if s := sink.Stats(); s.Late != 2 || s.Delivered != 2 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A relay that forges what it can: payload, numbers ahead, another class, a part of a
+// message, another's sealer, a packet once more under another number. Its reader gets what
+// was published, and counts the rest.
+func TestForgedByARelay(t *testing.T) {
+	a, b, c := newHost(t, nil), newHost(t, nil), newHost(t, nil)
+	line(t, a, b, c)
+	children := legs(c)
+	forgeries := []func(p []byte){
+		func([]byte) {},
+		func(p []byte) { p[2] = 4 },
+		func(p []byte) { p[5] = 1 },
+		func(p []byte) { p[1] |= byte(frame.End) },
+		func(p []byte) { p[32]++ },
+		func(p []byte) { p[47]++ },
+		func(p []byte) { p[51]++ },
+		func(p []byte) { p[frame.HeaderSize]++ },
+		func(p []byte) { p[len(p)-1]++ },
+	}
+	children[0].Process = func(in [][]byte, emit func([]byte)) {
+		for _, p := range in {
+			for i, f := range forgeries {
+				bad := bytes.Clone(p)
+				binary.BigEndian.PutUint64(bad[24:], frame.Seq(p)+uint64(30*(i+1))) // so that no window drops it
+				f(bad)
+				emit(bad)
+			}
+			emit(p)
+		}
+	}
+	forward(t, b, Entry{Upstream: legs(a), Children: children})
+	var out collector
+	sink := c.AddSink(testStream, SinkConfig{Deliver: out.deliver})
+	defer sink.Close()
+	ps := payloads(0, 20, 100)
+	publish(t, a, ps)
+	// One of another epoch waits for a key, and those behind it with it.
+	eventually(t, "all are looked at", func() bool { s := sink.Stats(); return s.Forged+s.NoKey == uint64(len(ps)*len(forgeries)) })
+	if s := sink.Stats(); out.len() != len(ps) || s.NoKey != uint64(len(ps)) {
+		t.Errorf("%d packets, %+v", out.len(), s)
+	}
+	for i, d := range out.data {
+		if !bytes.Equal(d, ps[i].Data) {
+			t.Errorf("packet %d is %x", i, d)
+		}
 	}
 }

@@ -44,9 +44,9 @@ func FuzzDatagram(f *testing.F) {
 		tr.control = &endpoint{t: tr, side: newQUICSide(nil)}
 		tr.cfg.defaults()
 		p := tr.peerFor(wire.Peer{ID: wire.HostID{1}})
-		ours := &session{peer: p, local: 7, useAES: true, clear: true, recvKey: [32]byte{9}}
+		ours := &session{peer: p, local: 7, useAES: true, recvKey: [32]byte{9}}
 		tr.sessions[7] = ours
-		theirs := &session{remote: 7, useAES: true, clear: true, sendKey: [32]byte{9}}
+		theirs := &session{remote: 7, useAES: true, sendKey: [32]byte{9}}
 		var got [][]byte
 		s := tr.makeStream(testStream)
 		s.entry = &Entry{
@@ -69,17 +69,17 @@ func FuzzDatagram(f *testing.F) {
 		n := theirs.seal(typeControl, d, outerSize+copy(d[outerSize:], "a message"))
 		control := bytes.Clone(d[:n])
 		h := frame.Header{Stream: testStream, Seq: 5}
-		room := theirs.room(typeData)
+		room := room(typeData)
 		h.Encode(d[room:])
-		packet := append(bytes.Clone(d[room:room+frame.HeaderSize]), "payload"...)
+		packet := append(bytes.Clone(d[room:room+frame.HeaderSize]), "payload and its sealer's tag"...)
 		n = theirs.seal(typeData, d, room+copy(d[room:], packet))
 		data := bytes.Clone(d[:n])
 		for _, whole := range [][]byte{control, data} {
 			bad := bytes.Clone(whole)
 			i := int(at) % len(bad)
 			bad[i] ^= flip
-			// The payload in the clear is the one part that may be changed on the way.
-			if inClear := whole[0] == byte(typeClear) && i >= overhead+frame.HeaderSize; flip != 0 && !inClear {
+			// The sealed payload is the one part that a relay cannot answer for: readers find out.
+			if payload := whole[0] == byte(typeData) && i >= overhead+frame.HeaderSize; flip != 0 && !payload {
 				r.datagram(bad, nil)
 			}
 		}

@@ -17,18 +17,19 @@
 // them, and gives both the keys of a session. QUIC connections are closed after a
 // second without use, and without any the QUIC library itself is put away.
 //
-// Sealed datagrams are control messages and packets of streams (package frame). A
-// datagram is
+// Our datagrams are control messages, sealed, and packets of streams (package frame),
+// whose payload their publisher has sealed (package seal): of those only the headers
+// are a hop's to answer for. A datagram is
 //
-//	 0  1  type: 1 control, 2 data, 3 data in the clear, 5 a part (part.go)
+//	 0  1  type: 1 control, 4 data, 5 a part (part.go); 2 and 3 were data in version 1:
+//	       they are counted
 //	 1  3  reserved: 0 when sent, ignored
 //	 4  4  the receiver's index for the session
 //	 8  8  counter: the nonce
-//	16  n  payload sealed with AES-128-GCM, or ChaCha20-Poly1305 if a host has no AES in hardware
-//	 +  16 tag
-//
-// Between hosts that are both configured for it, the payload of streams is in the
-// clear, and only their headers are authentic (type 3; Config.ClearPayload).
+//	16  n  control: the message sealed with AES-128-GCM, or ChaCha20-Poly1305 if a host
+//	       has no AES in hardware; data: nothing
+//	 +  16 tag; of data over the 16 bytes and the packet's header of 64: GMAC or Poly1305
+//	 +  m  data: the packet
 //
 // An empty control message is a sign of life: sent when a peer's messages have
 // gone without any datagram in return for a second. A host that hears nothing
@@ -77,14 +78,17 @@
 //	err = t.SendControl(peer, bytes)        // never waits; connects in the background
 //
 //	t.SetForward(stream, transport.Entry{Upstream: ..., Children: ..., Process: spa})
-//	seq, err := t.Publish(stream, payloads) // of a stream without upstream
-//	sink := t.AddSink(stream, transport.SinkConfig{Deliver: f, Ordered: true})
+//	seq, err := t.Publish(stream, payloads) // of a stream without upstream, which Entry.Seal seals
+//	sink := t.AddSink(stream, transport.SinkConfig{Deliver: f, Keys: ring, Ordered: true})
 //
 // Stats, Peers and Streams give the counters.
 //
 // # A stream's packets
 //
-// An Entry says from whom packets may come and to whom copies go. A packet is
+// An Entry says from whom packets may come and to whom copies go, and who seals: what is
+// published, and what an SPA makes that looks at content, which needs the stream's key. A
+// Sink opens with the keys that it is given, and waits for a key that is under way.
+// A packet is
 // accepted from an upstream of its path only, and once. On its way out, a packet's
 // budget and elapsed time are charged with its residence here and the cost of
 // the link that follows. Each peer has its own bounded queue, each local reader

@@ -3,17 +3,20 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"sandstream/internal/live/frame"
+	"sandstream/internal/live/replay"
+	"sandstream/internal/live/seal"
 	"sandstream/internal/overlay/wire"
 )
 
-// Process is what an SPA does with packets (header and payload) of one stream,
-// in their order: it calls emit for each packet that shall go on, which may be
+// Process is what an SPA does with packets (header and payload, in the clear or sealed,
+// as the Entry says) of one stream, in their order: it calls emit for each packet that shall go on, which may be
 // one of in, changed in place or not, or a new one. emit copies; what is not a
 // valid packet of the same stream it drops and counts. A Process is called by
 // one goroutine at a time and must not call the transport.
@@ -27,7 +30,8 @@ type Leg struct {
 	// Cost is the link's one-way delay; children only.
 	Cost time.Duration
 	// Process, if not nil, sees this child's packets only, on their way out: for
-	// example a filter that a subscriber accepted in place of no stream.
+	// example a filter that a subscriber accepted in place of no stream. Payload is
+	// sealed there.
 	Process Process
 }
 
@@ -38,16 +42,34 @@ type Entry struct {
 	Upstream []Leg
 	// Children get a copy of each packet of their path.
 	Children []Leg
-	// Process, if not nil, sees every packet on arrival.
+	// Process, if not nil, sees every packet on arrival: what is published, in the clear;
+	// of other hosts' streams, in the clear if there are Keys, else sealed.
 	Process Process
+	// Seal seals what is published, and what Process makes of what Keys have opened.
+	Seal *seal.Sealer
+	Keys *seal.Ring
+	// Chunk is how much of a payload goes into one packet; 0: frame.MaxPayload.
+	Chunk int
 	// Budget is the latency budget that Publish gives packets; 0: none.
 	Budget time.Duration
 }
 
-// Payload is one packet to publish: at most frame.MaxPayload bytes.
+// Payload is what is published at once: at most frame.MaxMessage bytes. What is longer
+// than the entry's Chunk goes as several packets.
 type Payload struct {
 	Data  []byte
 	Flags frame.Flags
+	Class frame.Class
+	// Runs, if there are any, are parts of Data of different classes, one after the other
+	// to its end: each goes as a packet of its own, which is of use alone. None is longer
+	// than the entry's Chunk.
+	Runs []Run
+}
+
+// Run is a part of a payload.
+type Run struct {
+	Bytes int
+	Class frame.Class
 }
 
 // stream is one row of the forwarding table with its local readers.
@@ -65,6 +87,7 @@ type stream struct {
 	out      []*packet    // to hand on, kept between calls
 	some     []*packet    // those of one leg
 	in       [][]byte     // to process
+	opener   *seal.Opener // of the entry's keys
 	last     frame.Header // of the newest packet
 	stats    streamStats
 }
@@ -80,14 +103,14 @@ type child struct {
 type seenPath struct {
 	path uint16
 	back uint8 // packets in a row that were far behind the window
-	window
+	replay.Window
 }
 
 // A host above may drive the numbers far ahead, by mistake or not, and be found
 // out: at hosts further down nothing changes then but the numbers. Nobody repeats
 // packets from so far back, so that as many of them in a row are the stream.
 const (
-	farBack      = 8 * windowSize
+	farBack      = 8 * replay.Size
 	farBackInRow = 32
 )
 
@@ -128,6 +151,12 @@ func (t *Transport) SetForward(id wire.StreamID, e Entry) error {
 	if s.entry != nil && !sameHosts(s.entry.Upstream, e.Upstream) {
 		s.switched = true
 	}
+	if s.entry == nil || s.entry.Keys != e.Keys {
+		s.opener = nil
+		if e.Keys != nil {
+			s.opener = e.Keys.Opener()
+		}
+	}
 	s.entry, s.children = &e, children
 	s.mu.Unlock()
 	for _, c := range children {
@@ -163,7 +192,7 @@ func (t *Transport) DelForward(id wire.StreamID) {
 	for _, old := range s.children {
 		old.peer.forwards.Add(-1)
 	}
-	s.entry, s.children = nil, nil
+	s.entry, s.children, s.opener = nil, nil, nil
 	s.mu.Unlock()
 	t.tidy(s)
 }
@@ -210,23 +239,19 @@ func (t *Transport) Publish(id wire.StreamID, payloads []Payload) (seq uint64, e
 		s.mu.Unlock()
 		return 0, fmt.Errorf("publish %s: the stream does not begin at this host", id)
 	}
+	if s.entry.Seal == nil {
+		s.mu.Unlock()
+		return 0, fmt.Errorf("publish %s: %w", id, seal.ErrNoKey)
+	}
 	h := frame.Header{Stream: id, SentNs: t.WallNs(now), BudgetUs: frame.NoBudget}
 	if s.entry.Budget > 0 {
 		h.BudgetUs = uint32(min(s.entry.Budget.Microseconds(), frame.NoBudget-1))
 	}
 	for i := range payloads {
-		d := payloads[i].Data
-		if len(d) > frame.MaxPayload || payloads[i].Flags&frame.Beat != 0 && len(d) > 0 {
-			err = fmt.Errorf("publish %s: %w: %d bytes, at most %d", id, ErrTooLong, len(d), frame.MaxPayload)
+		if err = s.cut(&h, &payloads[i], now); err != nil {
+			err = fmt.Errorf("publish %s: %w", id, err)
 			break
 		}
-		s.seq++
-		h.Seq, h.Flags = s.seq, payloads[i].Flags
-		p := newPacket(nil, now)
-		h.Encode(p.buf[:])
-		p.n = frame.HeaderSize + copy(p.buf[frame.HeaderSize:], d)
-		s.out = append(s.out, p)
-		s.stats.bytesIn.Add(uint64(p.n))
 	}
 	s.stats.in.Add(uint64(len(s.out)))
 	s.last = h
@@ -234,10 +259,69 @@ func (t *Transport) Publish(id wire.StreamID, payloads []Payload) (seq uint64, e
 	if s.entry.Process != nil {
 		s.process(s.entry.Process, now)
 	}
+	s.sealOut()
 	s.distribute(now)
 	s.mu.Unlock()
 	t.kick()
 	return seq, err
+}
+
+// cut makes packets of a payload. h is what they have in common.
+func (s *stream) cut(h *frame.Header, p *Payload, now time.Duration) error {
+	chunk := s.entry.Chunk
+	if chunk <= 0 || chunk > frame.MaxPlain-frame.HeaderSize {
+		chunk = frame.MaxPayload
+	}
+	d := p.Data
+	parts := max(1, (len(d)+chunk-1)/chunk)
+	if len(d) > frame.MaxMessage || parts > frame.MaxParts || p.Flags&frame.Beat != 0 && len(d) > 0 {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLong, len(d), min(frame.MaxMessage, chunk*frame.MaxParts))
+	}
+	h.Flags, h.Class, h.LastPart = p.Flags, p.Class, uint8(parts-1)
+	if len(p.Runs) > 1 && len(p.Runs) <= frame.MaxParts && parts == 1 {
+		h.Flags, h.LastPart = h.Flags|frame.Alone, uint8(len(p.Runs)-1)
+		for i, run := range p.Runs {
+			n := min(run.Bytes, len(d))
+			h.Class = run.Class
+			s.add(h, uint8(i), d[:n], now)
+			d = d[n:]
+		}
+		return nil
+	}
+	for part := range parts {
+		n := min(chunk, len(d))
+		s.add(h, uint8(part), d[:n], now)
+		d = d[n:]
+	}
+	return nil
+}
+
+// add makes a packet of what is published.
+func (s *stream) add(h *frame.Header, part uint8, d []byte, now time.Duration) {
+	s.seq++
+	h.Seq, h.Part = s.seq, part
+	pkt := newPacket(nil, now)
+	h.Encode(pkt.buf[:])
+	pkt.n = frame.HeaderSize + copy(pkt.buf[frame.HeaderSize:], d)
+	s.out = append(s.out, pkt)
+	s.stats.bytesIn.Add(uint64(pkt.n))
+}
+
+// sealOut seals s.out, of which nobody else has a packet yet. What cannot be sealed goes
+// nowhere.
+func (s *stream) sealOut() {
+	out := s.out[:0]
+	for _, p := range s.out {
+		if b, err := s.entry.Seal.Seal(p.bytes()); err == nil {
+			p.n = len(b)
+			out = append(out, p)
+			continue
+		}
+		s.stats.badEmits.Add(1)
+		p.release()
+	}
+	clear(s.out[len(out):])
+	s.out = out
 }
 
 // receive takes packets that have passed Decode from a peer.
@@ -301,7 +385,7 @@ func (s *stream) isNew(h *frame.Header) bool {
 		s.seen = append(s.seen, seenPath{path: h.Path})
 		w = &s.seen[len(s.seen)-1]
 	}
-	if w.top > farBack && h.Seq < w.top-farBack {
+	if w.Top() > farBack && h.Seq < w.Top()-farBack {
 		w.back++
 	} else {
 		w.back = 0
@@ -314,20 +398,63 @@ func (s *stream) isNew(h *frame.Header) bool {
 		}
 	}
 	s.switched = false
-	if !w.fresh(h.Seq) {
+	if !w.Fresh(h.Seq) {
 		return false
 	}
-	w.add(h.Seq)
+	w.Add(h.Seq)
 	return true
 }
 
-// process replaces s.out by what f makes of it.
+// process replaces s.out by what f makes of it: of what was published, and of what the
+// entry's keys open, in the clear.
 func (s *stream) process(f Process, now time.Duration) {
-	s.out = s.run(f, s.out, now)
+	if s.opener == nil || len(s.entry.Upstream) == 0 {
+		plain := len(s.entry.Upstream) == 0
+		s.out = s.run(f, s.out, now, plain)
+		return
+	}
+	var passing []*packet
+	var epoch uint32
+	opened := s.out[:0]
+	for _, p := range s.out {
+		var h frame.Header
+		if _, err := h.Decode(p.bytes()); err != nil {
+			p.release()
+			continue
+		}
+		b, err := s.opener.Open(p.buf[:], &h, p.bytes())
+		switch {
+		case errors.Is(err, seal.ErrNoKey):
+			passing = append(passing, p) // the key is under way: as if there were no SPA
+		case err != nil:
+			s.stats.forged.Add(1)
+			p.release()
+		default:
+			p.n = len(b)
+			opened = append(opened, p)
+			if !h.Thinned {
+				epoch = max(epoch, h.Epoch)
+			}
+		}
+	}
+	clear(s.out[len(opened):])
+	s.out = s.run(f, opened, now, true)
+	// Who may not read an epoch must not read it behind this host either.
+	if epoch > s.entry.Seal.Epoch() {
+		if k, ok := s.entry.Keys.Key(epoch); ok {
+			_ = s.entry.Seal.Use(k) // the ring has checked it
+		}
+	}
+	s.sealOut()
+	s.out = append(passing, s.out...)
 }
 
-// run gives what f makes of pkts, and releases those.
-func (s *stream) run(f Process, pkts []*packet, now time.Duration) []*packet {
+// run gives what f makes of pkts, plain or sealed, and releases those.
+func (s *stream) run(f Process, pkts []*packet, now time.Duration, plain bool) []*packet {
+	decode := (*frame.Header).Decode
+	if plain {
+		decode = (*frame.Header).DecodePlain
+	}
 	s.in = s.in[:0]
 	for _, p := range pkts {
 		s.in = append(s.in, p.bytes())
@@ -335,7 +462,7 @@ func (s *stream) run(f Process, pkts []*packet, now time.Duration) []*packet {
 	var made []*packet
 	f(s.in, func(b []byte) {
 		var h frame.Header
-		if _, err := h.Decode(b); err != nil || h.Stream != s.id || len(made) >= 4*groupMax+4*len(pkts) {
+		if _, err := decode(&h, b); err != nil || h.Stream != s.id || len(made) >= 4*groupMax+4*len(pkts) {
 			s.stats.badEmits.Add(1)
 			return
 		}
@@ -371,7 +498,7 @@ func (s *stream) distribute(now time.Duration) {
 			for j, p := range some {
 				own[j] = newPacket(p.bytes(), p.arrived)
 			}
-			some = s.run(c.Process, own, now)
+			some = s.run(c.Process, own, now, false)
 		}
 		if c.peer.push(some, c.Cost, c.stats) {
 			s.t.enqueue(c.peer)
@@ -383,7 +510,7 @@ func (s *stream) distribute(now time.Duration) {
 		}
 	}
 	for _, sink := range s.sinks {
-		sink.push(s, s.out, now)
+		sink.push(s.out)
 	}
 	for i, p := range s.out {
 		p.release()
@@ -395,7 +522,7 @@ func (s *stream) distribute(now time.Duration) {
 
 // streamStats counts with atomics, so that reading does not stop the stream.
 type streamStats struct {
-	in, bytesIn, duplicates, tooFar, badEmits atomic.Uint64
+	in, bytesIn, duplicates, tooFar, badEmits, forged atomic.Uint64
 }
 
 type legStats struct {

@@ -131,7 +131,7 @@ func (r *reader) part(b []byte, from *net.UDPAddr) {
 	if s == nil {
 		return
 	}
-	if !s.replay.fresh(h.counter) {
+	if !s.replay.Fresh(h.counter) {
 		r.t.stats.replayed.Add(1)
 		return
 	}

@@ -16,8 +16,9 @@ import (
 	"sandstream/internal/overlay/wire"
 )
 
-// maxSealed is the most that one sealed datagram carries, in bytes.
-const maxSealed = frame.MaxSize
+// maxSealed is the longest control message that goes in one datagram, in bytes: with its
+// headers 1,438 on Ethernet with IPv4.
+const maxSealed = 1364
 
 // Bounds of one peer's state.
 const (
@@ -25,7 +26,7 @@ const (
 	maxPending     = 64        // control messages that wait for a handshake
 	pendingBytes   = 256 << 10 // and their bytes
 	controlQueue   = 256       // control datagrams that wait for their turn
-	drainAtOnce    = 46        // datagrams of one peer before the next one's turn: one train
+	drainAtOnce    = 44        // datagrams of one peer before the next one's turn: one train
 	ringStart      = 64
 	silence        = 3 * time.Second // unanswered for so long: a new handshake
 	firstBackoff   = 200 * time.Millisecond

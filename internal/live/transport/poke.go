@@ -15,6 +15,9 @@ func (t *Transport) Poke(id wire.StreamID) {
 	s.mu.Lock()
 	if s.entry != nil && s.entry.Process != nil {
 		s.process(s.entry.Process, now)
+		if len(s.entry.Upstream) == 0 {
+			s.sealOut()
+		}
 		s.distribute(now)
 	}
 	for i := range s.children {
@@ -22,7 +25,7 @@ func (t *Transport) Poke(id wire.StreamID) {
 		if c.Process == nil {
 			continue
 		}
-		made := s.run(c.Process, nil, now)
+		made := s.run(c.Process, nil, now, false)
 		if len(made) > 0 && c.peer.push(made, c.Cost, c.stats) {
 			t.enqueue(c.peer)
 		}
@@ -32,7 +35,7 @@ func (t *Transport) Poke(id wire.StreamID) {
 	}
 	for _, k := range s.sinks {
 		if k.cfg.Process != nil {
-			k.push(s, nil, now)
+			k.poke()
 		}
 	}
 	s.mu.Unlock()

@@ -331,9 +331,6 @@ func (t *Transport) features() features {
 	if t.aes {
 		f |= featureAES
 	}
-	if t.cfg.ClearPayload {
-		f |= featureClear
-	}
 	return f
 }
 
@@ -342,7 +339,6 @@ func (s *session) agree(t *Transport, theirs *hello) {
 	both := t.features() & theirs.Features
 	s.remote = theirs.Index
 	s.useAES = both&featureAES != 0
-	s.clear = both&featureClear != 0
 	s.link = both&featureLink != 0
 	s.run = theirs.Run
 }

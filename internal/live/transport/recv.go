@@ -95,14 +95,18 @@ func (r *reader) datagram(b []byte, from *net.UDPAddr) {
 	}
 	var o outer
 	if !o.decode(b) {
-		t.stats.malformed.Add(1)
+		if o.typ == typeSealed1 || o.typ == typeClear1 {
+			t.stats.version1.Add(1)
+		} else {
+			t.stats.malformed.Add(1)
+		}
 		return
 	}
 	s := r.sessionOf(o.index)
 	if s == nil {
 		return
 	}
-	if !s.replay.fresh(o.counter) {
+	if !s.replay.Fresh(o.counter) {
 		t.stats.replayed.Add(1)
 		return
 	}
@@ -111,8 +115,8 @@ func (r *reader) datagram(b []byte, from *net.UDPAddr) {
 		t.stats.unauthentic.Add(1)
 		return
 	}
-	newest := o.counter >= s.replay.top
-	s.replay.add(o.counter)
+	newest := o.counter >= s.replay.Top()
+	s.replay.Add(o.counter)
 	r.last = s
 	if !s.confirmed.Load() {
 		s.confirmed.Store(true) // only who has the session can have sealed this

@@ -125,7 +125,7 @@ func (t *Transport) sendFrom(p *peer, tx *txBatch, now time.Duration) {
 	for i := range q {
 		e := &q[i]
 		d := tx.next()
-		at := s.room(typeData)
+		at := room(typeData)
 		n := at + copy(d[at:], e.pkt.bytes())
 		stay := now - e.pkt.arrived
 		frame.Advance(d[at:n], stay+e.cost)

@@ -6,9 +6,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"math"
 	"sync/atomic"
 	"time"
 
@@ -16,15 +14,23 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"sandstream/internal/live/frame"
+	"sandstream/internal/live/replay"
 )
 
-// A sealed datagram: 16 bytes of header, which are authenticated, then the
-// sealed payload, then 16 bytes of tag. Big-endian.
+// A datagram: 16 bytes of header, big-endian, then
 //
-//	0  1  type: 1 control, 2 data
-//	1  3  reserved: 0 when sent, ignored
-//	4  4  the receiver's index for the session
-//	8  8  counter, from 0, the nonce
+//   - of a control message: its bytes sealed, and the tag; the header is authenticated.
+//
+//   - of a stream's packet: 16 bytes of MAC, then the packet as it is (package frame),
+//     whose payload its publisher has sealed. The MAC is the tag of the session's AEAD
+//     over nothing, with header and packet header as associated data: GMAC where both
+//     hosts have AES in hardware, else Poly1305. It stands in front of the packet, so
+//     that a relay moves no byte of that.
+//
+//     0  1  type: 1 control, 4 data
+//     1  3  reserved: 0 when sent, ignored
+//     4  4  the receiver's index for the session
+//     8  8  counter, from 0, the nonce
 const (
 	outerSize = 16
 	tagSize   = 16
@@ -35,8 +41,9 @@ type datagramType uint8
 
 const (
 	typeControl datagramType = 1
-	typeData    datagramType = 2
-	typeClear   datagramType = 3
+	typeSealed1 datagramType = 2 // data of version 1
+	typeClear1  datagramType = 3 // and in the clear
+	typeData    datagramType = 4
 )
 
 type outer struct {
@@ -60,7 +67,7 @@ func (o *outer) decode(b []byte) bool {
 	o.typ = datagramType(b[0]) // what is reserved may mean something to hosts to come
 	o.index = binary.BigEndian.Uint32(b[4:])
 	o.counter = binary.BigEndian.Uint64(b[8:])
-	return o.typ >= typeControl && (o.typ <= typeData || o.typ == typeClear && len(b) >= overhead+frame.HeaderSize)
+	return o.typ == typeControl || o.typ == typeData && len(b) >= overhead+frame.HeaderSize
 }
 
 // Limits of one session's keys. A new session is made well before.
@@ -77,7 +84,6 @@ type session struct {
 	local   uint32 // index in datagrams to us
 	remote  uint32 // index in datagrams to the peer
 	useAES  bool
-	clear   bool // both hosts want payload in the clear
 	link    bool // the peer answers what is asked over the session: see link.go
 	run     run  // of the peer
 	sendKey [32]byte
@@ -86,7 +92,7 @@ type session struct {
 	// confirmed: the other side has the session as well, so we may send.
 	confirmed atomic.Bool
 	sent      atomic.Uint64 // the next counter
-	replay    window        // the reader's
+	replay    replay.Window // the reader's
 
 	// The expanded keys take 800 bytes each, so that they are kept only while
 	// the session is busy: see quiet.
@@ -119,7 +125,7 @@ func newAEAD(useAES bool, key *[32]byte) (cipher.AEAD, error) {
 type expanded struct {
 	cipher.AEAD
 	nonce [12]byte
-	head  [clearHead]byte
+	head  [macHead]byte
 }
 
 // with sets the nonce.
@@ -158,16 +164,17 @@ func (s *session) quiet(least uint32) {
 	}
 }
 
-// room is where a datagram's plaintext of type typ begins in its buffer.
-func (s *session) room(typ datagramType) int {
-	if typ == typeData && s.clear {
+// room is where what a datagram of type typ carries begins in its buffer.
+func room(typ datagramType) int {
+	if typ == typeData {
 		return overhead
 	}
 	return outerSize
 }
 
-// seal seals b[room:n] in place and writes header and tag around it. It gives the
-// datagram's size, or 0 if the session's keys are used up.
+// seal seals the control message b[room:n] in place, or authenticates the header of the
+// packet that is there, and writes what is around it. It gives the datagram's size, or 0
+// if the session's keys are used up.
 func (s *session) seal(typ datagramType, b []byte, n int) int {
 	counter := s.sent.Load()
 	if counter >= rejectPackets {
@@ -176,79 +183,33 @@ func (s *session) seal(typ datagramType, b []byte, n int) int {
 	s.sent.Store(counter + 1)
 	aead := s.aead(&s.sealer, &s.sendKey).with(counter)
 	o := outer{typ: typ, index: s.remote, counter: counter}
-	if typ == typeData && s.clear {
-		o.typ = typeClear
-		o.encode(b)
-		aead.Seal(b[outerSize:outerSize], aead.nonce[:], nil, aead.clearHead(b))
+	o.encode(b)
+	if typ == typeData {
+		aead.Seal(b[outerSize:outerSize], aead.nonce[:], nil, aead.macHead(b))
 		return n
 	}
-	o.encode(b)
 	sealed := aead.Seal(b[outerSize:outerSize], aead.nonce[:], b[outerSize:n], b[:outerSize])
 	return outerSize + len(sealed)
 }
 
-// clearHead is what a tag stands for in a datagram in the clear.
-const clearHead = outerSize + frame.HeaderSize
+// macHead is the size of what a data datagram's MAC stands for.
+const macHead = outerSize + frame.HeaderSize
 
-func (e *expanded) clearHead(b []byte) []byte {
+func (e *expanded) macHead(b []byte) []byte {
 	copy(e.head[:], b[:outerSize])
 	copy(e.head[outerSize:], b[overhead:overhead+frame.HeaderSize])
 	return e.head[:]
 }
 
-var errClear = errors.New("data in the clear, which was not agreed to")
-
-// open opens datagram b, whose header is o, in place.
+// open opens datagram b, whose header is o, in place: it gives a control message, or a
+// packet whose header is the peer's word. What the packet carries stays sealed.
 func (s *session) open(o *outer, b []byte) ([]byte, error) {
 	aead := s.aead(&s.opener, &s.recvKey).with(o.counter)
-	if o.typ != typeClear {
+	if o.typ == typeControl {
 		return aead.Open(b[outerSize:outerSize], aead.nonce[:], b[outerSize:], b[:outerSize])
 	}
-	if !s.clear {
-		return nil, errClear
-	}
-	if _, err := aead.Open(nil, aead.nonce[:], b[outerSize:overhead], aead.clearHead(b)); err != nil {
+	if _, err := aead.Open(nil, aead.nonce[:], b[outerSize:overhead], aead.macHead(b)); err != nil {
 		return nil, err
 	}
 	return b[overhead:], nil
-}
-
-// window remembers which of the last 2,048 numbers have been seen. (The
-// sliding window of RFC 6479: words are reused, bits are not shifted.)
-type window struct {
-	top  uint64 // one more than the greatest number seen
-	bits [windowWords]uint64
-}
-
-const (
-	windowWords = 33 // one word is being cleared while 32 count
-	windowSize  = (windowWords - 1) * 64
-)
-
-// fresh says whether n is neither seen nor too old.
-func (w *window) fresh(n uint64) bool {
-	if n >= w.top {
-		return n != math.MaxUint64 // top could not stand above it
-	}
-	if w.top-n > windowSize {
-		return false
-	}
-	return w.bits[n/64%windowWords]&(1<<(n%64)) == 0
-}
-
-// add marks n as seen; n must be fresh.
-func (w *window) add(n uint64) {
-	if n >= w.top {
-		if w.top == 0 {
-			w.bits[n/64%windowWords] = 0
-		} else if from, to := (w.top-1)/64, n/64; to-from >= windowWords {
-			clear(w.bits[:])
-		} else {
-			for i := from + 1; i <= to; i++ {
-				w.bits[i%windowWords] = 0
-			}
-		}
-		w.top = n + 1
-	}
-	w.bits[n/64%windowWords] |= 1 << (n % 64)
 }

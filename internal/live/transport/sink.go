@@ -3,11 +3,13 @@
 package transport
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"sandstream/internal/live/frame"
+	"sandstream/internal/live/seal"
 	"sandstream/internal/overlay/wire"
 )
 
@@ -30,26 +32,47 @@ type SinkConfig struct {
 	// Ordered drops what comes after a packet with a greater sequence number, so
 	// that the reader sees no packet twice and none out of order.
 	Ordered bool
-	// Process, if not nil, sees this reader's packets first.
+	// Keys open the payload. Nil: the reader gets it sealed.
+	Keys *seal.Ring
+	// Process, if not nil, sees this reader's packets first, in the clear if there are
+	// Keys.
 	Process Process
 }
+
+// keyPatience is how long a packet waits for the key of its epoch: the publisher gives it
+// in a round trip or two.
+const keyPatience = 2 * time.Second
 
 // Sink is a local reader of a stream.
 type Sink struct {
 	t      *Transport
 	s      *stream
 	cfg    SinkConfig
+	opener *seal.Opener  // run's
+	quit   chan struct{} // closed by stop
+
 	mu     sync.Mutex
-	more   sync.Cond // of mu: something is queued, or closed
+	more   sync.Cond // of mu: something is queued, or closed, or poked
 	queue  []*packet
-	spare  []*packet  // the other queue, while one is delivered
-	out    []Delivery // what run delivers at once
 	closed bool
+	poked  bool          // Process is to be called without packets
 	done   chan struct{} // closed when run has ended
 
-	next uint64 // the least sequence number an ordered reader may still get
+	reading reading
+	stats   sinkStats
+}
 
-	delivered, dropped, late atomic.Uint64
+// reading is what run keeps from one batch to the next.
+type reading struct {
+	spare []*packet  // the other queue, while one is delivered
+	plain []*packet  // opened
+	in    [][]byte   // for Process
+	out   []Delivery // what is delivered at once
+	next  uint64     // the least sequence number an ordered reader may still get
+}
+
+type sinkStats struct {
+	delivered, dropped, late, forged, noKey, badEmits atomic.Uint64
 }
 
 // AddSink adds a local reader to a stream, which may get its entry later.
@@ -58,7 +81,10 @@ func (t *Transport) AddSink(id wire.StreamID, cfg SinkConfig) *Sink {
 		cfg.Queue = 1024
 	}
 	s := t.makeStream(id)
-	k := &Sink{t: t, s: s, cfg: cfg, done: make(chan struct{})}
+	k := &Sink{t: t, s: s, cfg: cfg, done: make(chan struct{}), quit: make(chan struct{})}
+	if cfg.Keys != nil {
+		k.opener = cfg.Keys.Opener()
+	}
 	k.more.L = &k.mu
 	if !t.spawn(k.run) {
 		k.closed = true
@@ -91,7 +117,11 @@ func (k *Sink) Close() {
 func (k *Sink) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.closed {
+		return
+	}
 	k.closed = true
+	close(k.quit)
 	for _, p := range k.queue {
 		p.release()
 	}
@@ -99,20 +129,8 @@ func (k *Sink) stop() {
 	k.more.Signal()
 }
 
-// push queues packets; the stream's lock is held.
-func (k *Sink) push(s *stream, pkts []*packet, now time.Duration) {
-	if k.cfg.Process != nil {
-		own := make([]*packet, len(pkts))
-		for i, p := range pkts {
-			own[i] = newPacket(p.bytes(), p.arrived)
-		}
-		pkts = s.run(k.cfg.Process, own, now)
-		defer func() {
-			for _, p := range pkts {
-				p.release()
-			}
-		}()
-	}
+// push queues packets, which others may have too.
+func (k *Sink) push(pkts []*packet) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
@@ -123,7 +141,7 @@ func (k *Sink) push(s *stream, pkts []*packet, now time.Duration) {
 	}
 	k.queue = append(k.queue, pkts...)
 	if over := len(k.queue) - k.cfg.Queue; over > 0 {
-		k.dropped.Add(uint64(over))
+		k.stats.dropped.Add(uint64(over))
 		for _, p := range k.queue[:over] {
 			p.release()
 		}
@@ -134,69 +152,196 @@ func (k *Sink) push(s *stream, pkts []*packet, now time.Duration) {
 	}
 }
 
+// poke has Process called without packets.
+func (k *Sink) poke() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.poked = true
+	k.more.Signal()
+}
+
 // run delivers until the reader is closed.
 func (k *Sink) run() {
 	defer close(k.done)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for {
-		for len(k.queue) == 0 {
+		for len(k.queue) == 0 && !k.poked {
 			if k.closed {
 				return
 			}
 			k.more.Wait()
 		}
+		if k.closed {
+			return
+		}
+		poked := k.poked
 		batch := k.queue
-		k.queue, k.spare = k.spare, nil
+		k.queue, k.reading.spare, k.poked = k.reading.spare, nil, false
 		k.mu.Unlock()
+		if poked && k.cfg.Process != nil {
+			k.read(nil)
+		}
 		for rest := batch; len(rest) > 0; {
 			n := min(len(rest), groupMax)
-			k.deliver(rest[:n])
+			k.read(rest[:n])
 			rest = rest[n:]
 		}
 		clear(batch)
 		k.mu.Lock()
-		k.spare = batch[:0]
+		k.reading.spare = batch[:0]
 	}
 }
 
+// read opens packets, passes them through Process, delivers them and releases them.
+func (k *Sink) read(batch []*packet) {
+	r := &k.reading
+	plain := r.plain[:0]
+	for _, p := range batch {
+		if q := k.open(p); q != nil {
+			plain = append(plain, q)
+		}
+	}
+	if k.cfg.Process != nil {
+		plain = k.process(plain)
+	}
+	k.deliver(plain)
+	for _, p := range plain {
+		p.release()
+	}
+	clear(plain)
+	r.plain = plain[:0]
+}
+
+// open gives the packet in the clear, in place of p, which it releases unless it is the
+// same; nil if it does not open.
+func (k *Sink) open(p *packet) *packet {
+	if k.opener == nil {
+		return p
+	}
+	var h frame.Header
+	if _, err := h.Decode(p.bytes()); err != nil {
+		p.release() // not possible: it was decoded on arrival
+		return nil
+	}
+	q := p
+	if p.refs.Load() > 1 { // others hold it as it is
+		q = newPacket(nil, p.arrived)
+		defer p.release()
+	}
+	b, err := k.opener.Open(q.buf[:], &h, p.bytes())
+	for errors.Is(err, seal.ErrNoKey) && k.cfg.Keys.MayCome(h.Epoch) {
+		changed := k.cfg.Keys.Changed()
+		if b, err = k.opener.Open(q.buf[:], &h, p.bytes()); !errors.Is(err, seal.ErrNoKey) {
+			break // it came in between
+		}
+		if !k.awaitKey(changed, keyPatience-(k.t.now()-p.arrived)) {
+			break
+		}
+		b, err = k.opener.Open(q.buf[:], &h, p.bytes())
+	}
+	switch {
+	case err == nil:
+		q.n = len(b)
+		return q
+	case errors.Is(err, seal.ErrNoKey):
+		k.stats.noKey.Add(1)
+	default:
+		k.stats.forged.Add(1)
+	}
+	q.release()
+	return nil
+}
+
+// awaitKey waits for a key, and says whether one has come.
+func (k *Sink) awaitKey(changed <-chan struct{}, within time.Duration) bool {
+	if within <= 0 {
+		return false
+	}
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case <-changed:
+		return true
+	case <-late.C:
+	case <-k.quit:
+	}
+	return false
+}
+
+// process gives what Process makes of pkts, and releases those.
+func (k *Sink) process(pkts []*packet) (made []*packet) {
+	r := &k.reading
+	r.in = r.in[:0]
+	for _, p := range pkts {
+		r.in = append(r.in, p.bytes())
+	}
+	now := k.t.now()
+	k.cfg.Process(r.in, func(b []byte) {
+		var h frame.Header
+		if _, err := k.decode(&h, b); err != nil || h.Stream != k.s.id || len(made) >= 4*groupMax+4*len(pkts) {
+			k.stats.badEmits.Add(1)
+			return
+		}
+		made = append(made, newPacket(b, now))
+	})
+	clear(r.in)
+	for _, p := range pkts {
+		p.release()
+	}
+	return made
+}
+
+// decode reads the header of what the reader gets.
+func (k *Sink) decode(h *frame.Header, b []byte) ([]byte, error) {
+	if k.opener == nil {
+		return h.Decode(b)
+	}
+	return h.DecodePlain(b)
+}
+
 func (k *Sink) deliver(batch []*packet) {
-	out := k.out[:0]
+	r := &k.reading
+	out := r.out[:0]
 	for _, p := range batch {
 		var d Delivery
-		payload, err := d.Header.Decode(p.bytes())
+		payload, err := k.decode(&d.Header, p.bytes())
 		if err != nil {
 			continue // not possible: it was decoded on arrival
 		}
 		if k.cfg.Ordered {
-			if d.Header.Seq < k.next {
-				k.late.Add(1)
+			if d.Header.Seq < r.next {
+				k.stats.late.Add(1)
 				continue
 			}
-			k.next = d.Header.Seq + 1
+			r.next = d.Header.Seq + 1
 		}
 		d.Payload, d.At = payload, k.t.WallNs(p.arrived)
 		out = append(out, d)
 	}
 	if len(out) > 0 {
 		k.cfg.Deliver(out)
-		k.delivered.Add(uint64(len(out)))
-	}
-	for _, p := range batch {
-		p.release()
+		k.stats.delivered.Add(uint64(len(out)))
 	}
 	clear(out)
-	k.out = out
+	r.out = out[:0]
 }
 
 // SinkStats are a reader's counters, in packets.
 type SinkStats struct {
 	Delivered uint64 `json:"delivered"`
-	Dropped   uint64 `json:"dropped"` // the reader was too slow
-	Late      uint64 `json:"late"`    // out of order or twice, of an ordered reader
+	Dropped   uint64 `json:"dropped"`   // the reader was too slow
+	Late      uint64 `json:"late"`      // out of order or twice, of an ordered reader
+	Forged    uint64 `json:"forged"`    // dropped: the seal does not fit
+	NoKey     uint64 `json:"no_key"`    // dropped: no key of their epoch came
+	BadEmits  uint64 `json:"bad_emits"` // dropped: an SPA made no packet of this stream
 }
 
 // Stats gives the reader's counters.
 func (k *Sink) Stats() SinkStats {
-	return SinkStats{Delivered: k.delivered.Load(), Dropped: k.dropped.Load(), Late: k.late.Load()}
+	s := &k.stats
+	return SinkStats{
+		Delivered: s.delivered.Load(), Dropped: s.dropped.Load(), Late: s.late.Load(),
+		Forged: s.forged.Load(), NoKey: s.noKey.Load(), BadEmits: s.badEmits.Load(),
+	}
 }

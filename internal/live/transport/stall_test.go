@@ -43,7 +43,7 @@ func (w *slowSocket) WriteBatch(ms []ipv4.Message, _ int) (int, error) {
 // delay of each packet to each child but the first, and to each reader but the first,
 // which are those that stall, if they do.
 func burstDelays(t *testing.T, children int, stall bool) (delays []time.Duration) {
-	w := &slowSocket{left: map[string][]time.Time{}, size: maxDatagram}
+	w := &slowSocket{left: map[string][]time.Time{}, size: overhead + frame.HeaderSize + frame.MaxPayload + frame.TagSize}
 	tr := &Transport{
 		start: time.Now(), data: &udpBatch{batch: w}, dials: make(chan struct{}, 1),
 		cfg:   Config{SendRate: 3_000_000, SendQueue: 512},
@@ -67,13 +67,13 @@ func burstDelays(t *testing.T, children int, stall bool) (delays []time.Duration
 		}
 		legs = append(legs, Leg{Host: who})
 	}
-	if err := tr.SetForward(testStream, Entry{Children: legs}); err != nil {
+	if err := (&host{Transport: tr}).SetForward(testStream, Entry{Children: legs}); err != nil {
 		t.Fatal(err)
 	}
 	block := make(chan struct{})
 	arrived := make([][]time.Time, 3)
 	for i := range arrived {
-		sink := tr.AddSink(testStream, SinkConfig{Queue: 300, Deliver: func(ds []Delivery) {
+		sink := (&host{Transport: tr}).AddSink(testStream, SinkConfig{Queue: 300, Deliver: func(ds []Delivery) {
 			if stall && i == 0 {
 				<-block
 			}

@@ -30,6 +30,7 @@ type Stats struct {
 	UnknownIndex      uint64 `json:"unknown_index"`      // of no session
 	Unauthentic       uint64 `json:"unauthentic"`        // did not open
 	Replayed          uint64 `json:"replayed"`           // seen before or too old
+	Version1          uint64 `json:"version_1"`          // data of a host of wire version 1
 	ReadCalls         uint64 `json:"read_calls"`         // system calls that received datagrams
 	WriteCalls        uint64 `json:"write_calls"`
 }
@@ -37,6 +38,7 @@ type Stats struct {
 type counters struct {
 	handshakes, handshakesFailed, handshakesRefused atomic.Uint64
 	malformed, unknownIndex, unauthentic, replayed  atomic.Uint64
+	version1                                        atomic.Uint64
 	rxCalls, txCalls, rxQUIC, rxParts, blackHoles   atomic.Uint64
 }
 
@@ -46,7 +48,7 @@ func (t *Transport) Stats() Stats {
 	s := Stats{
 		GSO: t.data.gso.Load(), GRO: t.data.gro,
 		Handshakes: c.handshakes.Load(), HandshakesFailed: c.handshakesFailed.Load(), HandshakesRefused: c.handshakesRefused.Load(), QUIC: c.rxQUIC.Load(), Parts: c.rxParts.Load(), BlackHoles: c.blackHoles.Load(),
-		Malformed: c.malformed.Load(), UnknownIndex: c.unknownIndex.Load(), Unauthentic: c.unauthentic.Load(), Replayed: c.replayed.Load(),
+		Malformed: c.malformed.Load(), UnknownIndex: c.unknownIndex.Load(), Unauthentic: c.unauthentic.Load(), Replayed: c.replayed.Load(), Version1: c.version1.Load(),
 		ReadCalls: c.rxCalls.Load(), WriteCalls: c.txCalls.Load(),
 	}
 	t.smu.RLock()
@@ -164,6 +166,7 @@ type StreamStats struct {
 	Duplicates uint64        `json:"duplicates"` // dropped: came before
 	TooFar     uint64        `json:"too_far"`    // dropped: more than MaxHops hops
 	BadEmits   uint64        `json:"bad_emits"`  // dropped: an SPA made no packet of this stream
+	Forged     uint64        `json:"forged"`     // dropped before an SPA that looks at content: the seal does not fit
 	Last       frame.Header  `json:"last"`       // of the newest packet
 	Children   []LegStats    `json:"children,omitempty"`
 	Sinks      []SinkStats   `json:"sinks,omitempty"`
@@ -192,7 +195,7 @@ func (t *Transport) Streams() []StreamStats {
 		s.mu.Lock()
 		out[i] = StreamStats{
 			ID: s.id, In: s.stats.in.Load(), BytesIn: s.stats.bytesIn.Load(), Duplicates: s.stats.duplicates.Load(),
-			TooFar: s.stats.tooFar.Load(), BadEmits: s.stats.badEmits.Load(), Last: s.last,
+			TooFar: s.stats.tooFar.Load(), BadEmits: s.stats.badEmits.Load(), Forged: s.stats.forged.Load(), Last: s.last,
 		}
 		for _, c := range s.children {
 			out[i].Children = append(out[i].Children, LegStats{Host: c.Host, Path: c.Path, Sent: c.stats.sent.Load(), Dropped: c.stats.dropped.Load(), Stay: time.Duration(c.stats.stay.Load())})

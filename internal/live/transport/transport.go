@@ -30,11 +30,6 @@ type Config struct {
 	Admit func(wire.HostID, *x509.Certificate) error
 
 	NoOffload bool // neither GSO nor GRO
-	// ClearPayload leaves the payload of streams in the clear between hosts that both
-	// have it set: headers and control messages are sealed all the same, so that nobody
-	// else can send anything, but who is on the path can read and change payload. For
-	// networks that are trusted with the content; a packet costs a third less.
-	ClearPayload bool
 
 	SendQueue        int           // stream packets that wait for one peer: 1,024
 	SendRate         int64         // bytes a second to one peer: 125,000,000 (1 Gbit/s); negative: no bound

@@ -13,7 +13,7 @@ import (
 // both name its feature, and what is not known is ignored.
 //
 //	1  until November 2026: two ports, payload sealed from hop to hop
-//	2  one port, hellos that can be extended
+//	2  one port, hellos that can be extended, payload sealed from end to end
 //
 // Raise wireMinor with each feature, and wireMax with what older hosts cannot take.
 // (The tests build overlayd with others: see wire_this.go.)
@@ -26,9 +26,8 @@ const (
 type features uint64
 
 const (
-	featureAES   features = 1 << iota // AES in hardware
-	featureClear                      // takes payload in the clear
-	featureLink                       // answers what the transport asks over a session: linkAsk, linkProbe
+	featureAES  features = 1 << iota // AES in hardware
+	featureLink                      // answers what the transport asks over a session: linkAsk, linkProbe
 )
 
 // versions is what a host says of itself in its hello.

@@ -107,6 +107,7 @@ func (n *Streams) onBeat(from wire.Peer, m *wire.Beat) {
 	}
 	s.path = append(slices.Clone(m.Path), hop)
 	s.info, s.todo, s.seq, s.degraded, s.abovePpm = m.Info, m.Todo, m.Seq, m.Degrade, min(m.SharePpm, 1e6)
+	n.heardEpochs(s, m.Epochs)
 	n.placeStages(s)
 	if !same {
 		n.forward(s)

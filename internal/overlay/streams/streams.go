@@ -63,6 +63,7 @@ type Streams struct {
 	subSeq  uint64
 	store   map[wire.Point][]stored // directory entries of our ids
 	ended   []endedStream           // of this host, the newest last
+	keyAsks []keyAsk                // that pass here, the oldest first
 }
 
 // The timers of this machine. Those of a stream carry its id as their host, and its
@@ -101,6 +102,10 @@ func (n *Streams) Handle(from wire.Peer, m wire.Message) {
 		n.onSwapFind(from, m)
 	case *wire.SwapNo:
 		n.onSwapNo(m)
+	case *wire.KeyAsk:
+		n.onKeyAsk(from, m)
+	case *wire.KeyGrant:
+		n.onKeyGrant(from, m)
 	}
 }
 

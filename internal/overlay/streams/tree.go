@@ -17,6 +17,7 @@ type stream struct {
 	since     Time
 	seq       uint64
 	stayUs    uint32
+	epochs    wire.Epochs
 
 	upstream
 	mending
@@ -131,7 +132,7 @@ func (n *Streams) drop(s *stream) {
 
 // beat is what a child is told of the stream.
 func (s *stream) beat(c *child) *wire.Beat {
-	b := &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info}
+	b := &wire.Beat{Stream: s.info.ID, Path: s.path, Info: s.info, Epochs: s.epochs}
 	if c.jitter == 0 && len(s.path) > 0 {
 		if s.plain.of != &s.path[0] {
 			s.plain = plainPath{of: &s.path[0], path: wire.WithoutJitter(s.path)}

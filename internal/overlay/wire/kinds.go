@@ -83,6 +83,8 @@ var kinds = [...]kindRow{
 	26: row[Refuse]("refuse", Streams, func(m *Refuse) error { return reason(m.Reason) }, nil),
 	27: row[SwapFind]("swap-find", Streams, nil, nil),
 	28: row[SwapNo]("swap-no", Streams, func(m *SwapNo) error { return reason(m.Reason) }, nil),
+	30: row[KeyAsk]("key-ask", Streams, func(m *KeyAsk) error { return most("bytes about a key", len(m.Blob), MaxKeyBlob) }, nil),
+	31: row[KeyGrant]("key-grant", Streams, func(m *KeyGrant) error { return most("bytes about a key", len(m.Blob), MaxKeyBlob) }, nil),
 }
 
 // NumKinds is one more than the highest Kind.

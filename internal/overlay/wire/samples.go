@@ -50,6 +50,9 @@ func fill(v reflect.Value, n *uint64) {
 	case Place:
 		set(Anywhere)
 		return
+	case []byte:
+		set([]byte{8, byte(*n)})
+		return
 	case []Part:
 		set([]Part{{StreamID{5}, 3}, {StreamID{6}, 1}})
 		return

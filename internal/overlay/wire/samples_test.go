@@ -58,7 +58,7 @@ func TestSamplesAreComplete(t *testing.T) {
 		}
 	}
 	for k := 1; k < NumKinds; k++ {
-		if seen[k] != 1 {
+		if known := kinds[k].blank != nil; known && seen[k] != 1 { // a number may be kept free
 			t.Errorf("%d samples of %s", seen[k], Kind(k))
 		}
 	}

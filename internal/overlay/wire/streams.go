@@ -49,6 +49,7 @@ type Beat struct {
 	// runs; 0: not known yet.
 	SharePpm uint32    `cbor:"10,keyasint,omitempty"`
 	Why      EndReason `cbor:"11,keyasint,omitempty"` // with End
+	Epochs             // of the stream's key
 }
 
 func (*Beat) kind() Kind { return 25 }

@@ -64,6 +64,10 @@ const (
 	OverlaySubscribeProcedure = "/sandstream.overlay.v1.Overlay/Subscribe"
 	// OverlayWithdrawProcedure is the fully-qualified name of the Overlay's Withdraw RPC.
 	OverlayWithdrawProcedure = "/sandstream.overlay.v1.Overlay/Withdraw"
+	// OverlaySubscribersProcedure is the fully-qualified name of the Overlay's Subscribers RPC.
+	OverlaySubscribersProcedure = "/sandstream.overlay.v1.Overlay/Subscribers"
+	// OverlayEvictProcedure is the fully-qualified name of the Overlay's Evict RPC.
+	OverlayEvictProcedure = "/sandstream.overlay.v1.Overlay/Evict"
 	// OverlayLeaveProcedure is the fully-qualified name of the Overlay's Leave RPC.
 	OverlayLeaveProcedure = "/sandstream.overlay.v1.Overlay/Leave"
 	// OverlayWatchProcedure is the fully-qualified name of the Overlay's Watch RPC.
@@ -98,6 +102,11 @@ type OverlayClient interface {
 	Subscribe(context.Context, *connect.Request[overlayv1.SubscribeRequest]) (*connect.ServerStreamForClient[overlayv1.SubscribeResponse], error)
 	// Withdraw ends a stream that this host publishes.
 	Withdraw(context.Context, *connect.Request[overlayv1.WithdrawRequest]) (*connect.Response[overlayv1.WithdrawResponse], error)
+	// Subscribers lists the hosts that have the key of a stream which this host publishes.
+	Subscribers(context.Context, *connect.Request[overlayv1.SubscribersRequest]) (*connect.Response[overlayv1.SubscribersResponse], error)
+	// Evict puts a host out of a stream which this host publishes: it is given no key any
+	// more, and reads nothing of the epoch that begins then.
+	Evict(context.Context, *connect.Request[overlayv1.EvictRequest]) (*connect.Response[overlayv1.EvictResponse], error)
 	// Leave hands all zones over and stops the daemon. It returns when the zones
 	// are handed over.
 	Leave(context.Context, *connect.Request[overlayv1.LeaveRequest]) (*connect.Response[overlayv1.LeaveResponse], error)
@@ -183,6 +192,19 @@ func NewOverlayClient(httpClient connect.HTTPClient, baseURL string, opts ...con
 			connect.WithSchema(overlayMethods.ByName("Withdraw")),
 			connect.WithClientOptions(opts...),
 		),
+		subscribers: connect.NewClient[overlayv1.SubscribersRequest, overlayv1.SubscribersResponse](
+			httpClient,
+			baseURL+OverlaySubscribersProcedure,
+			connect.WithSchema(overlayMethods.ByName("Subscribers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		evict: connect.NewClient[overlayv1.EvictRequest, overlayv1.EvictResponse](
+			httpClient,
+			baseURL+OverlayEvictProcedure,
+			connect.WithSchema(overlayMethods.ByName("Evict")),
+			connect.WithClientOptions(opts...),
+		),
 		leave: connect.NewClient[overlayv1.LeaveRequest, overlayv1.LeaveResponse](
 			httpClient,
 			baseURL+OverlayLeaveProcedure,
@@ -210,6 +232,8 @@ type overlayClient struct {
 	publish       *connect.Client[overlayv1.PublishRequest, overlayv1.PublishResponse]
 	subscribe     *connect.Client[overlayv1.SubscribeRequest, overlayv1.SubscribeResponse]
 	withdraw      *connect.Client[overlayv1.WithdrawRequest, overlayv1.WithdrawResponse]
+	subscribers   *connect.Client[overlayv1.SubscribersRequest, overlayv1.SubscribersResponse]
+	evict         *connect.Client[overlayv1.EvictRequest, overlayv1.EvictResponse]
 	leave         *connect.Client[overlayv1.LeaveRequest, overlayv1.LeaveResponse]
 	watch         *connect.Client[overlayv1.WatchRequest, overlayv1.WatchResponse]
 }
@@ -264,6 +288,16 @@ func (c *overlayClient) Withdraw(ctx context.Context, req *connect.Request[overl
 	return c.withdraw.CallUnary(ctx, req)
 }
 
+// Subscribers calls sandstream.overlay.v1.Overlay.Subscribers.
+func (c *overlayClient) Subscribers(ctx context.Context, req *connect.Request[overlayv1.SubscribersRequest]) (*connect.Response[overlayv1.SubscribersResponse], error) {
+	return c.subscribers.CallUnary(ctx, req)
+}
+
+// Evict calls sandstream.overlay.v1.Overlay.Evict.
+func (c *overlayClient) Evict(ctx context.Context, req *connect.Request[overlayv1.EvictRequest]) (*connect.Response[overlayv1.EvictResponse], error) {
+	return c.evict.CallUnary(ctx, req)
+}
+
 // Leave calls sandstream.overlay.v1.Overlay.Leave.
 func (c *overlayClient) Leave(ctx context.Context, req *connect.Request[overlayv1.LeaveRequest]) (*connect.Response[overlayv1.LeaveResponse], error) {
 	return c.leave.CallUnary(ctx, req)
@@ -302,6 +336,11 @@ type OverlayHandler interface {
 	Subscribe(context.Context, *connect.Request[overlayv1.SubscribeRequest], *connect.ServerStream[overlayv1.SubscribeResponse]) error
 	// Withdraw ends a stream that this host publishes.
 	Withdraw(context.Context, *connect.Request[overlayv1.WithdrawRequest]) (*connect.Response[overlayv1.WithdrawResponse], error)
+	// Subscribers lists the hosts that have the key of a stream which this host publishes.
+	Subscribers(context.Context, *connect.Request[overlayv1.SubscribersRequest]) (*connect.Response[overlayv1.SubscribersResponse], error)
+	// Evict puts a host out of a stream which this host publishes: it is given no key any
+	// more, and reads nothing of the epoch that begins then.
+	Evict(context.Context, *connect.Request[overlayv1.EvictRequest]) (*connect.Response[overlayv1.EvictResponse], error)
 	// Leave hands all zones over and stops the daemon. It returns when the zones
 	// are handed over.
 	Leave(context.Context, *connect.Request[overlayv1.LeaveRequest]) (*connect.Response[overlayv1.LeaveResponse], error)
@@ -383,6 +422,19 @@ func NewOverlayHandler(svc OverlayHandler, opts ...connect.HandlerOption) (strin
 		connect.WithSchema(overlayMethods.ByName("Withdraw")),
 		connect.WithHandlerOptions(opts...),
 	)
+	overlaySubscribersHandler := connect.NewUnaryHandler(
+		OverlaySubscribersProcedure,
+		svc.Subscribers,
+		connect.WithSchema(overlayMethods.ByName("Subscribers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	overlayEvictHandler := connect.NewUnaryHandler(
+		OverlayEvictProcedure,
+		svc.Evict,
+		connect.WithSchema(overlayMethods.ByName("Evict")),
+		connect.WithHandlerOptions(opts...),
+	)
 	overlayLeaveHandler := connect.NewUnaryHandler(
 		OverlayLeaveProcedure,
 		svc.Leave,
@@ -417,6 +469,10 @@ func NewOverlayHandler(svc OverlayHandler, opts ...connect.HandlerOption) (strin
 			overlaySubscribeHandler.ServeHTTP(w, r)
 		case OverlayWithdrawProcedure:
 			overlayWithdrawHandler.ServeHTTP(w, r)
+		case OverlaySubscribersProcedure:
+			overlaySubscribersHandler.ServeHTTP(w, r)
+		case OverlayEvictProcedure:
+			overlayEvictHandler.ServeHTTP(w, r)
 		case OverlayLeaveProcedure:
 			overlayLeaveHandler.ServeHTTP(w, r)
 		case OverlayWatchProcedure:
@@ -468,6 +524,14 @@ func (UnimplementedOverlayHandler) Subscribe(context.Context, *connect.Request[o
 
 func (UnimplementedOverlayHandler) Withdraw(context.Context, *connect.Request[overlayv1.WithdrawRequest]) (*connect.Response[overlayv1.WithdrawResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sandstream.overlay.v1.Overlay.Withdraw is not implemented"))
+}
+
+func (UnimplementedOverlayHandler) Subscribers(context.Context, *connect.Request[overlayv1.SubscribersRequest]) (*connect.Response[overlayv1.SubscribersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sandstream.overlay.v1.Overlay.Subscribers is not implemented"))
+}
+
+func (UnimplementedOverlayHandler) Evict(context.Context, *connect.Request[overlayv1.EvictRequest]) (*connect.Response[overlayv1.EvictResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sandstream.overlay.v1.Overlay.Evict is not implemented"))
 }
 
 func (UnimplementedOverlayHandler) Leave(context.Context, *connect.Request[overlayv1.LeaveRequest]) (*connect.Response[overlayv1.LeaveResponse], error) {

@@ -2,20 +2,33 @@
 /*
  * spa/stream.h - the overlay's data header, for SPAs that work on streams.
  *
- * A datagram of a stream is UDP over IPv4; its payload begins with 48 bytes,
+ * A datagram of a stream is UDP over IPv4; its payload begins with 64 bytes,
  * big-endian, and the rest is the publisher's:
  *
  *	 off size field
- *	  0   1   version		1
+ *	  0   1   version		2
  *	  1   1   flags			enum stream_flags
- *	  2   2   path			which of several parallel paths, else 0
- *	  4   4   budget_us		latency budget left; ~0: none
+ *	  2   1   drop class		0 keep; the higher, the sooner it may go
+ *	  3   1   reserved		0
+ *	  4   1   part			the packet's place in its message, from 0
+ *	  5   1   last part		the place of the message's last packet
+ *	  6   2   reserved		0
  *	  8  16   stream id		random
  *	 24   8   seq			the publisher's number, from 1
  *	 32   8   sent_ns		the publisher's clock
- *	 40   4   elapsed_us		link costs and residence so far; saturates
- *	 44   2   hops			travelled
- *	 46   2   reserved		0
+ *	 40   8   sealer		under whose key the payload is sealed
+ *	 48   4   epoch			of the stream's key
+ *	 52   2   path			which of several parallel paths, else 0
+ *	 54   1   hops			travelled; saturates
+ *	 55   1   marks			enum stream_marks
+ *	 56   4   budget_us		latency budget left; ~0: none
+ *	 60   4   elapsed_us		link costs and residence so far; saturates
+ *
+ * On the overlay the payload is sealed end to end, and the first 52 bytes with
+ * it: an SPA that runs where the stream's key is not finds 16 bytes more behind
+ * the header than the publisher wrote, may change the last 12 bytes of the header
+ * alone, and take the payload out as a whole, with STREAM_THINNED. Where the
+ * key is, payloads are in the clear, and are sealed anew behind the SPA.
  *
  * Natively the Ethernet, IPv4 and UDP headers are those of the wire. The
  * portable engine puts 42 bytes of the same shape in front of each datagram
@@ -37,18 +50,34 @@
 
 #include "spa.h"
 
-#define STREAM_VERSION 1
-#define STREAM_HDR 48
+#define STREAM_VERSION 2
+#define STREAM_HDR 64
+#define STREAM_SEALED_HDR 52	/* of them, what the payload's seal stands for too */
+#define STREAM_ROOM 48		/* for what seals: 32 of a session, 16 behind the payload */
 #define STREAM_FRONT 42		/* Ethernet, IPv4 without options, UDP */
 #define STREAM_MTU 1500		/* of the IPv4 datagram, the most an SPA makes */
-#define STREAM_MAX_LEN (STREAM_MTU - 28 - STREAM_HDR)
+#define STREAM_MAX_LEN (STREAM_MTU - 28 - STREAM_ROOM - STREAM_HDR)
 
 enum stream_flags {
 	STREAM_KEY = 1,		/* a random access point begins in this packet */
 	STREAM_DISCARDABLE = 2,	/* may be dropped without breaking decoding */
 	STREAM_COMPRESSED = 4,	/* payload as transform.c makes it */
 	STREAM_END = 8,		/* last of the stream */
+	STREAM_ALONE = 32,	/* each part of the message is of use without the others */
 	STREAM_BEAT = 16,	/* a sign of life: no payload, seq of the last packet */
+};
+
+enum stream_marks {
+	STREAM_THINNED = 1,	/* the payload was taken out on the way; nothing is behind the header */
+};
+
+/* Drop classes as the overlay's publisher gives them. */
+enum stream_class {
+	STREAM_KEEP = 0,	/* what a decoder needs to start, and what was not understood */
+	STREAM_SECONDARY = 1,	/* sound and data beside the pictures */
+	STREAM_PREDICTED = 2,	/* pictures that need earlier ones */
+	STREAM_DISPOSABLE = 3,	/* what nothing else needs */
+	STREAM_STUFFING = 4,
 };
 
 #define STREAM_NO_BUDGET 0xffffffffu
@@ -56,16 +85,23 @@ enum stream_flags {
 struct stream_hdr {
 	u8 version;
 	u8 flags;
-	be16 path;
-	be32 budget_us;
+	u8 drop_class;
+	u8 reserved;
+	u8 part, last_part;
+	be16 reserved2;
 	u8 id[16];
 	u64 seq_be;
 	u64 sent_ns_be;
+	u64 sealer_be;
+	be32 epoch;
+	be16 path;
+	u8 hops;
+	u8 marks;
+	be32 budget_us;
 	be32 elapsed_us;
-	be16 hops;
-	be16 reserved;
 } SPA_PACKED;
 _Static_assert(sizeof(struct stream_hdr) == STREAM_HDR, "the data header");
+_Static_assert(__builtin_offsetof(struct stream_hdr, path) == STREAM_SEALED_HDR, "the sealer's part of it");
 
 struct stream_pkt {
 	struct spa_ip4 *ip;
@@ -77,6 +113,8 @@ struct stream_pkt {
 
 static inline u64 stream_seq(const struct stream_hdr *h) { return spa_bswap64(h->seq_be); }
 static inline u64 stream_sent_ns(const struct stream_hdr *h) { return spa_bswap64(h->sent_ns_be); }
+static inline u64 stream_sealer(const struct stream_hdr *h) { return spa_bswap64(h->sealer_be); }
+static inline u32 stream_epoch(const struct stream_hdr *h) { return spa_ntohl(h->epoch); }
 static inline u32 stream_budget_us(const struct stream_hdr *h) { return spa_ntohl(h->budget_us); }
 static inline u32 stream_elapsed_us(const struct stream_hdr *h) { return spa_ntohl(h->elapsed_us); }
 
@@ -100,7 +138,7 @@ enum stream_err {
 	STREAM_OK = 0,
 	STREAM_FOREIGN,		/* no UDP over IPv4, or a fragment, options, a VLAN tag */
 	STREAM_BROKEN,		/* lengths disagree, a checksum is wrong */
-	STREAM_UNKNOWN,		/* another version, seq 0, reserved bits set */
+	STREAM_UNKNOWN,		/* another version, seq 0, reserved bits set, a part behind the last */
 };
 
 /*
