@@ -6,8 +6,9 @@
  * from another by a change of port->spa under the port's lock, and no batch
  * finds nobody.
  *
- * Owns the ports.  SPAs share one by its count of references; the reference to
- * the socket is the port's from attach to detach.
+ * Owns the ports.  SPAs share one by its count of references; the socket is the
+ * port's from attach to detach, but not its file: see xsk_upcall.c on what
+ * becomes of its network namespace.
  */
 #include <linux/bottom_half.h>
 #include <linux/hrtimer.h>
@@ -90,19 +91,19 @@ static enum drained uls_port_drain(struct uls_port *port, bool kick,
 	smp_mb__after_atomic();
 	while (how != REFUSED && READ_ONCE(port->pending) &&
 	       raw_spin_trylock(&port->lock)) {
-		struct file *file = NULL;
+		struct xsk_upcall *socket = NULL;
 
 		if (xchg(&port->pending, 0)) {
 			how = rx_upcall(port, context);
 			if (kick && port->kick)
-				file = port->file;
+				socket = port->socket;
 			port->kick = false;
 		}
 		raw_spin_unlock(&port->lock);
 		/* As in uls_port_release(). */
 		smp_mb();
-		if (file)
-			xsk_upcall_kick(file);
+		if (socket)
+			xsk_upcall_kick(socket);
 	}
 	if (how == REFUSED)
 		uls_port_later(port);
@@ -172,15 +173,15 @@ static void port_unbound(struct xsk_upcall *up)
 /* Let go of the lock; the caller enables bottom halves. */
 static void uls_port_release(struct uls_port *port) __releases(&port->lock)
 {
-	struct file *file = port->kick ? port->file : NULL;
+	struct xsk_upcall *socket = port->kick ? port->socket : NULL;
 
 	port->kick = false;
 	raw_spin_unlock(&port->lock);
 	/* Unlock before the look at pending; pairs with the xchg in rx. */
 	smp_mb();
-	/* The file stays until RCU readers, so bottom halves, are through. */
-	if (file)
-		xsk_upcall_kick(file);
+	/* The socket stays until RCU readers, so bottom halves, are through. */
+	if (socket)
+		xsk_upcall_kick(socket);
 }
 
 /* In process context. */
@@ -237,6 +238,9 @@ struct uls_port *uls_port_create(void)
 static void attach_error(int err, struct netlink_ext_ack *extack)
 {
 	switch (err) {
+	case -EBADF:
+		NL_SET_ERR_MSG(extack, "xsk-fd is not an open file");
+		break;
 	case -EINVAL:
 		NL_SET_ERR_MSG(extack, "xsk-fd is not an AF_XDP socket");
 		break;
@@ -319,19 +323,18 @@ static int keep_info(struct uls_port *port)
 	return 0;
 }
 
-static int take_socket(struct uls_port *port, struct file *file,
+static int take_socket(struct uls_port *port, u32 fd,
 		       struct netlink_ext_ack *extack)
 {
 	int err;
 
 	rtnl_lock();
-	err = xsk_upcall_attach(file, &port->up, &port->info);
+	err = uls_socket_attach(fd, &port->up, &port->info);
 	if (err) {
 		attach_error(err, extack);
-		uls_socket_put(file);
 	} else {
 		uls_port_lock(port);
-		port->file = file;
+		port->socket = &port->up;
 		uls_port_unlock(port);
 		err = check_layout(&port->info, extack);
 		if (!err)
@@ -358,7 +361,6 @@ int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
 		    u64 period_ns, struct netlink_ext_ack *extack)
 {
 	struct xsk_upcall_info *info = &port->info;
-	struct file *file;
 	u64 frames;
 	int err;
 
@@ -369,12 +371,7 @@ int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
 	port->up.runtime_ns = runtime_ns;
 	port->up.period_ns = period_ns;
 
-	file = uls_socket_get(fd);
-	if (!file) {
-		NL_SET_ERR_MSG(extack, "xsk-fd is not an open file");
-		return -EBADF;
-	}
-	err = take_socket(port, file, extack);
+	err = take_socket(port, fd, extack);
 	if (err)
 		return err;
 	frames = div_u64(info->umem_size, info->chunk_size);
@@ -397,7 +394,7 @@ int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
 /* Change the reservation of the queue's NAPI; 0 for none. */
 void uls_port_reserve(struct uls_port *port, u64 runtime_ns, u64 period_ns)
 {
-	xsk_upcall_reserve(port->file, &port->up, runtime_ns, period_ns);
+	xsk_upcall_reserve(&port->up, runtime_ns, period_ns);
 }
 
 /**
@@ -410,17 +407,17 @@ void uls_port_reserve(struct uls_port *port, u64 runtime_ns, u64 period_ns)
  */
 void uls_port_detach(struct uls_port *port)
 {
-	struct file *file;
+	struct xsk_upcall *socket;
 
 	uls_port_lock(port);
-	file = port->file;
-	port->file = NULL;
+	socket = port->socket;
+	port->socket = NULL;
 	uls_port_unlock(port);
-	if (!file)
+	if (!socket)
 		return;
 
-	xsk_upcall_detach(file, &port->up);
-	/* Somebody may be about to kick, or to start the timer. */
+	uls_socket_detach(socket);
+	/* Somebody may be about to start the timer. */
 	synchronize_rcu();
 	/*
 	 * Nothing is received any more, and without an SPA nothing is refused:
@@ -428,7 +425,6 @@ void uls_port_detach(struct uls_port *port)
 	 */
 	hrtimer_cancel(&port->retry);
 	cancel_work_sync(&port->elsewhere);
-	uls_socket_put(file);
 }
 
 /* The port is detached before the last SPA lets it go. */
@@ -438,7 +434,7 @@ void uls_port_put(struct uls_port *port)
 
 	if (!port || !refcount_dec_and_test(&port->refs))
 		return;
-	WARN_ON_ONCE(port->file);
+	WARN_ON_ONCE(port->socket);
 	for (i = 0; i < XSK_UPCALL_RINGS; i++)
 		uls_free(port->ring[i].pages);
 	uls_percpu_free(port->up.deferred);

@@ -20,7 +20,6 @@
 #include "region.h"
 #include "uls_shm.h"
 
-struct file;
 struct net;
 struct uls_spa;
 struct uls_stats;
@@ -77,7 +76,7 @@ struct uls_port {
 	 */
 	raw_spinlock_t lock;
 	struct uls_spa *spa;	/* lock: the live one; NULL: no upcalls */
-	struct file *file;	/* lock: NULL without a socket */
+	struct xsk_upcall *socket; /* lock: &up, or NULL without a socket */
 	bool kick;		/* lock: the driver should look at its rings */
 	u32 rx_seen, tx_seen;	/* lock: ring producers at the last look */
 	u64 rest_ns;		/* lock: see uls_upcall_rest() */

@@ -119,6 +119,11 @@ var vmTests = []vmTest{
 		programs: [][]string{endHost("path", "contexts", "faults", "faults-port", "survivors", "isolation", "region", "registers", "kernel-fpu", "replace", "leak", "unplug")},
 		limit:    15 * time.Minute,
 	},
+	// Network namespaces that end under an SPA.
+	{
+		name: "namespace", exact: true, cpus: 2, ports: 2, memory: 768, modules: []string{"uls"}, needs: []string{"/bin/ulsctl", "/tests/endhost/endhost"},
+		programs: [][]string{endHost("namespace")}, limit: 6 * time.Minute,
+	},
 	{
 		name: "endhost-debug", exact: true, variant: "debug", cpus: 2, ports: 2, memory: 2048, modules: []string{"uls", "kfpu"},
 		needs:    []string{"/bin/ulsctl", "/tests/endhost/endhost"},

@@ -44,6 +44,7 @@ var groups = map[string]func(*tap){
 	"refuse":      testRefuse,
 	"leak":        testLeak,
 	"unplug":      testUnplug,
+	"namespace":   testNamespace,
 	"plain":       testPlain,
 }
 
@@ -53,6 +54,7 @@ var helpers = map[string]func([]string){
 	"burn-kernel": burnKernel,
 	"touch":       touch,
 	"bystander":   bystander,
+	"tenant":      tenantHelper,
 }
 
 func main() {

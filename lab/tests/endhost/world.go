@@ -139,9 +139,12 @@ func (w *world) interrupts(cpu int) error {
 	return nil
 }
 
-// inPeer runs f on a thread of the peer's network namespace; sockets and programs
+// inPeer runs f in the peer's network namespace.
+func (w *world) inPeer(f func() error) error { return inNamespace(w.peer, f) }
+
+// inNamespace runs f on a thread of that network namespace; sockets and programs
 // f makes belong to it.
-func (w *world) inPeer(f func() error) error {
+func inNamespace(ns netns.NsHandle, f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	root, err := netns.Get()
@@ -149,7 +152,7 @@ func (w *world) inPeer(f func() error) error {
 		return err
 	}
 	defer root.Close()
-	if err := netns.Set(w.peer); err != nil {
+	if err := netns.Set(ns); err != nil {
 		return err
 	}
 	err = f()
