@@ -33,6 +33,9 @@ var groups = map[string]func(*tap){
 	"cli":         testCLI,
 	"path":        testPath,
 	"contexts":    testContexts,
+	"drain":       testDrain,
+	"limit":       testLimit,
+	"waits":       testWaits,
 	"faults":      testFaults,
 	"faults-port": testFaultsPort,
 	"survivors":   testSurvivors,
@@ -53,6 +56,8 @@ var helpers = map[string]func([]string){
 	"burn-kernel": burnKernel,
 	"touch":       touch,
 	"bystander":   bystander,
+	"pour":        pour,
+	"work":        work,
 }
 
 func main() {
