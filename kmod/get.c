@@ -110,9 +110,13 @@ typedef int put_fn(struct sk_buff *skb, const struct uls_spa *spa);
 static int dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 		    const struct uls_spa *spa, put_fn *put)
 {
-	void *head = genlmsg_iput(skb, genl_info_dump(cb));
+	const struct genl_info *info = genl_info_dump(cb);
+	void *head;
 	int err;
 
+	/* Of several: or whoever asked takes the first one for all. */
+	head = genlmsg_put(skb, info->snd_portid, info->snd_seq, info->family,
+			   NLM_F_MULTI, info->genlhdr->cmd);
 	if (!head)
 		return -EMSGSIZE;
 	err = put(skb, spa);
