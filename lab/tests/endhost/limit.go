@@ -4,15 +4,9 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
-
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 
 	"sandstream/uls"
 )
@@ -111,17 +105,12 @@ func testLimit(t *tap) {
 // been reserved and is owed. All of it but the drivers' own times is ours.
 const deadline = time.Second
 
-// testWaits takes a flooded port down, away, and out of a network namespace that
-// ends, with the least that can be reserved.
+// testWaits takes a flooded port down, and has its rings made anew, with the least
+// that can be reserved.
 func testWaits(t *tap) {
 	w := newWorld(t)
 	flow, err := uls.ParseFlow(w.forwardFlow())
 	t.need(err, "flow")
-	dev, err := os.Readlink("/sys/class/net/eth0/device")
-	t.need(err, "find eth0's PCI device")
-	slot := filepath.Base(dev)
-	driver, err := filepath.EvalSymlinks("/sys/class/net/eth0/device/driver")
-	t.need(err, "find eth0's driver")
 
 	// Maps, floods until the reservation is used up again and again, does it.
 	under := func(what string, do func() error) {
@@ -150,61 +139,14 @@ func testWaits(t *tap) {
 		_ = source.Process.Kill()
 		_ = source.Wait()
 	}
-	back := func() {
-		ok := wait(10*time.Second, func() bool {
-			w.eth0, err = w.host.LinkByName("eth0")
-			return err == nil
-		})
-		t.must(ok, "eth0 is back", "%v", err)
-		t.need(up(w.host, w.eth0, hostIP), "eth0 up")
-		t.need(w.interrupts("eth0", 0), "interrupts of eth0")
-		w.waitCarrier()
-	}
 
 	under("ip link set down", func() error { return w.host.LinkSetDown(w.eth0) })
 	t.unmap("slow")
-	back()
+	t.need(up(w.host, w.eth0, hostIP), "eth0 up")
+	t.need(w.interrupts("eth0", 0), "interrupts of eth0")
+	w.waitCarrier()
 	under("a change of the MTU", func() error { return w.host.LinkSetMTU(w.eth0, 1400) })
 	t.need(w.host.LinkSetMTU(w.eth0, 1500), "MTU as ever")
 	t.unmap("slow")
 	w.waitCarrier()
-	under("removal", func() error { return os.WriteFile(driver+"/unbind", []byte(slot), 0) })
-	t.unmap("slow")
-	t.need(os.WriteFile(driver+"/bind", []byte(slot), 0), "bind it again")
-	back()
-	under("into another network namespace", func() error {
-		ns, err := netns.GetFromPid(os.Getpid())
-		if err != nil {
-			return err
-		}
-		defer ns.Close()
-		other, err := newNamespace()
-		if err != nil {
-			return err
-		}
-		defer other.Close()
-		if err := w.host.LinkSetNsFd(w.eth0, int(other)); err != nil {
-			return err
-		}
-		h, err := netlink.NewHandleAt(other)
-		if err != nil {
-			return err
-		}
-		defer h.Close()
-		return h.LinkSetNsFd(w.eth0, int(ns))
-	})
-	t.unmap("slow")
-	back()
-}
-
-// newNamespace makes a network namespace and stays in its own.
-func newNamespace() (h netns.NsHandle, err error) {
-	done := make(chan struct{})
-	go func() { // its thread goes with it
-		defer close(done)
-		runtime.LockOSThread()
-		h, err = netns.New()
-	}()
-	<-done
-	return h, err
 }
