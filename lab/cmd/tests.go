@@ -111,12 +111,12 @@ var vmTests = []vmTest{
 	},
 	{
 		name: "endhost", exact: true, ports: 2, memory: 768, modules: []string{"uls", "kfpu"}, needs: []string{"/bin/ulsctl", "/tests/endhost/endhost"},
-		programs: [][]string{endHost("cli", "path", "contexts", "faults", "survivors", "isolation", "registers", "kernel-fpu", "replace", "refuse")},
+		programs: [][]string{endHost("cli", "path", "contexts", "limit", "faults", "survivors", "isolation", "registers", "kernel-fpu", "replace", "refuse")},
 		limit:    10 * time.Minute,
 	},
 	{
 		name: "endhost-2cpu", exact: true, cpus: 2, ports: 2, memory: 768, modules: []string{"uls", "kfpu"}, needs: []string{"/bin/ulsctl", "/tests/endhost/endhost"},
-		programs: [][]string{endHost("path", "contexts", "faults", "faults-port", "survivors", "isolation", "region", "registers", "kernel-fpu", "replace", "leak", "unplug")},
+		programs: [][]string{endHost("path", "contexts", "drain", "limit", "waits", "faults", "faults-port", "survivors", "isolation", "region", "registers", "kernel-fpu", "replace", "leak", "unplug")},
 		limit:    15 * time.Minute,
 	},
 	// Network namespaces that end under an SPA.

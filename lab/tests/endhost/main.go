@@ -33,6 +33,9 @@ var groups = map[string]func(*tap){
 	"cli":         testCLI,
 	"path":        testPath,
 	"contexts":    testContexts,
+	"drain":       testDrain,
+	"limit":       testLimit,
+	"waits":       testWaits,
 	"faults":      testFaults,
 	"faults-port": testFaultsPort,
 	"survivors":   testSurvivors,
@@ -55,6 +58,8 @@ var helpers = map[string]func([]string){
 	"touch":       touch,
 	"bystander":   bystander,
 	"tenant":      tenantHelper,
+	"pour":        pour,
+	"work":        work,
 }
 
 func main() {

@@ -94,7 +94,7 @@ func (w *world) build() (err error) {
 			return err
 		}
 	}
-	if err := w.interrupts(0); err != nil {
+	if err := w.interrupts("eth0", 0); err != nil {
 		return err
 	}
 	w.waitCarrier()
@@ -115,8 +115,8 @@ func up(h *netlink.Handle, l netlink.Link, addr string) error {
 	return h.LinkSetUp(l)
 }
 
-// interrupts sends those of eth0 to one CPU.
-func (w *world) interrupts(cpu int) error {
+// interrupts sends those of a port to one CPU.
+func (w *world) interrupts(port string, cpu int) error {
 	table, err := os.ReadFile("/proc/interrupts")
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (w *world) interrupts(cpu int) error {
 	n := 0
 	for _, line := range strings.Split(string(table), "\n") {
 		number, rest, ok := strings.Cut(line, ":")
-		if !ok || !strings.Contains(rest, "eth0") {
+		if !ok || !strings.Contains(rest, port) {
 			continue
 		}
 		file := "/proc/irq/" + strings.TrimSpace(number) + "/smp_affinity"
@@ -134,7 +134,7 @@ func (w *world) interrupts(cpu int) error {
 		n++
 	}
 	if n == 0 {
-		return fmt.Errorf("eth0 has no interrupt:\n%s", table)
+		return fmt.Errorf("%s has no interrupt:\n%s", port, table)
 	}
 	return nil
 }
