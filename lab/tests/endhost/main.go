@@ -48,6 +48,8 @@ var groups = map[string]func(*tap){
 	"leak":        testLeak,
 	"unplug":      testUnplug,
 	"plain":       testPlain,
+	"ticks":       testTicks,
+	"neighbour":   testNeighbour,
 }
 
 // helpers are what the program runs itself as, in another process.
