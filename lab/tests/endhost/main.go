@@ -49,6 +49,8 @@ var groups = map[string]func(*tap){
 	"unplug":      testUnplug,
 	"namespace":   testNamespace,
 	"plain":       testPlain,
+	"ticks":       testTicks,
+	"neighbour":   testNeighbour,
 }
 
 // helpers are what the program runs itself as, in another process.

@@ -116,7 +116,9 @@ func up(h *netlink.Handle, l netlink.Link, addr string) error {
 }
 
 // interrupts sends those of a port to one CPU.
-func (w *world) interrupts(port string, cpu int) error {
+func (w *world) interrupts(port string, cpu int) error { return interruptsOf(port, cpu) }
+
+func interruptsOf(port string, cpu int) error {
 	table, err := os.ReadFile("/proc/interrupts")
 	if err != nil {
 		return err
