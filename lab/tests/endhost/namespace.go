@@ -24,9 +24,9 @@ import (
 // guest time.
 const exitMax = time.Second
 
-// A tenant is a process with a network namespace of its own, to which eth0 goes.
+// An nsTenant is a process with a network namespace of its own, to which eth0 goes.
 // Nothing but the process keeps the namespace when end is called.
-type tenant struct {
+type nsTenant struct {
 	w     *world
 	root  *netlink.Handle // the world's while the tenant lives is the tenant's
 	cmd   *exec.Cmd
@@ -37,8 +37,8 @@ type tenant struct {
 // tenantHelper is the process: it lives until its input ends.
 func tenantHelper([]string) { _, _ = io.Copy(io.Discard, os.Stdin) }
 
-func (w *world) newTenant() *tenant {
-	n := &tenant{w: w, root: w.host, cmd: exec.Command("/proc/self/exe", "helper", "tenant")}
+func (w *world) newTenant() *nsTenant {
+	n := &nsTenant{w: w, root: w.host, cmd: exec.Command("/proc/self/exe", "helper", "tenant")}
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	var err error
 	n.stdin, err = n.cmd.StdinPipe()
@@ -59,19 +59,19 @@ func (w *world) settle() {
 	w.eth0, err = w.host.LinkByName("eth0")
 	w.t.need(err, "find eth0")
 	w.t.need(up(w.host, w.eth0, hostIP), "eth0 up")
-	w.t.need(w.interrupts(0), "interrupts of eth0")
+	w.t.need(w.interrupts("eth0", 0), "interrupts of eth0")
 	w.waitCarrier()
 }
 
 // in runs f in the tenant's namespace.
-func (n *tenant) in(f func()) {
+func (n *nsTenant) in(f func()) {
 	err := inNamespace(n.ns, func() error { f(); return nil })
 	n.w.t.need(err, "enter the namespace")
 }
 
 // end ends the process, and with it all that keeps the namespace. It returns when
 // that was.
-func (n *tenant) end() time.Time {
+func (n *nsTenant) end() time.Time {
 	n.w.host.Close()
 	n.ns.Close()
 	n.w.host = n.root
@@ -135,11 +135,11 @@ func testNamespace(t *tap) {
 	w := newWorld(t)
 	t.namespaceEnds(w, "idle", nil)
 	t.namespaceEnds(w, "once more", nil)
-	t.namespaceEnds(w, "replaced", func(n *tenant) {
+	t.namespaceEnds(w, "replaced", func(n *nsTenant) {
 		n.in(func() { t.ok("replace it there", "replace", "forward", "/spa/forward.spa") })
 	})
 	sent, stop := w.pour()
-	t.namespaceEnds(w, "flooded", func(*tenant) {
+	t.namespaceEnds(w, "flooded", func(*nsTenant) {
 		before := sent.Load()
 		wait(2*time.Second, func() bool { return sent.Load() > before+200 })
 		t.check(t.stats("forward").RXFrames > 200, "the SPA is flooded", "%+v", t.stats("forward"))
@@ -150,7 +150,7 @@ func testNamespace(t *tap) {
 }
 
 // namespaceEnds is one life of a namespace; before runs in the middle of it.
-func (t *tap) namespaceEnds(w *world, what string, before func(*tenant)) {
+func (t *tap) namespaceEnds(w *world, what string, before func(*nsTenant)) {
 	n := w.newTenant()
 	n.in(func() { w.mapOn("/spa/forward.spa", "forward", w.forwardFlow()) })
 	if before == nil {
