@@ -59,7 +59,18 @@ func port(s *uls.SPA) string {
 }
 
 func reservation(s *uls.SPA) string {
-	return uls.Reserve{Runtime: time.Duration(s.RuntimeNS), Period: time.Duration(s.PeriodNS)}.String()
+	return s.Reserve().String()
+}
+
+// kept says where the reservation is: elsewhere the pool pays.
+func kept(s *uls.SPA) string {
+	switch {
+	case s.RuntimeNS == 0:
+		return "none: the pool of the CPU pays"
+	case s.HomeCPU == nil:
+		return reservation(s) + ", kept on no CPU: none has room"
+	}
+	return fmt.Sprintf("%s, kept on CPU %d", reservation(s), *s.HomeCPU)
 }
 
 func since(t time.Time) string {
@@ -125,7 +136,7 @@ func show(cmd *cobra.Command, s *uls.SPA, fl []uls.Flow) {
 		{"since", since(s.Since)},
 		{"port", port(s)},
 		{"budget of an upcall", nanoseconds(s.BudgetNS)},
-		{"reservation", reservation(s)},
+		{"reservation", kept(s)},
 		{"tick", tick},
 		{"isolation", s.Isolation},
 		{"serial", cli.Yes(s.Serial)},

@@ -39,6 +39,11 @@ Either all of it succeeds or nothing is left behind. The SPA stays when ulsctl
 ends. The device needs a driver with AF_XDP zero copy. Without --dev the SPA has
 no port: it gets ticks and control messages only.
 
+A reservation is CPU time that the port has in each period, whatever else the
+machine does, and no more than that; without one it shares the pool of its CPU
+with all others. 'ulsctl limit' shows how much can be reserved. RUNTIME must be at
+least the budget, PERIOD 1ms to 10ms.
+
 ` + flowHelp,
 		Example: `  ulsctl map forward.spa --dev eth0 --flow 'udp dst 10.0.1.1:9000 -> 10.0.2.2:9001'
   ulsctl map echo.spa --dev eth0 --flow 'udp dst 10.0.1.1:7' --reserve 300us/1ms`,
@@ -50,7 +55,7 @@ no port: it gets ticks and control messages only.
 	f.StringArrayVar(&texts, "flow", nil, "a flow, see above; repeatable")
 	f.StringVar(&o.Name, "name", "", "name of the SPA (default: the one in its file)")
 	f.DurationVar(&o.Budget, "budget", 0, "CPU time of one upcall (default: the module's)")
-	f.StringVar(&reserve, "reserve", "none", "hard reservation of CPU time, RUNTIME/PERIOD")
+	f.StringVar(&reserve, "reserve", "", "hard reservation of CPU time, RUNTIME/PERIOD or none (default: a tenth of a CPU, if there is room)")
 	f.StringArrayVar(&params, "param", nil, "NAME=VALUE of a parameter; repeatable")
 	f.IntVar(&o.Frames, "frames", 0, "frames of memory, 4 KiB each (default: 4096)")
 	c.RunE = func(cmd *cobra.Command, a []string) (err error) {
@@ -61,8 +66,8 @@ no port: it gets ticks and control messages only.
 		if o.Params, err = assignments(params); err != nil {
 			return err
 		}
-		if o.Reserve, err = uls.ParseReserve(reserve); err != nil {
-			return usage(err)
+		if o.Reserve, err = reserveFlag(cmd, reserve); err != nil {
+			return err
 		}
 		if o.Queue < 0 || o.Budget < 0 || o.Frames < 0 {
 			return fail.Usagef("--queue, --budget and --frames cannot be negative")
@@ -72,11 +77,45 @@ no port: it gets ticks and control messages only.
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "mapped %s %s at %v%s\n", s.Name, s.Version, s.Base, onDevice(s))
+			l, err := c.Limit()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "mapped %s %s at %v%s\n%s; %s\n",
+				s.Name, s.Version, s.Base, onDevice(s), reserved(s, o.Reserve == nil), keeps(l))
 			return nil
 		})
 	}
 	return c
+}
+
+// reserveFlag is nil unless the flag is given.
+func reserveFlag(cmd *cobra.Command, text string) (*uls.Reserve, error) {
+	if !cmd.Flags().Changed("reserve") {
+		return nil, nil
+	}
+	r, err := uls.ParseReserve(text)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return &r, nil
+}
+
+// reserved says who pays for the SPA; def: it did not ask.
+func reserved(s *uls.SPA, def bool) string {
+	switch {
+	case s.Ifindex == 0:
+		return "no port, so no reservation: the pool of the CPU pays"
+	case s.RuntimeNS != 0 && def:
+		return fmt.Sprintf("reservation %s (default)", reservation(s))
+	case s.RuntimeNS != 0:
+		return fmt.Sprintf("reservation %s", reservation(s))
+	case def && s.BudgetNS > uls.DefaultReserveBudgetMax:
+		return fmt.Sprintf("no reservation: a tenth of a CPU holds no upcall of %s, so the pool of the CPU pays", nanoseconds(s.BudgetNS))
+	case def:
+		return "no reservation: no CPU has a tenth left ('ulsctl limit'), so the pool of the CPU pays"
+	}
+	return "no reservation: the pool of the CPU pays"
 }
 
 func onDevice(s *uls.SPA) string {
@@ -127,12 +166,8 @@ goes on.`,
 		if o.Params, err = assignments(params); err != nil {
 			return err
 		}
-		if reserve != "" {
-			r, err := uls.ParseReserve(reserve)
-			if err != nil {
-				return usage(err)
-			}
-			o.Reserve = &r
+		if o.Reserve, err = reserveFlag(cmd, reserve); err != nil {
+			return err
 		}
 		return withClient(func(c *uls.Client) error {
 			s, err := c.Replace(a[0], o)

@@ -49,7 +49,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		statusCommand(), mapCommand(), unmapCommand(), replaceCommand(),
 		listCommand(), showCommand(), statsCommand(), eventsCommand(), logCommand(),
-		setCommand(), flowCommand(), verifyCommand(), benchCommand(),
+		setCommand(), limitCommand(), flowCommand(), verifyCommand(), benchCommand(),
 		cli.DocsCommand("User-level sandboxing"),
 	)
 	return root

@@ -121,6 +121,8 @@ func printStats(w io.Writer, s *uls.Stats) {
 		{"migrations in upcalls", fmt.Sprint(s.Migrations)},
 		{"batches without upcall", fmt.Sprintf("busy polling %d, interrupts off %d, other %d",
 			s.Deferred.BusyPoll, s.Deferred.IRQsOff, s.Deferred.Other)},
+		{"polls", fmt.Sprintf("%d in %s, of which the pool paid for %d; waited for time %d times, kept from ksoftirqd %d times",
+			s.Polls.Polls, nanoseconds(s.Polls.NS), s.Polls.Pool, s.Polls.Throttled, s.Polls.Parked)},
 		{"last ran", fmt.Sprintf("at privilege level %d (CS %v), on CPU %d", uint64(s.LastCS)&3, s.LastCS, s.LastCPU)},
 		{"aborts", fmt.Sprint(s.Aborts)},
 	}

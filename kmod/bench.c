@@ -28,7 +28,7 @@
 #define BENCH_UPCALLS_MAX	4000000U
 
 /* After so long in one piece others may have the port and the CPU. */
-#define STRETCH_NS		(20 * NSEC_PER_MSEC)
+#define STRETCH_NS		NSEC_PER_MSEC
 
 struct bench {
 	u32 count, batch;
@@ -118,12 +118,15 @@ static int run(struct uls_spa *spa, struct bench *b,
 {
 	struct uls_port *port = spa->port;
 	u32 i = 0, left = b->batch;
+	u64 start;
 	int err = 0;
 
 	b->overhead = stamp_overhead();
 	while (i < b->count && !err) {
-		uls_port_lock(port);
-		if (port->spa == spa) {
+		err = uls_port_request(port, &start);
+		if (err) {
+			/* A signal is pending, see below. */
+		} else if (port->spa == spa) {
 			err = stretch(spa, b, i, &left);
 			if (err)
 				uls_upcall_explain(spa, err, extack);
@@ -131,7 +134,7 @@ static int run(struct uls_spa *spa, struct bench *b,
 			NL_SET_ERR_MSG(extack, "the SPA is not live");
 			err = -ENODEV;
 		}
-		uls_port_unlock(port);
+		uls_port_request_end(port, start);
 		if (!left) {
 			left = b->batch;
 			i++;

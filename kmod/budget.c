@@ -1,15 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Time an SPA may use: its budget for one upcall, and the reservation of its
- * port's NAPI.  Enforced by uls_upcall() and by napi_reserve(); what may be
- * asked for is decided here.
+ * port.  Enforced by uls_upcall() and by the account; what may be asked for is
+ * decided here.
  *
  * Owns nothing.
  */
+#include <linux/minmax.h>
 #include <net/genetlink.h>
 #include <uapi/linux/uls_netlink.h>
 
 #include "budget.h"
+
+/* A reservation holds one upcall, so that debt is a period or so. */
+static int check_holds(struct genl_info *info, u64 budget_ns, u64 runtime_ns)
+{
+	if (!runtime_ns || runtime_ns >= budget_ns)
+		return 0;
+	NL_SET_ERR_MSG_FMT(info->extack,
+			   "a reservation of %llu ns holds no upcall of %llu ns",
+			   runtime_ns, budget_ns);
+	return -EINVAL;
+}
 
 /**
  * uls_budget_parse() - read and check budget-ns, runtime-ns and period-ns
@@ -41,7 +53,7 @@ int uls_budget_parse(struct genl_info *info, u64 *budget_ns, u64 *runtime_ns,
 		*budget_ns = ns;
 	}
 	if (!runtime && !period)
-		return 0;
+		return check_holds(info, *budget_ns, *runtime_ns);
 	if (!runtime || !period) {
 		NL_SET_ERR_MSG(info->extack,
 			       "runtime-ns and period-ns come together");
@@ -49,13 +61,31 @@ int uls_budget_parse(struct genl_info *info, u64 *budget_ns, u64 *runtime_ns,
 	}
 	r = nla_get_u64(runtime);
 	p = nla_get_u64(period);
-	if (p > ULS_PERIOD_MAX_NS || r > p || (r && !p)) {
+	if (r && (p < ULS_PERIOD_MIN_NS || p > ULS_PERIOD_MAX_NS || r > p)) {
 		NL_SET_ERR_MSG_ATTR_FMT(info->extack, runtime,
-					"runtime %llu of %llu ns: the period is at most %d",
-					r, p, ULS_PERIOD_MAX_NS);
+					"runtime %llu of %llu ns: the period must be %d to %d",
+					r, p, ULS_PERIOD_MIN_NS,
+					ULS_PERIOD_MAX_NS);
 		return -EINVAL;
 	}
 	*runtime_ns = r;
 	*period_ns = r ? p : 0;
-	return 0;
+	return check_holds(info, *budget_ns, r);
+}
+
+/**
+ * uls_budget_default() - the reservation of a port that asks for none
+ * @budget_ns: of its SPA
+ * @runtime_ns: a tenth of a CPU, which holds one upcall; 0 if that takes longer
+ *	than the longest period
+ * @period_ns: of it
+ */
+void uls_budget_default(u64 budget_ns, u64 *runtime_ns, u64 *period_ns)
+{
+	u64 runtime = max_t(u64, budget_ns, ULS_PERIOD_MIN_NS / 10);
+
+	if (runtime * 10 > ULS_PERIOD_MAX_NS)
+		runtime = 0;
+	*runtime_ns = runtime;
+	*period_ns = runtime * 10;
 }

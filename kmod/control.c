@@ -16,7 +16,7 @@
 #include "port.h"
 #include "upcall.h"
 
-/* Time for all messages of a spa-commit: bottom halves are off meanwhile. */
+/* Time for all messages of a spa-commit: frames wait meanwhile. */
 #define FIRST_MS	20
 
 static int check_message(const void *data, size_t len,
@@ -81,10 +81,13 @@ static int call(struct uls_spa *spa, const void *data, size_t len, s64 *result,
 		struct netlink_ext_ack *extack)
 {
 	struct uls_port *port = spa->port;
-	int err = -ENODEV;
+	int err;
+	u64 start;
 
-	uls_port_lock(port);
-	if (port->spa == spa) {
+	err = uls_port_request(port, &start);
+	if (err) {
+		NL_SET_ERR_MSG(extack, "killed while the CPU had no time left");
+	} else if (port->spa == spa) {
 		memcpy(uls_area_address(&spa->mbox, 0), data, len);
 		err = uls_upcall_run(spa, ULS_UP_CONTROL, len,
 				     ULS_CONTEXT_NETLINK, result);
@@ -92,8 +95,9 @@ static int call(struct uls_spa *spa, const void *data, size_t len, s64 *result,
 			uls_upcall_explain(spa, err, extack);
 	} else {
 		NL_SET_ERR_MSG_FMT(extack, "SPA %u is not live", spa->id);
+		err = -ENODEV;
 	}
-	uls_port_unlock(port);
+	uls_port_request_end(port, start);
 	return err;
 }
 
@@ -164,11 +168,15 @@ static int first_message(struct uls_spa *spa, const struct nlattr *attr,
 			 struct netlink_ext_ack *extack)
 {
 	s64 result = 0;
+	u64 start;
 	int err;
 
 	memcpy(uls_area_address(&spa->mbox, 0), nla_data(attr), nla_len(attr));
+	uls_port_lock(spa->port);
+	start = local_clock();
 	err = uls_upcall_run(spa, ULS_UP_CONTROL, nla_len(attr),
 			     ULS_CONTEXT_NETLINK, &result);
+	uls_port_request_end(spa->port, start);
 	if (err) {
 		uls_upcall_explain(spa, err, extack);
 		return err;
@@ -181,7 +189,7 @@ static int first_message(struct uls_spa *spa, const struct nlattr *attr,
 
 /**
  * uls_control_first() - hand over the messages of a spa-commit
- * @spa: has done its INIT, is not live yet; the caller has its port's lock
+ * @spa: has done its INIT, is not live yet; the caller holds its port
  * @request: the spa-commit, for which uls_control_check() returned 0
  * @extack: says what was wrong
  *
@@ -198,7 +206,6 @@ int uls_control_first(struct uls_spa *spa, const struct nlmsghdr *request,
 	unsigned int done = 0;
 	int rem, err;
 
-	lockdep_assert_held(&spa->port->lock);
 	nlmsg_for_each_attr(attr, request, GENL_HDRLEN, rem) {
 		if (!is_message(attr))
 			continue;

@@ -43,6 +43,14 @@ static int put_port(struct sk_buff *skb, const struct uls_spa *spa)
 	return 0;
 }
 
+/* Where the reservation is kept, if it is anywhere. */
+static int put_home(struct sk_buff *skb, const struct uls_spa *spa)
+{
+	int cpu = spa->port ? READ_ONCE(spa->port->account.cpu) : -1;
+
+	return cpu < 0 ? 0 : nla_put_u32(skb, ULS_A_SPA_HOME_CPU, cpu);
+}
+
 /* Fits into any message. */
 int uls_nl_put_spa(struct sk_buff *skb, const struct uls_spa *spa)
 {
@@ -66,7 +74,8 @@ int uls_nl_put_spa(struct sk_buff *skb, const struct uls_spa *spa)
 	    put_u64(skb, ULS_A_SPA_RUNTIME_NS, spa->runtime_ns) ||
 	    put_u64(skb, ULS_A_SPA_PERIOD_NS, spa->period_ns) ||
 	    put_u64(skb, ULS_A_SPA_SINCE, spa->since) ||
-	    put_port(skb, spa))
+	    put_port(skb, spa) ||
+	    put_home(skb, spa))
 		return -EMSGSIZE;
 	if (state == ULS_STATE_ABORTED) {
 		/* Pairs with the barrier in uls_spa_abort(). */

@@ -5,10 +5,13 @@
  * Owns nothing; each holds uls_spa_lock while it reads an SPA, and a dump for
  * one SPA at a time.
  */
+#include <linux/cpu.h>
+#include <linux/cpumask.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>
 #include <uapi/linux/uls_netlink.h>
 
+#include "account.h"
 #include "describe.h"
 #include "generated/uls_netlink_gen.h"
 #include "log.h"
@@ -107,9 +110,13 @@ typedef int put_fn(struct sk_buff *skb, const struct uls_spa *spa);
 static int dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 		    const struct uls_spa *spa, put_fn *put)
 {
-	void *head = genlmsg_iput(skb, genl_info_dump(cb));
+	const struct genl_info *info = genl_info_dump(cb);
+	void *head;
 	int err;
 
+	/* Of several: or whoever asked takes the first one for all. */
+	head = genlmsg_put(skb, info->snd_portid, info->snd_seq, info->family,
+			   NLM_F_MULTI, info->genlhdr->cmd);
 	if (!head)
 		return -EMSGSIZE;
 	err = put(skb, spa);
@@ -205,7 +212,9 @@ static int put_port_stats(struct sk_buff *skb, const struct uls_port *port)
 	    put_u64(skb, ULS_A_STATS_RESERVED_POLLS, READ_ONCE(resv->polls)) ||
 	    put_u64(skb, ULS_A_STATS_RESERVED_NS, READ_ONCE(resv->total_ns)) ||
 	    put_u64(skb, ULS_A_STATS_THROTTLED, READ_ONCE(resv->throttled)) ||
-	    put_u64(skb, ULS_A_STATS_PARKED, READ_ONCE(resv->deferred)))
+	    put_u64(skb, ULS_A_STATS_PARKED, READ_ONCE(resv->deferred)) ||
+	    put_u64(skb, ULS_A_STATS_POOL_POLLS,
+		    READ_ONCE(port->account.pool_polls)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -259,6 +268,47 @@ int uls_nl_stats_get_doit(struct sk_buff *req, struct genl_info *info)
 int uls_nl_stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	return dump(skb, cb, put_stats);
+}
+
+static int put_account(struct sk_buff *skb, unsigned int cpu)
+{
+	struct uls_cpu_account a;
+	struct nlattr *nest;
+
+	uls_account_describe(cpu, &a);
+	nest = nla_nest_start(skb, ULS_A_LIMIT_CPU);
+	if (!nest ||
+	    nla_put_u32(skb, ULS_A_CPU_ACCOUNT_CPU, cpu) ||
+	    nla_put_u32(skb, ULS_A_CPU_ACCOUNT_RESERVATIONS, a.reservations) ||
+	    nla_put_u32(skb, ULS_A_CPU_ACCOUNT_RESERVED_PPM, a.reserved) ||
+	    nla_put_u32(skb, ULS_A_CPU_ACCOUNT_LEFT_PPM, a.left) ||
+	    nla_put_u32(skb, ULS_A_CPU_ACCOUNT_POOL_PPM, a.pool) ||
+	    nla_put_u64_64bit(skb, ULS_A_CPU_ACCOUNT_TAKEN_NS, a.taken_ns,
+			      ULS_A_CPU_ACCOUNT_PAD))
+		return -EMSGSIZE;
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+int uls_nl_limit_get_doit(struct sk_buff *req, struct genl_info *info)
+{
+	struct sk_buff *skb;
+	unsigned int cpu;
+	void *head;
+	int err;
+
+	/* Up to 128 bytes for each CPU. */
+	skb = uls_nl_reply(info, NLMSG_DEFAULT_SIZE +
+			   128 * num_online_cpus(), &head);
+	if (!skb)
+		return -ENOMEM;
+	err = nla_put_u32(skb, ULS_A_LIMIT_CPU_SHARE, uls_account_share());
+	cpus_read_lock();
+	for_each_online_cpu(cpu)
+		if (!err)
+			err = put_account(skb, cpu);
+	cpus_read_unlock();
+	return uls_nl_answer(info, skb, head, err);
 }
 
 static int put_log(struct sk_buff *skb, struct genl_info *info, void *buffer)

@@ -9,11 +9,11 @@
  */
 #include <linux/atomic.h>
 #include <linux/file.h>
-#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/page_ref.h>
 #include <linux/slab.h>
+#include <net/xsk_upcall.h>
 
 #include "memory.h"
 
@@ -81,18 +81,32 @@ void uls_percpu_free(void __percpu *p)
 	free_percpu(p);
 }
 
-/* A file of the caller, hopefully a socket, or NULL. */
-struct file *uls_socket_get(unsigned int fd)
+/**
+ * uls_socket_attach() - take over a socket, which stays until it is detached
+ * @fd: in the caller's file table; may be closed afterwards
+ * @up: see xsk_upcall_attach()
+ * @info: see there
+ *
+ * Return: 0, -EBADF if there is no such file, or what xsk_upcall_attach()
+ * returns.
+ */
+int uls_socket_attach(unsigned int fd, struct xsk_upcall *up,
+		      struct xsk_upcall_info *info)
 {
 	struct file *file = fget(fd);
+	int err;
 
-	if (file)
+	if (!file)
+		return -EBADF;
+	err = xsk_upcall_attach(file, up, info);
+	if (!err)
 		atomic_long_inc(&held[ULS_HELD_SOCKETS]);
-	return file;
+	fput(file);
+	return err;
 }
 
-void uls_socket_put(struct file *file)
+void uls_socket_detach(struct xsk_upcall *up)
 {
+	xsk_upcall_detach(up);
 	atomic_long_dec(&held[ULS_HELD_SOCKETS]);
-	fput(file);
 }

@@ -10,8 +10,9 @@
 #include <linux/percpu.h>
 #include <linux/types.h>
 
-struct file;
 struct page;
+struct xsk_upcall;
+struct xsk_upcall_info;
 
 enum uls_held {
 	ULS_HELD_PAGES,		/* of images, heaps, stacks, frame pools ... */
@@ -31,7 +32,8 @@ void uls_free(const void *p);
 void __percpu *uls_percpu_alloc(size_t size, size_t align);
 void uls_percpu_free(void __percpu *p);
 
-struct file *uls_socket_get(unsigned int fd);
-void uls_socket_put(struct file *file);
+int uls_socket_attach(unsigned int fd, struct xsk_upcall *up,
+		      struct xsk_upcall_info *info);
+void uls_socket_detach(struct xsk_upcall *up);
 
 #endif /* _ULS_MEMORY_H */

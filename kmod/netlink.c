@@ -11,6 +11,7 @@
 #include <net/genetlink.h>
 #include <uapi/linux/uls_netlink.h>
 
+#include "account.h"
 #include "budget.h"
 #include "control.h"
 #include "generated/uls_netlink_gen.h"
@@ -189,6 +190,7 @@ int uls_nl_spa_write_doit(struct sk_buff *req, struct genl_info *info)
 static int parse_placing(struct genl_info *info, struct uls_spa_placing *p)
 {
 	struct nlattr **attrs = info->attrs;
+	int err;
 
 	*p = (struct uls_spa_placing){
 		.budget_ns = ULS_BUDGET_DEFAULT_NS,
@@ -214,13 +216,18 @@ static int parse_placing(struct genl_info *info, struct uls_spa_placing *p)
 				    "xsk-fd and replace-id exclude each other");
 		return -EINVAL;
 	}
-	if (p->has_reservation && !p->has_port) {
+	if (p->has_reservation && !p->has_port &&
+	    (p->replace_id || nla_get_u64(attrs[ULS_A_SPA_RUNTIME_NS]))) {
 		NL_SET_ERR_MSG_ATTR(info->extack, attrs[ULS_A_SPA_RUNTIME_NS],
 				    "a reservation needs a port; a replacement inherits it");
 		return -EINVAL;
 	}
-	return uls_budget_parse(info, &p->budget_ns, &p->runtime_ns,
-				&p->period_ns);
+	err = uls_budget_parse(info, &p->budget_ns, &p->runtime_ns,
+			       &p->period_ns);
+	if (!err && p->has_port && !p->has_reservation)
+		uls_budget_default(p->budget_ns, &p->runtime_ns,
+				   &p->period_ns);
+	return err;
 }
 
 int uls_nl_spa_commit_doit(struct sk_buff *req, struct genl_info *info)
@@ -329,6 +336,15 @@ static int spa_set(struct uls_spa *spa, struct genl_info *info)
 	}
 	uls_spa_set_budget(spa, budget);
 	return 0;
+}
+
+/* The share of processes concerns all SPAs and CPUs. */
+int uls_nl_limit_set_doit(struct sk_buff *req, struct genl_info *info)
+{
+	if (GENL_REQ_ATTR_CHECK(info, ULS_A_LIMIT_CPU_SHARE))
+		return -EINVAL;
+	return uls_account_set_share(nla_get_u32(info->attrs[ULS_A_LIMIT_CPU_SHARE]),
+				     info->extack);
 }
 
 int uls_nl_spa_set_doit(struct sk_buff *req, struct genl_info *info)

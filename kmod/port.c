@@ -6,8 +6,9 @@
  * from another by a change of port->spa under the port's lock, and no batch
  * finds nobody.
  *
- * Owns the ports.  SPAs share one by its count of references; the reference to
- * the socket is the port's from attach to detach.
+ * Owns the ports.  SPAs share one by its count of references; the socket is the
+ * port's from attach to detach, but not its file: see xsk_upcall.c on what
+ * becomes of its network namespace.
  */
 #include <linux/bottom_half.h>
 #include <linux/hrtimer.h>
@@ -19,12 +20,15 @@
 #include <linux/netdevice.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/time64.h>
 #include <linux/workqueue.h>
 #include <net/xsk_upcall.h>
 
 #include "abort.h"
+#include "account.h"
 #include "memory.h"
 #include "port.h"
 #include "upcall.h"
@@ -34,6 +38,9 @@ static_assert(XSK_UPCALL_RX == 0 && XSK_UPCALL_TX == 1 &&
 
 /* Until an RX upcall that could not be made is tried again. */
 #define RETRY_NS	NSEC_PER_MSEC
+
+/* Until a request looks again at a port that one SPA takes from another. */
+#define HELD_NS		NSEC_PER_MSEC
 
 /* What came of the RX upcalls that were wanted. */
 enum drained {
@@ -46,10 +53,8 @@ enum drained {
  * Have the RX upcall that is pending made in a while.  Any context.  One that
  * is on its way already is not put off.
  */
-static void uls_port_later(struct uls_port *port)
+static void uls_port_later(struct uls_port *port, u64 ns)
 {
-	u64 ns = max_t(u64, RETRY_NS, READ_ONCE(port->rest_ns));
-
 	/* pending is set before this look; pairs with the barrier in retry. */
 	smp_mb();
 	if (!hrtimer_is_queued(&port->retry))
@@ -76,41 +81,86 @@ static enum drained rx_upcall(struct uls_port *port, enum uls_context context)
 	return REFUSED;
 }
 
+/* Let go of the lock; the caller enables bottom halves. */
+static void uls_port_release(struct uls_port *port) __releases(&port->lock)
+{
+	struct xsk_upcall *socket = port->kick ? port->socket : NULL;
+
+	port->kick = false;
+	raw_spin_unlock(&port->lock);
+	/* Unlock before the look at pending; pairs with the xchg in rx. */
+	smp_mb();
+	/* The socket stays until RCU readers, so bottom halves, are through. */
+	if (socket)
+		xsk_upcall_kick(socket);
+}
+
 /*
- * Make the RX upcalls that are wanted, unless somebody has the lock: then he
- * makes them when he lets go.  So receiving never waits for an upcall on
- * another CPU, and no batch is forgotten.  Bottom halves are off.
+ * Let go of the lock, and first make the RX upcall that is wanted: one, however
+ * many another CPU asks for meanwhile, or the time of this one would be at that
+ * one's mercy.  What is wanted by then is made with the next batch, or by the
+ * retry timer when the account has time for it; so receiving never waits for an
+ * upcall on another CPU, and no batch is forgotten.
+ *
+ * Bottom halves are off, and the caller pays for it.
  */
-static enum drained uls_port_drain(struct uls_port *port, bool kick,
-				   enum uls_context context)
+static enum drained uls_port_finish(struct uls_port *port, bool kick,
+				    enum uls_context context)
+	__releases(&port->lock)
 {
 	enum drained how = DRAINED;
+	bool held = port->held;
 
-	/* Pairs with the barrier in uls_port_release(). */
-	smp_mb__after_atomic();
-	while (how != REFUSED && READ_ONCE(port->pending) &&
-	       raw_spin_trylock(&port->lock)) {
-		struct file *file = NULL;
-
-		if (xchg(&port->pending, 0)) {
-			how = rx_upcall(port, context);
-			if (kick && port->kick)
-				file = port->file;
-			port->kick = false;
-		}
-		raw_spin_unlock(&port->lock);
-		/* As in uls_port_release(). */
-		smp_mb();
-		if (file)
-			xsk_upcall_kick(file);
-	}
+	if (!held && xchg(&port->pending, 0))
+		how = rx_upcall(port, context);
+	if (!kick)
+		port->kick = false;
+	uls_port_release(port);
 	if (how == REFUSED)
-		uls_port_later(port);
+		uls_port_later(port, RETRY_NS);
+	else if (how == DRAINED && !held && READ_ONCE(port->pending))
+		uls_port_later(port, 0);
 	return how;
 }
 
 /*
- * The hook asks the driver itself to look at the TX ring.  The word is set
+ * Make the RX upcall that is wanted, unless somebody has the lock: then he sees
+ * to it when he lets go.  Bottom halves are off, and the caller pays.
+ */
+static enum drained uls_port_drain(struct uls_port *port, bool kick,
+				   enum uls_context context)
+{
+	/* Pairs with the barrier between unlock and look at pending. */
+	smp_mb__after_atomic();
+	if (!READ_ONCE(port->pending) || !raw_spin_trylock(&port->lock))
+		return DRAINED;
+	return uls_port_finish(port, kick, context);
+}
+
+/* The same where nobody pays yet: as soon as the account has time for it. */
+static enum drained uls_port_drain_paid(struct uls_port *port,
+					enum uls_context context)
+{
+	enum drained how;
+	u64 start, wait;
+	bool own;
+
+	if (!READ_ONCE(port->pending))
+		return DRAINED;
+	start = local_clock();
+	wait = uls_account_wait(&port->account, &own);
+	if (wait) {
+		uls_port_later(port, wait);
+		return DRAINED;
+	}
+	how = uls_port_drain(port, true, context);
+	uls_account_charge(&port->account, local_clock() - start);
+	return how;
+}
+
+/*
+ * In the NAPI poll, for all of which the account is charged.  The hook asks the
+ * driver itself to look at the TX ring.  The word is set
  * before the lock is tried: whoever holds it sees the word afterwards.
  */
 static bool port_rx(struct xsk_upcall *up, u32 frames)
@@ -127,7 +177,7 @@ static void port_missed(struct xsk_upcall *up)
 	struct uls_port *port = container_of(up, struct uls_port, up);
 
 	xchg(&port->pending, 1);
-	uls_port_later(port);
+	uls_port_later(port, RETRY_NS);
 }
 
 /*
@@ -140,7 +190,7 @@ static enum hrtimer_restart port_retry(struct hrtimer *timer)
 
 	/* Off the queue before the look at pending; see uls_port_later(). */
 	smp_mb();
-	if (uls_port_drain(port, true, uls_context_now()) == REFUSED)
+	if (uls_port_drain_paid(port, uls_context_now()) == REFUSED)
 		queue_work(system_unbound_wq, &port->elsewhere);
 	return HRTIMER_NORESTART;
 }
@@ -150,7 +200,7 @@ static void port_elsewhere(struct work_struct *work)
 	struct uls_port *port = container_of(work, struct uls_port, elsewhere);
 
 	local_bh_disable();
-	uls_port_drain(port, true, uls_context_now());
+	uls_port_drain_paid(port, uls_context_now());
 	local_bh_enable();
 }
 
@@ -169,19 +219,28 @@ static void port_unbound(struct xsk_upcall *up)
 	uls_port_unlock(port);
 }
 
-/* Let go of the lock; the caller enables bottom halves. */
-static void uls_port_release(struct uls_port *port) __releases(&port->lock)
-{
-	struct file *file = port->kick ? port->file : NULL;
+/* ---- The queue's NAPI ---- */
 
-	port->kick = false;
-	raw_spin_unlock(&port->lock);
-	/* Unlock before the look at pending; pairs with the xchg in rx. */
-	smp_mb();
-	/* The file stays until RCU readers, so bottom halves, are through. */
-	if (file)
-		xsk_upcall_kick(file);
+static u64 port_poll_begin(struct napi_reservation *resv, u64 now)
+{
+	struct uls_port *port = container_of(resv, struct uls_port, up.resv);
+
+	return uls_account_poll_begin(&port->account, now);
 }
+
+static void port_poll_end(struct napi_reservation *resv, u64 now, u64 spent)
+{
+	struct uls_port *port = container_of(resv, struct uls_port, up.resv);
+
+	uls_account_poll_end(&port->account, now, spent);
+}
+
+static const struct napi_reserve_ops port_polls = {
+	.begin = port_poll_begin,
+	.end = port_poll_end,
+};
+
+/* ---- The lock ---- */
 
 /* In process context. */
 void uls_port_lock(struct uls_port *port) __acquires(&port->lock)
@@ -194,27 +253,62 @@ void uls_port_unlock(struct uls_port *port) __releases(&port->lock)
 {
 	uls_port_release(port);
 	local_bh_enable();
-	uls_port_poll(port);
+	/* Those that wait for bottom halves had their turn in between. */
+	local_bh_disable();
+	if (!READ_ONCE(port->held))
+		uls_port_drain_paid(port, ULS_CONTEXT_NETLINK);
+	local_bh_enable();
 }
 
-/* In softirq, after uls_port_trylock(). */
+/* In softirq, after uls_port_trylock(); the caller pays. */
 void uls_port_unlock_softirq(struct uls_port *port) __releases(&port->lock)
 {
-	uls_port_release(port);
-	uls_port_drain(port, true, uls_context_now());
+	uls_port_finish(port, true, uls_context_now());
 }
 
-/* Make RX upcalls that are due; process context, no lock held. */
-void uls_port_poll(struct uls_port *port)
+static void sleep_killably(u64 ns)
 {
-	enum drained how = DRAINED;
+	ktime_t t = ns_to_ktime(ns);
 
-	while (how != REFUSED && READ_ONCE(port->pending)) {
-		local_bh_disable();
-		how = uls_port_drain(port, true, ULS_CONTEXT_NETLINK);
-		local_bh_enable();
-		cond_resched();
+	set_current_state(TASK_KILLABLE);
+	schedule_hrtimeout(&t, HRTIMER_MODE_REL);
+}
+
+/**
+ * uls_port_request() - take the lock for upcalls that this process asks for
+ * @port: the caller has a reference
+ * @start: for uls_port_request_end()
+ *
+ * Sleeps until the CPU's account has time for them, and while one SPA of the
+ * port takes over from another.
+ *
+ * Return: 0, or -ECANCELED if the process was killed; not -EINTR, for which
+ * netlink gives no answer.  The lock is taken either way.
+ */
+int uls_port_request(struct uls_port *port, u64 *start)
+	__acquires(&port->lock)
+{
+	u64 wait;
+
+	for (;;) {
+		uls_port_lock(port);
+		*start = local_clock();
+		wait = port->held ? HELD_NS : uls_account_request_wait();
+		if (!wait)
+			return 0;
+		if (fatal_signal_pending(current))
+			return -ECANCELED;
+		uls_port_unlock(port);
+		sleep_killably(wait);
 	}
+}
+
+/* Let others have bottom halves, and the lock; the upcalls so far are paid. */
+void uls_port_request_end(struct uls_port *port, u64 start)
+	__releases(&port->lock)
+{
+	uls_account_request_charge(local_clock() - start);
+	uls_port_unlock(port);
 }
 
 struct uls_port *uls_port_create(void)
@@ -225,6 +319,7 @@ struct uls_port *uls_port_create(void)
 		return NULL;
 	raw_spin_lock_init(&port->lock);
 	refcount_set(&port->refs, 1);
+	uls_account_init_reservation(&port->account);
 	port->up.rx = port_rx;
 	port->up.missed = port_missed;
 	port->up.unbound = port_unbound;
@@ -237,6 +332,9 @@ struct uls_port *uls_port_create(void)
 static void attach_error(int err, struct netlink_ext_ack *extack)
 {
 	switch (err) {
+	case -EBADF:
+		NL_SET_ERR_MSG(extack, "xsk-fd is not an open file");
+		break;
 	case -EINVAL:
 		NL_SET_ERR_MSG(extack, "xsk-fd is not an AF_XDP socket");
 		break;
@@ -319,23 +417,28 @@ static int keep_info(struct uls_port *port)
 	return 0;
 }
 
-static int take_socket(struct uls_port *port, struct file *file,
+static int take_socket(struct uls_port *port, u32 fd,
 		       struct netlink_ext_ack *extack)
 {
 	int err;
 
 	rtnl_lock();
-	err = xsk_upcall_attach(file, &port->up, &port->info);
+	err = uls_socket_attach(fd, &port->up, &port->info);
 	if (err) {
 		attach_error(err, extack);
-		uls_socket_put(file);
 	} else {
 		uls_port_lock(port);
-		port->file = file;
+		port->socket = &port->up;
 		uls_port_unlock(port);
 		err = check_layout(&port->info, extack);
 		if (!err)
 			err = keep_info(port);
+		/*
+		 * Only now, as attaching clears it.  Any runtime will do: the
+		 * account says what the NAPI may take.
+		 */
+		port->up.resv.ops = &port_polls;
+		xsk_upcall_reserve(&port->up, 1, 1);
 	}
 	rtnl_unlock();
 	return err;
@@ -345,8 +448,6 @@ static int take_socket(struct uls_port *port, struct file *file,
  * uls_port_attach() - take over a zero-copy socket
  * @port: a new one
  * @fd: of the socket, in the caller's file table
- * @runtime_ns: CPU time reserved for the queue in each period, 0 for none
- * @period_ns: the period
  * @extack: says what was wrong
  *
  * Batches get the stock wake-up until port->spa is set.  After an error
@@ -354,11 +455,10 @@ static int take_socket(struct uls_port *port, struct file *file,
  *
  * Return: 0 or a negative errno.
  */
-int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
-		    u64 period_ns, struct netlink_ext_ack *extack)
+int uls_port_attach(struct uls_port *port, u32 fd,
+		    struct netlink_ext_ack *extack)
 {
 	struct xsk_upcall_info *info = &port->info;
-	struct file *file;
 	u64 frames;
 	int err;
 
@@ -366,15 +466,8 @@ int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
 					     sizeof(u64));
 	if (!port->up.deferred)
 		return -ENOMEM;
-	port->up.runtime_ns = runtime_ns;
-	port->up.period_ns = period_ns;
 
-	file = uls_socket_get(fd);
-	if (!file) {
-		NL_SET_ERR_MSG(extack, "xsk-fd is not an open file");
-		return -EBADF;
-	}
-	err = take_socket(port, file, extack);
+	err = take_socket(port, fd, extack);
 	if (err)
 		return err;
 	frames = div_u64(info->umem_size, info->chunk_size);
@@ -394,12 +487,6 @@ int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
 	return 0;
 }
 
-/* Change the reservation of the queue's NAPI; 0 for none. */
-void uls_port_reserve(struct uls_port *port, u64 runtime_ns, u64 period_ns)
-{
-	xsk_upcall_reserve(port->file, &port->up, runtime_ns, period_ns);
-}
-
 /**
  * uls_port_detach() - let the socket go
  * @port: has no SPA any more
@@ -410,25 +497,27 @@ void uls_port_reserve(struct uls_port *port, u64 runtime_ns, u64 period_ns)
  */
 void uls_port_detach(struct uls_port *port)
 {
-	struct file *file;
+	struct xsk_upcall *socket;
 
 	uls_port_lock(port);
-	file = port->file;
-	port->file = NULL;
+	socket = port->socket;
+	port->socket = NULL;
 	uls_port_unlock(port);
-	if (!file)
+	if (!socket) {
+		uls_account_release(&port->account);
 		return;
+	}
 
-	xsk_upcall_detach(file, &port->up);
-	/* Somebody may be about to kick, or to start the timer. */
+	uls_socket_detach(socket);
+	/* Somebody may be about to start the timer. */
 	synchronize_rcu();
 	/*
-	 * Nothing is received any more, and without an SPA nothing is refused:
-	 * neither starts again.  The timer queues the work.
+	 * Nothing is received any more, and without an SPA nothing is refused.
+	 * The timer queues the work.
 	 */
 	hrtimer_cancel(&port->retry);
 	cancel_work_sync(&port->elsewhere);
-	uls_socket_put(file);
+	uls_account_release(&port->account);
 }
 
 /* The port is detached before the last SPA lets it go. */
@@ -438,7 +527,10 @@ void uls_port_put(struct uls_port *port)
 
 	if (!port || !refcount_dec_and_test(&port->refs))
 		return;
-	WARN_ON_ONCE(port->file);
+	WARN_ON_ONCE(port->socket);
+	/* A request that came too late may have found something pending. */
+	hrtimer_cancel(&port->retry);
+	cancel_work_sync(&port->elsewhere);
 	for (i = 0; i < XSK_UPCALL_RINGS; i++)
 		uls_free(port->ring[i].pages);
 	uls_percpu_free(port->up.deferred);

@@ -14,9 +14,8 @@ struct netlink_ext_ack;
 struct uls_info;
 
 struct uls_port *uls_port_create(void);
-int uls_port_attach(struct uls_port *port, u32 fd, u64 runtime_ns,
-		    u64 period_ns, struct netlink_ext_ack *extack);
-void uls_port_reserve(struct uls_port *port, u64 runtime_ns, u64 period_ns);
+int uls_port_attach(struct uls_port *port, u32 fd,
+		    struct netlink_ext_ack *extack);
 void uls_port_detach(struct uls_port *port);
 void uls_port_put(struct uls_port *port);
 bool uls_port_has_frames(const struct uls_port *port);
@@ -27,6 +26,9 @@ void uls_port_lock(struct uls_port *port) __acquires(&port->lock);
 void uls_port_unlock(struct uls_port *port) __releases(&port->lock);
 #define uls_port_trylock(port) raw_spin_trylock(&(port)->lock)
 void uls_port_unlock_softirq(struct uls_port *port) __releases(&port->lock);
-void uls_port_poll(struct uls_port *port);
+int uls_port_request(struct uls_port *port, u64 *start)
+	__acquires(&port->lock);
+void uls_port_request_end(struct uls_port *port, u64 start)
+	__releases(&port->lock);
 
 #endif /* _ULS_PORT_H */

@@ -17,10 +17,10 @@
 #include <net/xsk_upcall.h>
 #include <uapi/linux/uls_netlink.h>
 
+#include "account.h"
 #include "region.h"
 #include "uls_shm.h"
 
-struct file;
 struct net;
 struct uls_spa;
 struct uls_stats;
@@ -73,15 +73,16 @@ struct uls_port {
 	 * Held over every upcall of the port's SPA, so that they never
 	 * overlap; taken with bottom halves off, interrupts stay on.  Inside it
 	 * only a workqueue's own lock is taken, by uls_spa_abort().  Receiving
-	 * never waits for it: see uls_port_drain().
+	 * never waits for it: see uls_port_finish().
 	 */
 	raw_spinlock_t lock;
 	struct uls_spa *spa;	/* lock: the live one; NULL: no upcalls */
-	struct file *file;	/* lock: NULL without a socket */
+	struct xsk_upcall *socket; /* lock: &up, or NULL without a socket */
+	bool held;		/* lock: no upcalls, one SPA is taking over */
 	bool kick;		/* lock: the driver should look at its rings */
 	u32 rx_seen, tx_seen;	/* lock: ring producers at the last look */
-	u64 rest_ns;		/* lock: see uls_upcall_rest() */
 
+	struct uls_reservation account;	/* who pays for it */
 	unsigned int pending;	/* RX upcall wanted; set by anyone */
 	struct hrtimer retry;	/* makes up for RX upcalls that were not made */
 	struct work_struct elsewhere; /* the same, on any CPU */
@@ -121,6 +122,9 @@ struct uls_spa {
 	u64 budget_ns, runtime_ns, period_ns;
 	u64 since;
 	struct hrtimer tick;
+	struct list_head waiting;	/* tick.c: for time of a CPU's pool */
+	bool behind;		/* tick.c: frames were let go first */
+	bool stopped;		/* tick.c: no ticks any more */
 	struct mutex control;	/* the mailbox; outside the port's lock */
 	struct uls_stats __percpu *stats;
 

@@ -13,12 +13,15 @@
 #include <linux/mm.h>
 #include <linux/netlink.h>
 #include <linux/percpu.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/signal.h>
 #include <linux/timekeeping.h>
 #include <linux/uls.h>
 #include <linux/xarray.h>
 #include <asm/tsc.h>
 
 #include "abort.h"
+#include "account.h"
 #include "control.h"
 #include "events.h"
 #include "memory.h"
@@ -56,6 +59,18 @@ void uls_spa_set_budget(struct uls_spa *spa, u64 budget_ns)
 	WRITE_ONCE(spa_info(spa)->budget_ns, budget_ns);
 }
 
+/* What uls_budget_parse() sees to, for a reservation that is inherited. */
+static int check_budget(const struct uls_spa *spa, u64 budget_ns,
+			struct netlink_ext_ack *extack)
+{
+	if (!spa->runtime_ns || budget_ns <= spa->runtime_ns)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack,
+			   "a reservation of %llu ns holds no upcall of %llu ns",
+			   spa->runtime_ns, budget_ns);
+	return -EINVAL;
+}
+
 /**
  * uls_spa_reserve() - change the reservation of a live SPA's port
  * @spa: live
@@ -63,19 +78,24 @@ void uls_spa_set_budget(struct uls_spa *spa, u64 budget_ns)
  * @period_ns: of the reservation
  * @extack: says what was wrong
  *
- * Return: 0, or -EINVAL for an SPA without a port.
+ * Return: 0, -EINVAL for an SPA without a port, or -ENOSPC without room.
  */
 int uls_spa_reserve(struct uls_spa *spa, u64 runtime_ns, u64 period_ns,
 		    struct netlink_ext_ack *extack)
 {
+	int err;
+
 	lockdep_assert_held(&uls_spa_lock);
 	if (!spa->ifindex) {
 		NL_SET_ERR_MSG(extack, "an SPA without a port has no NAPI");
 		return -EINVAL;
 	}
+	err = uls_account_reserve(&spa->port->account, runtime_ns, period_ns,
+				  extack);
+	if (err)
+		return err;
 	spa->runtime_ns = runtime_ns;
 	spa->period_ns = period_ns;
-	uls_port_reserve(spa->port, runtime_ns, period_ns);
 	return 0;
 }
 
@@ -398,11 +418,35 @@ static int check_port(const struct uls_spa *spa,
 	return 0;
 }
 
+/* A port's reservation is made before its device is touched. */
+static int new_port(struct uls_spa *spa, const struct uls_spa_placing *p,
+		    struct netlink_ext_ack *extack)
+{
+	u64 runtime = p->runtime_ns, period = p->period_ns;
+	int err;
+
+	spa->port = uls_port_create();
+	if (!spa->port)
+		return -ENOMEM;
+	spa->owns_port = true;
+	if (!p->has_port)
+		return 0;
+	err = uls_account_reserve(&spa->port->account, runtime, period,
+				  p->has_reservation ? extack : NULL);
+	if (err && p->has_reservation)
+		return err;
+	if (!err) {
+		spa->runtime_ns = runtime;
+		spa->period_ns = period;
+	}
+	return uls_port_attach(spa->port, p->fd, extack);
+}
+
 static int get_port(struct uls_spa *spa, struct uls_spa *old,
 		    const struct uls_spa_placing *p,
 		    struct netlink_ext_ack *extack)
 {
-	int err;
+	int err = 0;
 
 	if (old) {
 		refcount_inc(&old->port->refs);
@@ -410,71 +454,115 @@ static int get_port(struct uls_spa *spa, struct uls_spa *old,
 		spa->runtime_ns = old->runtime_ns;
 		spa->period_ns = old->period_ns;
 	} else {
-		spa->port = uls_port_create();
-		if (!spa->port)
-			return -ENOMEM;
-		spa->owns_port = true;
-		spa->runtime_ns = p->runtime_ns;
-		spa->period_ns = p->period_ns;
+		err = new_port(spa, p, extack);
 	}
-	if (!old && p->has_port) {
-		err = uls_port_attach(spa->port, p->fd, p->runtime_ns,
-				      p->period_ns, extack);
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	remember_port(spa);
 	return check_port(spa, p, extack);
 }
 
+/* Nobody makes upcalls of the port's SPA until unhold(). */
+static int hold(struct uls_port *port, const struct uls_spa *old,
+		struct netlink_ext_ack *extack)
+{
+	u64 start;
+	int err;
+
+	err = uls_port_request(port, &start);
+	if (err) {
+		NL_SET_ERR_MSG(extack, "killed while the CPU had no time left");
+	} else if (port->spa != old) {
+		NL_SET_ERR_MSG(extack, "the SPA to replace is not live");
+		err = -ENOENT;
+	} else if (READ_ONCE(port->gone)) {
+		NL_SET_ERR_MSG(extack, "the device went away");
+		err = -ENODEV;
+	} else {
+		port->held = true;
+	}
+	uls_port_unlock(port);
+	return err;
+}
+
+static void unhold(struct uls_port *port)
+{
+	uls_port_lock(port);
+	port->held = false;
+	uls_port_unlock(port);
+}
+
+static int first_upcalls(struct uls_spa *spa, const struct nlmsghdr *messages,
+			 struct netlink_ext_ack *extack)
+{
+	struct uls_port *port = spa->port;
+	s64 result = 0;
+	u64 start;
+	int err;
+
+	uls_port_lock(port);
+	start = local_clock();
+	err = uls_upcall_run(spa, ULS_UP_INIT, 0, ULS_CONTEXT_NETLINK,
+			     &result);
+	uls_port_request_end(port, start);
+	if (err)
+		uls_upcall_explain(spa, err, extack);
+	else
+		err = uls_upcall_answer(ULS_UP_INIT, result, extack);
+	return err ?: uls_control_first(spa, messages, extack);
+}
+
+static void last_upcall(struct uls_spa *spa)
+{
+	u64 start = local_clock();
+
+	uls_upcall_run(spa, ULS_UP_FINI, 0, ULS_CONTEXT_NETLINK, NULL);
+	uls_account_request_charge(local_clock() - start);
+}
+
 /*
  * INIT of the new SPA and its first messages, FINI of the old one if there is
- * one, and the exchange, all under the port's lock: no batch arrives in
- * between, and until the new one has said yes the old one is untouched.
+ * one, and the exchange, while the port is held: no batch is handed over in
+ * between, and until the new one has said yes the old one is untouched.  Only
+ * each upcall alone keeps bottom halves off.
  */
 static int go_live(struct uls_spa *spa, struct uls_spa *old,
 		   const struct nlmsghdr *messages,
 		   struct netlink_ext_ack *extack)
 {
 	struct uls_port *port = spa->port;
-	s64 result = 0;
 	int err;
 
-	uls_port_lock(port);
-	if (port->spa != old) {
-		uls_port_unlock(port);
-		NL_SET_ERR_MSG(extack, "the SPA to replace is not live");
-		return -ENOENT;
+	err = hold(port, old, extack);
+	if (err)
+		return err;
+	err = first_upcalls(spa, messages, extack);
+	if (err) {
+		unhold(port);
+		return err;
 	}
+
+	uls_port_lock(port);
 	if (READ_ONCE(port->gone)) {
+		port->held = false;
 		uls_port_unlock(port);
 		NL_SET_ERR_MSG(extack, "the device went away");
 		return -ENODEV;
-	}
-	err = uls_upcall_run(spa, ULS_UP_INIT, 0, ULS_CONTEXT_NETLINK,
-			     &result);
-	if (err)
-		uls_upcall_explain(spa, err, extack);
-	else
-		err = uls_upcall_answer(ULS_UP_INIT, result, extack);
-	if (!err)
-		err = uls_control_first(spa, messages, extack);
-	if (err) {
-		uls_port_unlock(port);
-		return err;
 	}
 	if (old) {
 		/*
 		 * If this aborts it, its event says so, and it goes anyway.
 		 * It is not refused on a CPU that has just made an INIT.
 		 */
-		uls_upcall_run(old, ULS_UP_FINI, 0, ULS_CONTEXT_NETLINK, NULL);
+		if (port->spa == old)
+			last_upcall(old);
 		old->owns_port = false;
 		spa->owns_port = true;
 	}
 	spa->since = ktime_get_boottime_ns();
 	WRITE_ONCE(spa->state, ULS_STATE_LIVE);
 	port->spa = spa;
+	port->held = false;
 	if (uls_port_has_frames(port))
 		xchg(&port->pending, 1);
 	uls_port_unlock(port);
@@ -516,6 +604,8 @@ int uls_spa_commit(struct uls_spa *spa, const struct uls_spa_placing *placing,
 		}
 	}
 	err = uls_control_check(spa, placing->messages, extack);
+	if (!err && old)
+		err = check_budget(old, placing->budget_ns, extack);
 	if (err)
 		goto err_forget;
 	spa->budget_ns = placing->budget_ns;
@@ -564,10 +654,14 @@ void uls_spa_discard(struct uls_spa *spa)
 static void finish(struct uls_spa *spa)
 {
 	struct uls_port *port = spa->port;
+	bool killed;
+	u64 start;
 
-	uls_port_lock(port);
+	/* Whoever is killed while he waits for time does without FINI. */
+	killed = uls_port_request(port, &start);
 	if (port->spa == spa) {
-		uls_upcall_run(spa, ULS_UP_FINI, 0, ULS_CONTEXT_NETLINK, NULL);
+		if (!killed)
+			last_upcall(spa);
 		port->spa = NULL;
 	}
 	uls_port_unlock(port);
@@ -617,7 +711,16 @@ void uls_spa_socket_closed(const struct net *net, u32 portid)
 
 int uls_spa_init(void)
 {
-	return uls_abort_init();
+	int err;
+
+	err = uls_account_init();
+	if (err)
+		return err;
+	uls_tick_setup();
+	err = uls_abort_init();
+	if (err)
+		uls_account_exit();
+	return err;
 }
 
 void uls_spa_exit(void)
@@ -634,6 +737,8 @@ void uls_spa_exit(void)
 	mutex_unlock(&uls_spa_lock);
 	uls_abort_exit();
 	uls_table_exit();
+	uls_tick_exit();
+	uls_account_exit();
 	WARN(uls_held(ULS_HELD_PAGES) || uls_held(ULS_HELD_ALLOCATIONS) ||
 	     uls_held(ULS_HELD_SOCKETS),
 	     "uls: %lu pages, %lu allocations, %lu sockets are left behind\n",

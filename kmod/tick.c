@@ -2,58 +2,207 @@
 /*
  * TICK upcalls: a soft timer on the CPU the SPA was committed on.
  *
- * Owns the SPA's timer from uls_tick_init() to uls_tick_stop().
+ * A tick for which its account has no time waits.  If its reservation pays it
+ * waits for that, with its own timer.  If the pool pays it stands in the CPU's
+ * queue, without a timer, whoever else stands there: one timer for all of them
+ * goes off when the pool is filled again, and takes the first in line.  So any
+ * number of SPAs, however short their periods, cost one interrupt a period.
+ *
+ * Between two ticks there is always a look at the frames that have come: where
+ * NET_RX is pending, a tick lets it go first, once.
+ *
+ * Owns the SPA's timer from uls_tick_init() to uls_tick_stop(), and the queues.
  */
 #include <linux/hrtimer.h>
+#include <linux/interrupt.h>
 #include <linux/ktime.h>
+#include <linux/list.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
+#include <linux/spinlock.h>
 #include <linux/timekeeping.h>
 
+#include "account.h"
 #include "port.h"
 #include "tick.h"
 #include "upcall.h"
+
+struct tick_queue {
+	raw_spinlock_t lock;	/* with bottom halves off; the innermost */
+	struct list_head spas;	/* lock: they wait for the pool */
+	struct uls_spa *now;	/* lock: the one whose turn it is */
+	struct hrtimer refill;	/* on as long as somebody waits */
+	bool behind;		/* the timer's: frames were let go first */
+};
+
+static DEFINE_PER_CPU(struct tick_queue, queues);
 
 static ktime_t period(const struct uls_spa *spa)
 {
 	return ns_to_ktime((u64)spa->config.tick_us * NSEC_PER_USEC);
 }
 
-/*
- * Returns false once the SPA is not live; sets *rest to the ns for which there
- * are to be no ticks.
- */
-static bool call(struct uls_spa *spa, u64 *rest)
+/* Returns false once the SPA is not live. */
+static bool call(struct uls_spa *spa)
 {
 	struct uls_port *port = spa->port;
 	bool live;
 
-	*rest = 0;
 	/* An upcall on another CPU: miss this one rather than wait. */
 	if (!uls_port_trylock(port))
 		return true;
-	if (port->spa == spa &&
-	    !uls_upcall_run(spa, ULS_UP_TICK, ktime_get_ns(),
-			    uls_context_now(), NULL))
-		*rest = port->rest_ns;
+	if (port->spa == spa && !port->held)
+		uls_upcall_run(spa, ULS_UP_TICK, ktime_get_ns(),
+			       uls_context_now(), NULL);
 	live = port->spa == spa;
 	uls_port_unlock_softirq(port);
 	return live;
 }
 
+/*
+ * Is there something to be received that a tick should let go first?  Only once,
+ * or a flood would leave no ticks.
+ */
+static bool let_go_first(bool *behind)
+{
+	*behind = !*behind && local_softirq_pending() & BIT(NET_RX_SOFTIRQ);
+	return *behind;
+}
+
+/* As soon as softirqs are looked at again. */
+static enum hrtimer_restart at_once(struct hrtimer *timer)
+{
+	hrtimer_set_expires(timer, hrtimer_cb_get_time(timer));
+	return HRTIMER_RESTART;
+}
+
+static enum hrtimer_restart in(struct hrtimer *timer, u64 ns)
+{
+	hrtimer_set_expires(timer,
+			    ktime_add_ns(hrtimer_cb_get_time(timer), ns));
+	return HRTIMER_RESTART;
+}
+
+/* ---- Those whom the pool pays ---- */
+
+static void enqueue(struct uls_spa *spa, u64 wait)
+{
+	struct tick_queue *q = this_cpu_ptr(&queues);
+
+	raw_spin_lock(&q->lock);
+	if (!spa->stopped) {
+		list_add_tail(&spa->waiting, &q->spas);
+		if (!hrtimer_active(&q->refill))
+			hrtimer_start(&q->refill, ns_to_ktime(wait),
+				      HRTIMER_MODE_REL_PINNED_SOFT);
+	}
+	raw_spin_unlock(&q->lock);
+}
+
+static struct uls_spa *dequeue(struct tick_queue *q)
+{
+	struct uls_spa *spa;
+
+	raw_spin_lock(&q->lock);
+	spa = list_first_entry_or_null(&q->spas, struct uls_spa, waiting);
+	if (spa)
+		list_del_init(&spa->waiting);
+	q->now = spa;
+	raw_spin_unlock(&q->lock);
+	return spa;
+}
+
+static bool is_empty(struct tick_queue *q)
+{
+	bool empty;
+
+	raw_spin_lock(&q->lock);
+	q->now = NULL;
+	empty = list_empty(&q->spas);
+	raw_spin_unlock(&q->lock);
+	return empty;
+}
+
+/* Its CPU has gone and left the timer to this one, and so those who wait. */
+static void move_queue(struct tick_queue *q)
+{
+	struct uls_spa *spa;
+
+	while ((spa = dequeue(q)))
+		hrtimer_start(&spa->tick, 0, HRTIMER_MODE_REL_PINNED_SOFT);
+}
+
+static enum hrtimer_restart refill(struct hrtimer *timer)
+{
+	struct tick_queue *q = container_of(timer, struct tick_queue, refill);
+	struct uls_reservation *r;
+	struct uls_spa *spa;
+	u64 start, wait;
+	bool own;
+
+	if (q != this_cpu_ptr(&queues)) {
+		move_queue(q);
+		return HRTIMER_NORESTART;
+	}
+	do {
+		start = local_clock();
+		if (let_go_first(&q->behind))
+			return at_once(timer);
+		spa = dequeue(q);
+		if (!spa)
+			return HRTIMER_NORESTART;
+		/* It may have got a reservation meanwhile, and may not wait. */
+		r = &spa->port->account;
+		wait = uls_account_wait(r, &own);
+		if (wait && !own) {
+			raw_spin_lock(&q->lock);
+			if (!spa->stopped)
+				list_add(&spa->waiting, &q->spas);
+			q->now = NULL;
+			raw_spin_unlock(&q->lock);
+			return in(timer, wait);
+		}
+		if (wait)
+			hrtimer_start(&spa->tick, ns_to_ktime(wait),
+				      HRTIMER_MODE_REL_PINNED_SOFT);
+		else if (call(spa))
+			hrtimer_start(&spa->tick, period(spa),
+				      HRTIMER_MODE_REL_PINNED_SOFT);
+		uls_account_charge(r, local_clock() - start);
+	} while (!is_empty(q));
+	return HRTIMER_NORESTART;
+}
+
+/* ---- Each SPA's own timer ---- */
+
 static enum hrtimer_restart tick(struct hrtimer *timer)
 {
 	struct uls_spa *spa = container_of(timer, struct uls_spa, tick);
-	u64 rest;
+	struct uls_reservation *r = &spa->port->account;
+	enum hrtimer_restart again = HRTIMER_NORESTART;
+	u64 start = local_clock(), wait;
+	bool own;
 
-	if (!call(spa, &rest))
-		return HRTIMER_NORESTART;
-	/* The ticks of an SPA that is slow for its period are left out. */
-	hrtimer_forward(timer, ktime_add_ns(hrtimer_cb_get_time(timer), rest),
-			period(spa));
-	return HRTIMER_RESTART;
+	if (let_go_first(&spa->behind))
+		return at_once(timer);
+	wait = uls_account_wait(r, &own);
+	if (wait && own) {
+		again = in(timer, wait);
+	} else if (wait || (!own && !list_empty(this_cpu_ptr(&queues.spas)))) {
+		enqueue(spa, wait);
+	} else if (call(spa)) {
+		/* Those of an SPA that is slow for its period are left out. */
+		hrtimer_forward(timer, hrtimer_cb_get_time(timer), period(spa));
+		again = HRTIMER_RESTART;
+	}
+	uls_account_charge(r, local_clock() - start);
+	return again;
 }
 
 void uls_tick_init(struct uls_spa *spa)
 {
+	INIT_LIST_HEAD(&spa->waiting);
 	hrtimer_init(&spa->tick, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_SOFT);
 	spa->tick.function = tick;
 }
@@ -65,8 +214,54 @@ void uls_tick_start(struct uls_spa *spa)
 			      HRTIMER_MODE_REL_PINNED_SOFT);
 }
 
-/* The SPA is not live any more, so the timer does not start again by itself. */
+/* Take it out of a queue; false while it has its turn. */
+static bool leave(struct tick_queue *q, struct uls_spa *spa)
+{
+	bool left;
+
+	raw_spin_lock_bh(&q->lock);
+	spa->stopped = true;
+	left = q->now != spa;
+	if (left)
+		list_del_init(&spa->waiting);
+	raw_spin_unlock_bh(&q->lock);
+	return left;
+}
+
+/*
+ * The SPA is not live any more, so after its turn nobody starts its timer. May
+ * sleep.
+ */
 void uls_tick_stop(struct uls_spa *spa)
 {
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		while (!leave(per_cpu_ptr(&queues, cpu), spa))
+			cond_resched();
 	hrtimer_cancel(&spa->tick);
+}
+
+void uls_tick_setup(void)
+{
+	struct tick_queue *q;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		q = per_cpu_ptr(&queues, cpu);
+		raw_spin_lock_init(&q->lock);
+		INIT_LIST_HEAD(&q->spas);
+		hrtimer_init(&q->refill, CLOCK_MONOTONIC,
+			     HRTIMER_MODE_REL_PINNED_SOFT);
+		q->refill.function = refill;
+	}
+}
+
+/* No SPA is left. */
+void uls_tick_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		hrtimer_cancel(&per_cpu_ptr(&queues, cpu)->refill);
 }

@@ -22,9 +22,6 @@
 #include "trace.h"
 #include "upcall.h"
 
-/* Upcalls made by a timer have no more than this part of a CPU. */
-#define ULS_TIMER_SHARE	10
-
 static_assert(ULS_PROT_READ == (int)ULS_SEGMENT_PROT_READ);
 static_assert(ULS_PROT_WRITE == (int)ULS_SEGMENT_PROT_WRITE);
 static_assert(ULS_PROT_EXEC == (int)ULS_SEGMENT_PROT_EXEC);
@@ -190,20 +187,6 @@ static void account(struct uls_spa *spa, enum uls_reason reason,
 	uls_stats_duration(s, rep->end_ns - rep->start_ns, 1);
 }
 
-/*
- * How long the SPA is to rest before the next upcall that a timer makes, so
- * that such upcalls take no more than a tenth of a CPU, however short their
- * period and large the budget.  None has more than one and a half budgets; the
- * rest of one that seems longer went to interrupts or a hypervisor.
- */
-static u64 uls_upcall_rest(const struct uls_spa *spa,
-			   const struct uls_report *rep)
-{
-	u64 most = READ_ONCE(spa->budget_ns) * 3 / 2;
-
-	return (ULS_TIMER_SHARE - 1) * min(rep->end_ns - rep->start_ns, most);
-}
-
 /**
  * uls_upcall_run() - call into an SPA
  * @spa: has a port, whose lock the caller holds
@@ -247,7 +230,6 @@ int uls_upcall_run(struct uls_spa *spa, enum uls_reason reason, u64 arg,
 	}
 
 	port->kick = true;
-	WRITE_ONCE(port->rest_ns, uls_upcall_rest(spa, &rep));
 	tx = uls_port_tx_frames(port);
 	account(spa, reason, context, &rep, rx, tx);
 	if (unlikely(task->nvcsw + task->nivcsw != switches))

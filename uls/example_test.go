@@ -52,7 +52,7 @@ func ExampleClient_Map() {
 	}
 	spa, err := c.Map(uls.MapOptions{
 		File: "forward.spa", Device: "eth0", Flows: []uls.Flow{flow},
-		Reserve: uls.Reserve{Runtime: 300 * time.Microsecond, Period: time.Millisecond},
+		Reserve: &uls.Reserve{Runtime: 300 * time.Microsecond, Period: time.Millisecond},
 	})
 	switch {
 	case errors.Is(err, os.ErrPermission):

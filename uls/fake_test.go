@@ -21,7 +21,7 @@ import (
 // replies are the commands that are answered with a message of their own.
 var replies = map[uint8]bool{
 	abi.CmdInfo: true, abi.CmdSpaBegin: true, abi.CmdSpaCommit: true, abi.CmdSpaControl: true, abi.CmdSpaGet: true,
-	abi.CmdStatsGet: true, abi.CmdLogGet: true, abi.CmdBench: true,
+	abi.CmdStatsGet: true, abi.CmdLogGet: true, abi.CmdBench: true, abi.CmdLimitGet: true,
 }
 
 // fakeModule answers as the kernel's would, as far as loading an SPA without a
@@ -32,6 +32,7 @@ type fakeModule struct {
 	calls  []uint8
 	family uint16
 	reason string // not empty: upcalls are impossible
+	share  uint32
 	next   uint32
 	spas   map[uint32]*fakeSPA
 	multi  []genetlink.Message // events to be received
@@ -47,6 +48,7 @@ type fakeSPA struct {
 	control  [][]byte
 	budget   uint64
 	runtime  uint64
+	home     *uint32
 	period   uint64
 	ifindex  uint32
 	queue    uint32
@@ -114,6 +116,10 @@ func (m *fakeModule) serve(g genetlink.Message, n netlink.Message) ([]genetlink.
 		out = s.encode(m.t)
 	case abi.CmdSpaBegin:
 		out = m.begin(in)
+	case abi.CmdLimitGet:
+		out = m.limit()
+	case abi.CmdLimitSet:
+		m.share = in.u32(abi.AttrLimitCPUShare)
 	default:
 		s := m.spas[in.u32(abi.AttrSpaID)]
 		if s == nil {
@@ -142,6 +148,23 @@ func (m *fakeModule) info() []byte {
 			nae.Uint64(abi.AttrMemorySockets, 2)
 			return nil
 		})
+	})
+}
+
+func (m *fakeModule) limit() []byte {
+	return m.attrs(func(ae *netlink.AttributeEncoder) {
+		ae.Uint32(abi.AttrLimitCPUShare, m.share)
+		for cpu := range uint32(2) {
+			ae.Nested(abi.AttrLimitCPU, func(nae *netlink.AttributeEncoder) error {
+				nae.Uint32(abi.AttrCPUAccountCPU, cpu)
+				nae.Uint32(abi.AttrCPUAccountReservations, 1)
+				nae.Uint32(abi.AttrCPUAccountReservedPpm, 100000+cpu)
+				nae.Uint32(abi.AttrCPUAccountLeftPpm, 350000)
+				nae.Uint32(abi.AttrCPUAccountPoolPpm, 400000)
+				nae.Uint64(abi.AttrCPUAccountTakenNs, 1<<40)
+				return nil
+			})
+		}
 	})
 }
 
@@ -205,6 +228,8 @@ func (m *fakeModule) change(cmd uint8, s *fakeSPA, in attributes) []byte {
 			}
 		}
 		delete(m.spas, in.u32(abi.AttrSpaReplaceID))
+	case abi.CmdSpaSet:
+		s.runtime, s.period = in.u64(abi.AttrSpaRuntimeNs), in.u64(abi.AttrSpaPeriodNs)
 	case abi.CmdSpaControl:
 		s.control = append(s.control, slices.Clone(in.bytes(abi.AttrSpaData)))
 	case abi.CmdSpaDiscard, abi.CmdSpaDel:
@@ -233,6 +258,9 @@ func (s *fakeSPA) encode(t *testing.T) []byte {
 		ae.Uint64(abi.AttrSpaBudgetNs, s.budget)
 		ae.Uint64(abi.AttrSpaRuntimeNs, s.runtime)
 		ae.Uint64(abi.AttrSpaPeriodNs, s.period)
+		if s.home != nil {
+			ae.Uint32(abi.AttrSpaHomeCPU, *s.home)
+		}
 		ae.Uint32(abi.AttrSpaFlags, shm.ManifestSerial)
 		if s.ifindex != 0 {
 			ae.Uint32(abi.AttrSpaIfindex, s.ifindex)
@@ -305,7 +333,7 @@ func must(t *testing.T, err error) {
 func commands(calls []uint8) string {
 	names := map[uint8]string{
 		abi.CmdInfo: "info", abi.CmdSpaGet: "get", abi.CmdSpaBegin: "begin", abi.CmdSpaWrite: "write",
-		abi.CmdSpaCommit: "commit", abi.CmdSpaControl: "control", abi.CmdSpaDiscard: "discard", abi.CmdSpaDel: "del",
+		abi.CmdSpaSet: "set", abi.CmdSpaCommit: "commit", abi.CmdSpaControl: "control", abi.CmdSpaDiscard: "discard", abi.CmdSpaDel: "del",
 	}
 	out := ""
 	for _, c := range calls {

@@ -18,7 +18,7 @@ import (
 
 // Reserve is a hard reservation of CPU time for the port of an SPA: of each
 // Period it gets Runtime, whatever else the machine does, and no more. The zero
-// value reserves nothing.
+// value reserves nothing: then the pool of the CPU pays, see CPULimit.
 type Reserve struct {
 	Runtime, Period time.Duration
 }
@@ -125,9 +125,9 @@ type placing struct {
 	ifindex int
 	queue   int
 	budget  time.Duration // 0: the module's default
-	reserve Reserve
-	replace uint32   // id of the SPA whose port is taken over
-	control [][]byte // messages for the SPA between INIT and its first frame
+	reserve *Reserve      // nil: the module's default, or what is inherited
+	replace uint32        // id of the SPA whose port is taken over
+	control [][]byte      // messages for the SPA between INIT and its first frame
 }
 
 func (c *Client) commit(id uint32, p placing) error {
@@ -141,7 +141,7 @@ func (c *Client) commit(id uint32, p placing) error {
 		if p.budget != 0 {
 			ae.Uint64(abi.AttrSpaBudgetNs, uint64(p.budget))
 		}
-		if p.reserve != (Reserve{}) {
+		if p.reserve != nil {
 			ae.Uint64(abi.AttrSpaRuntimeNs, uint64(p.reserve.Runtime))
 			ae.Uint64(abi.AttrSpaPeriodNs, uint64(p.reserve.Period))
 		}
@@ -182,7 +182,7 @@ func (c *Client) SetLimits(s *SPA, l Limits) error {
 			ae.Uint64(abi.AttrSpaPeriodNs, uint64(l.Reserve.Period))
 		}
 	})
-	return wrap("set", s.Name, err)
+	return noRoom(wrap("set", s.Name, err))
 }
 
 // SetParam sets a parameter of a live SPA; text is in the notation of its type.

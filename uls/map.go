@@ -27,7 +27,7 @@ type MapOptions struct {
 	Flows   []Flow
 	Params  map[string]string // by name, in the notation of their types
 	Budget  time.Duration     // CPU time of an upcall; 0: the module's default
-	Reserve Reserve
+	Reserve *Reserve          // nil: a tenth of a CPU if there is room; the zero Reserve: none
 
 	Frames int // in the UMEM; 0: xsk.DefaultConfig
 }
@@ -125,6 +125,9 @@ func (m *mapping) checkDevice() (err error) {
 	if m.o.Device == "" {
 		if len(m.o.Flows) > 0 {
 			return errorf("map", m.o.Name, ErrInvalid, "flows need a device")
+		}
+		if m.o.Reserve != nil && *m.o.Reserve != (Reserve{}) {
+			return errorf("map", m.o.Name, ErrInvalid, "a reservation needs a device")
 		}
 		return nil
 	}
@@ -230,14 +233,14 @@ func (m *mapping) golive() error {
 		return err
 	}
 	p := placing{
-		budget: m.o.Budget, reserve: m.o.Reserve,
+		budget:  m.o.Budget,
 		control: append(msgs, flowMessages(m.o.Flows)...),
 	}
 	if m.ifi != nil {
-		p.port, p.xsk, p.ifindex, p.queue = true, m.sock.FD(), m.ifi.Index, m.o.Queue
+		p.port, p.xsk, p.ifindex, p.queue, p.reserve = true, m.sock.FD(), m.ifi.Index, m.o.Queue, m.o.Reserve
 	}
 	if err := m.c.commit(m.id, p); err != nil {
-		return wrap("map", m.o.Name, err)
+		return noRoom(wrap("map", m.o.Name, err))
 	}
 	id := m.id
 	m.undo.add(func() error { return wrap("unmap", m.o.Name, m.c.del(id)) })

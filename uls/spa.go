@@ -73,8 +73,9 @@ type SPA struct {
 	BudgetNS  uint64    `json:"budget_ns"`
 	RuntimeNS uint64    `json:"runtime_ns"` // hard reservation, 0: none
 	PeriodNS  uint64    `json:"period_ns"`
-	TickUS    uint32    `json:"tick_us"` // 0: none
-	Serial    bool      `json:"serial"`  // never on two CPUs at once
+	HomeCPU   *uint32   `json:"home_cpu,omitempty"` // the CPU on which it is kept; nil: on none
+	TickUS    uint32    `json:"tick_us"`            // 0: none
+	Serial    bool      `json:"serial"`             // never on two CPUs at once
 	FPU       bool      `json:"fpu"`
 	Since     time.Time `json:"since,omitzero"` // it went live
 	Base      Hex       `json:"base"`           // address of its slice
@@ -88,6 +89,11 @@ type SPA struct {
 	Params    []Param   `json:"params"`
 	Counters  []string  `json:"counters"`
 	Abort     *Abort    `json:"abort,omitempty"`
+}
+
+// Reserve is the hard reservation of the SPA's port.
+func (s *SPA) Reserve() Reserve {
+	return Reserve{Runtime: time.Duration(s.RuntimeNS), Period: time.Duration(s.PeriodNS)}
 }
 
 // SPAs lists all, by id.
@@ -154,6 +160,9 @@ func decodeSPA(b []byte, clock bootClock) (*SPA, error) {
 			s.RuntimeNS = ad.Uint64()
 		case abi.AttrSpaPeriodNs:
 			s.PeriodNS = ad.Uint64()
+		case abi.AttrSpaHomeCPU:
+			cpu := ad.Uint32()
+			s.HomeCPU = &cpu
 		case abi.AttrSpaTickUs:
 			s.TickUS = ad.Uint32()
 		case abi.AttrSpaFlags:

@@ -27,6 +27,15 @@ type Deferred struct {
 	Other    uint64 `json:"other"` // the CPU could make no upcall then, or the SPA was not live
 }
 
+// Polls counts those of the port's NAPI at interrupt time, and what they took.
+type Polls struct {
+	Polls     uint64 `json:"polls"`
+	NS        uint64 `json:"ns"`        // CPU time, driver and upcalls
+	Throttled uint64 `json:"throttled"` // times it waited for time: see CPULimit
+	Parked    uint64 `json:"parked"`    // times it was kept from ksoftirqd
+	Pool      uint64 `json:"pool"`      // polls the pool of a CPU paid for, not the reservation
+}
+
 // Counter is one that an SPA keeps.
 type Counter struct {
 	Name  string `json:"name"`
@@ -45,6 +54,7 @@ type Stats struct {
 	Histogram       []Bucket          `json:"histogram"` // durations; empty buckets at both ends are left out
 	Interrupts      uint64            `json:"interrupts"`
 	Deferred        Deferred          `json:"deferred"`
+	Polls           Polls             `json:"polls"`
 	Contexts        map[string]uint64 `json:"contexts"`         // upcalls by what they interrupted: user, kernel, idle, ...
 	ContextSwitches uint64            `json:"context_switches"` // between entry and end of an upcall: must be 0
 	Migrations      uint64            `json:"migrations"`       // likewise
@@ -102,6 +112,16 @@ func decodeStats(b []byte, names []string) (*Stats, error) {
 		case abi.AttrStatsDeferred:
 			v := append(u64s(ad), 0, 0, 0)
 			s.Deferred = Deferred{BusyPoll: v[0], IRQsOff: v[1], Other: v[2]}
+		case abi.AttrStatsReservedPolls:
+			s.Polls.Polls = ad.Uint64()
+		case abi.AttrStatsReservedNs:
+			s.Polls.NS = ad.Uint64()
+		case abi.AttrStatsThrottled:
+			s.Polls.Throttled = ad.Uint64()
+		case abi.AttrStatsParked:
+			s.Polls.Parked = ad.Uint64()
+		case abi.AttrStatsPoolPolls:
+			s.Polls.Pool = ad.Uint64()
 		case abi.AttrStatsContexts:
 			for i, v := range u64s(ad) {
 				s.Contexts[abi.Context(i).String()] += v

@@ -223,20 +223,35 @@ func (c *Client) Replace(name string, o ReplaceOptions) (*SPA, error) {
 		return nil, wrap("replace", name, err)
 	}
 	if err = c.write(id, img.Relocate(base)); err == nil {
-		err = c.commit(id, p)
+		err = c.exchange(old, id, p, o.Reserve)
 	}
 	if err != nil {
 		return nil, errors.Join(wrap("replace", name, err), c.discardIfThere(id))
 	}
-	s, err := c.SPA(id)
-	if err != nil || o.Reserve == nil {
-		return s, err
-	}
-	// The port keeps its reservation through the exchange.
-	if err := c.SetLimits(s, Limits{Reserve: o.Reserve}); err != nil {
-		return nil, err
-	}
 	return c.SPA(id)
+}
+
+// exchange commits the SPA id, which replaces the old one and inherits the port's
+// reservation. A larger budget may not fit into that until it has been changed.
+func (c *Client) exchange(old *SPA, id uint32, p placing, reserve *Reserve) error {
+	if reserve == nil {
+		return c.commit(id, p)
+	}
+	if old.RuntimeNS == 0 || uint64(p.budget) <= old.RuntimeNS {
+		if err := c.commit(id, p); err != nil {
+			return err
+		}
+		return c.SetLimits(&SPA{ID: id, Name: old.Name}, Limits{Reserve: reserve})
+	}
+	if err := c.SetLimits(old, Limits{Reserve: reserve}); err != nil {
+		return err
+	}
+	err := c.commit(id, p)
+	if err != nil {
+		was := old.Reserve()
+		err = errors.Join(err, c.SetLimits(old, Limits{Reserve: &was}))
+	}
+	return err
 }
 
 // carryParams adds to the assignments asked for the values of the old SPA.

@@ -115,6 +115,11 @@ static const struct nla_policy uls_bench_nl_policy[ULS_A_BENCH_ARGUMENT + 1] = {
 	[ULS_A_BENCH_ARGUMENT] = { .type = NLA_U64, },
 };
 
+/* ULS_CMD_LIMIT_SET - do */
+static const struct nla_policy uls_limit_set_nl_policy[ULS_A_LIMIT_CPU_SHARE + 1] = {
+	[ULS_A_LIMIT_CPU_SHARE] = NLA_POLICY_RANGE(NLA_U32, ULS_CPU_SHARE_MIN, ULS_CPU_SHARE_MAX),
+};
+
 /* Ops table for uls */
 static const struct genl_split_ops uls_nl_ops[] = {
 	{
@@ -208,6 +213,18 @@ static const struct genl_split_ops uls_nl_ops[] = {
 		.policy		= uls_bench_nl_policy,
 		.maxattr	= ULS_A_BENCH_ARGUMENT,
 		.flags		= GENL_ADMIN_PERM | GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ULS_CMD_LIMIT_SET,
+		.doit		= uls_nl_limit_set_doit,
+		.policy		= uls_limit_set_nl_policy,
+		.maxattr	= ULS_A_LIMIT_CPU_SHARE,
+		.flags		= GENL_ADMIN_PERM | GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd	= ULS_CMD_LIMIT_GET,
+		.doit	= uls_nl_limit_get_doit,
+		.flags	= GENL_ADMIN_PERM | GENL_CMD_CAP_DO,
 	},
 };
 

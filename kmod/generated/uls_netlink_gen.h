@@ -29,6 +29,8 @@ int uls_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info);
 int uls_nl_stats_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int uls_nl_log_get_doit(struct sk_buff *skb, struct genl_info *info);
 int uls_nl_bench_doit(struct sk_buff *skb, struct genl_info *info);
+int uls_nl_limit_set_doit(struct sk_buff *skb, struct genl_info *info);
+int uls_nl_limit_get_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	ULS_NLGRP_EVENTS,

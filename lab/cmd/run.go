@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type machineFlags struct {
 	cpus        int
 	memory      int
 	ports       int
+	generator   bool
 	mitigations bool
 	exact       bool
 	verbose     bool
@@ -34,6 +36,7 @@ func (f *machineFlags) register(c *cobra.Command) {
 	c.Flags().IntVar(&f.cpus, "cpus", 1, "virtual CPUs")
 	c.Flags().IntVar(&f.memory, "memory", 512, "memory in MiB")
 	c.Flags().IntVar(&f.ports, "ports", 2, "e1000e ports, all on one hub")
+	c.Flags().BoolVar(&f.generator, "generator", false, "one more port for the traffic generator (ulsgen.ko)")
 	c.Flags().BoolVar(&f.mitigations, "mitigations", false, "leave CPU mitigations on")
 	c.Flags().BoolVar(&f.exact, "exact", false, "guest time is a count of instructions")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "every kernel message on the console")
@@ -46,6 +49,9 @@ func (f *machineFlags) machine(l *image.Lab) vm.Machine {
 	m.CPUs, m.Memory, m.Mitigations, m.Exact = f.cpus, f.memory, f.mitigations, f.exact
 	m.Verbose, m.Append = f.verbose, f.kernelArgs
 	m.NICs = hubPorts(f.ports)
+	if f.generator {
+		addGenerator(&m)
+	}
 	return m
 }
 
@@ -56,6 +62,13 @@ func hubPorts(n int) []vm.NIC {
 		nics[i].Hub = 1
 	}
 	return nics
+}
+
+// addGenerator adds the traffic generator's port to the machine, behind the others
+// (see lab/guest/gen), and fixes their interrupt moderation as the experiments do.
+func addGenerator(m *vm.Machine) {
+	m.Append = append(m.Append, "e1000e.InterruptThrottleRate="+strings.TrimSuffix(strings.Repeat("7813,", len(m.NICs)), ","))
+	m.NICs = append(m.NICs, vm.NIC{Hub: 1, Model: "e1000", Props: []string{"romfile=", "mitigation=off"}})
 }
 
 // loadModules loads every module of kmod/ that the image holds.
@@ -114,6 +127,9 @@ func runCommand() *cobra.Command {
 			job := &vm.Job{}
 			if f.modules {
 				loadModules(l, job)
+			}
+			if f.generator {
+				job.Module("/lib/modules/ulsgen.ko", "")
 			}
 			job.Run(vm.Program{Name: args[0], Argv: args, Time: limit})
 			job.Collect("/results")

@@ -218,6 +218,9 @@ func boot(ctx context.Context, l *image.Lab, t vmTest, dir string) (*vm.Result, 
 	m := l.Machine()
 	m.CPUs, m.Memory, m.Mitigations, m.Exact, m.Append = t.cpus, t.memory, t.mitigations, t.exact, t.append
 	m.NICs = hubPorts(t.ports)
+	if t.generator {
+		addGenerator(&m)
+	}
 	if t.exact && t.ports > 0 {
 		pcaps, err := os.MkdirTemp("", "sandstream-pcap-")
 		if err != nil {

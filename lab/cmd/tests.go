@@ -25,6 +25,7 @@ type vmTest struct {
 	exact       bool     // guest time is a count of instructions
 	repeat      int      // run so often; every byte that comes back must be the same
 	ports       int      // e1000e ports, all on hub 1
+	generator   bool     // one more port on it for the traffic generator: load "ulsgen"
 	modules     []string // load first: "NAME" or "NAME parameters", for example "uls"
 	append      []string // kernel parameters
 	programs    [][]string
@@ -111,19 +112,36 @@ var vmTests = []vmTest{
 	},
 	{
 		name: "endhost", exact: true, ports: 2, memory: 768, modules: []string{"uls", "kfpu"}, needs: []string{"/bin/ulsctl", "/tests/endhost/endhost"},
-		programs: [][]string{endHost("cli", "path", "contexts", "faults", "survivors", "isolation", "registers", "kernel-fpu", "replace", "refuse")},
+		programs: [][]string{endHost("cli", "path", "contexts", "limit", "faults", "survivors", "isolation", "registers", "kernel-fpu", "replace", "refuse")},
 		limit:    10 * time.Minute,
 	},
 	{
 		name: "endhost-2cpu", exact: true, cpus: 2, ports: 2, memory: 768, modules: []string{"uls", "kfpu"}, needs: []string{"/bin/ulsctl", "/tests/endhost/endhost"},
-		programs: [][]string{endHost("path", "contexts", "faults", "faults-port", "survivors", "isolation", "region", "registers", "kernel-fpu", "replace", "leak", "unplug")},
+		programs: [][]string{endHost("path", "contexts", "drain", "limit", "waits", "faults", "faults-port", "survivors", "isolation", "region", "registers", "kernel-fpu", "replace", "leak", "unplug")},
 		limit:    15 * time.Minute,
+	},
+	// Network namespaces that end under an SPA.
+	{
+		name: "namespace", exact: true, cpus: 2, ports: 2, memory: 768, modules: []string{"uls"}, needs: []string{"/bin/ulsctl", "/tests/endhost/endhost"},
+		programs: [][]string{endHost("namespace")}, limit: 6 * time.Minute,
 	},
 	{
 		name: "endhost-debug", exact: true, variant: "debug", cpus: 2, ports: 2, memory: 2048, modules: []string{"uls", "kfpu"},
 		needs:    []string{"/bin/ulsctl", "/tests/endhost/endhost"},
 		programs: [][]string{endHost("path", "faults", "isolation", "kernel-fpu", "replace", "refuse")},
 		limit:    20 * time.Minute,
+	},
+	// Several tenants, hostile ones: what is left to whom. One CPU: the time of each is
+	// then exact.
+	{
+		name: "tenants", exact: true, ports: 2, memory: 768, modules: []string{"uls"}, needs: []string{"/bin/ulsctl", "/tests/endhost/endhost"},
+		programs: [][]string{endHost("ticks")},
+		limit:    10 * time.Minute,
+	},
+	{
+		name: "neighbour", exact: true, ports: 2, generator: true, modules: []string{"uls", "ulsgen"}, needs: []string{"/bin/ulsctl", "/tests/endhost/endhost"},
+		programs: [][]string{endHost("neighbour")},
+		limit:    10 * time.Minute,
 	},
 }
 

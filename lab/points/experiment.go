@@ -87,6 +87,7 @@ func (e *Experiment[R]) run(cmd *cobra.Command, f Flags) error {
 	extra := map[string]any{
 		"frame_bytes": f.Len, "levels": f.Levels,
 		"sandbox_reservation": fmt.Sprintf("%v/%v", ReservedRuntime, ReservedPeriod),
+		"processes_keep":      ProcessesKeep,
 	}
 	maps.Copy(extra, e.Extra)
 	run, err := results.Open(cmd, results.Meta{Experiment: e.Name, Seed: f.Seed, Runs: 1, Clock: Clock, Extra: extra})
@@ -101,6 +102,7 @@ func (e *Experiment[R]) run(cmd *cobra.Command, f Flags) error {
 	if err := f.Apply(env, cmd, e.Name); err != nil {
 		return run.Close(err)
 	}
+	fmt.Fprintln(cmd.ErrOrStderr(), e.Name+": "+Reserved())
 	boots := make([]Boot, len(points))
 	for i, p := range points {
 		boots[i] = p.Boot()
@@ -109,6 +111,7 @@ func (e *Experiment[R]) run(cmd *cobra.Command, f Flags) error {
 	list, err := e.ReadAll(points, outcomes, f.Seed)
 	cause = errors.Join(cause, err)
 	report := &Report{Run: run, Title: e.Title}
+	report.Text(Reserved() + ".")
 	if err := e.Show(report, list, f.Seed); err != nil {
 		return run.Close(errors.Join(cause, err))
 	}

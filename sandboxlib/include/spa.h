@@ -30,7 +30,7 @@
  * Callbacks
  *	spa_init()	required	once, first: make tables. Not 0: the load fails
  *	spa_rx()	required	the frames of a batch (SPA_PER_FRAME writes it for you)
- *	spa_tick()	optional	every tick_us, within a tenth of a CPU. Ticks
+ *	spa_tick()	optional	every tick_us, if there is time. Ticks
  *					asked for without it and without a timer abort
  *					the SPA (SPA_ABORT_NO_TICK)
  *	spa_control()	optional	messages from ulsctl, but parameters. Without

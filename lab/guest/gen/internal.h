@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The generator's parts: the NIC it drives itself (nic.c), its interrupts
- * (pace.c), shots and stamps (shot.c), the device file (main.c). There is one generator, and the
- * lab guest has one CPU; what an interrupt touches is written by interrupts
- * only, and read with READ_ONCE elsewhere.
+ * (pace.c), shots and stamps (shot.c), the device file (main.c). There is one generator, and its
+ * interrupts are those of CPU 0; what an interrupt touches is written by interrupts
+ * only, and read with READ_ONCE elsewhere. Another CPU that reads while a run goes on may
+ * find figures of two instants.
  */
 #ifndef ULSGEN_INTERNAL_H
 #define ULSGEN_INTERNAL_H
@@ -37,7 +38,7 @@ struct gen_nic {
 	struct gen_tx_desc *tx;
 	struct gen_rx_desc *rx;
 	dma_addr_t tx_dma, rx_dma, frames_dma, buffers_dma;
-	u8 *frames;			/* GEN_TX_SLOTS of GEN_BUFFER bytes */
+	u8 *frames;			/* GEN_TX_SLOTS of GEN_BUFFER bytes, and the flood's */
 	u8 *buffers;			/* GEN_RX_SLOTS */
 	u32 tail;			/* next slot to send */
 	u32 next;			/* next slot to look at for a return */
@@ -77,6 +78,7 @@ void gen_nic_close(struct gen *g);
 void gen_nic_fill(struct gen *g);
 void gen_nic_number(struct gen *g, u32 seq, u32 n);
 void gen_nic_kick(struct gen *g);
+void gen_nic_flood(struct gen *g, u32 n);
 void gen_nic_interrupt(struct gen *g, bool on);
 void gen_nic_self_interrupt(struct gen *g);
 bool gen_nic_collect(struct gen *g, u64 now);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ulsgen.ko: the lab's traffic generator, for one-CPU guests under QEMU only.
+ * ulsgen.ko: the lab's traffic generator, for guests under QEMU only.
  * See ulsgen.h for what it does and docs/experiments-endhost.md for why so.
  */
 #include <linux/delay.h>
@@ -25,6 +25,9 @@ static int set_frame(struct gen *g, const struct ulsgen_frame __user *arg)
 
 	if (copy_from_user(&f, arg, sizeof(f)))
 		return -EFAULT;
+	/* Whose NMIs are measured. */
+	if (raw_smp_processor_id())
+		return -EXDEV;
 	if (f.len < ULSGEN_MIN_LEN || f.len > ULSGEN_MAX_LEN ||
 	    strnlen(f.port, sizeof(f.port)) == sizeof(f.port))
 		return -EINVAL;
@@ -54,7 +57,7 @@ static int start(struct gen *g, const struct ulsgen_run __user *arg)
 	if (READ_ONCE(g->stats.running))
 		return -EBUSY;
 	if (r.period_ns < 2000 || r.period_ns > NSEC_PER_SEC || !r.burst ||
-	    r.burst > ULSGEN_MAX_BURST || !r.count || r.count > ULSGEN_MAX_FRAMES ||
+	    r.burst > ULSGEN_MAX_BURST || r.flood > ULSGEN_MAX_FLOOD || !r.count || r.count > ULSGEN_MAX_FRAMES ||
 	    r.count % r.burst || r.spread_ns > r.period_ns / 2 || r.period_ns % g->pace.tick_ns ||
 	    r.period_ns * (r.count / r.burst) > ULSGEN_MAX_NS)
 		return -EINVAL;
@@ -154,10 +157,6 @@ static int gen_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	if (g->nic.pdev)
 		return -EBUSY;	/* one generator is all the lab has */
-	if (num_online_cpus() != 1) {
-		pci_err(pdev, "the generator needs a guest with one CPU\n");
-		return -EINVAL;
-	}
 	err = gen_nic_open(g, pdev);
 	if (err)
 		goto err_clear;

@@ -147,7 +147,8 @@ static int nic_alloc(struct gen_nic *n)
 
 	n->tx = dmam_alloc_coherent(dev, GEN_TX_SLOTS * sizeof(*n->tx), &n->tx_dma, GFP_KERNEL);
 	n->rx = dmam_alloc_coherent(dev, GEN_RX_SLOTS * sizeof(*n->rx), &n->rx_dma, GFP_KERNEL);
-	n->frames = dmam_alloc_coherent(dev, GEN_TX_SLOTS * GEN_BUFFER, &n->frames_dma, GFP_KERNEL);
+	n->frames = dmam_alloc_coherent(dev, (GEN_TX_SLOTS + 1) * GEN_BUFFER, &n->frames_dma,
+					GFP_KERNEL);
 	n->buffers = dmam_alloc_coherent(dev, GEN_RX_SLOTS * GEN_BUFFER, &n->buffers_dma,
 					 GFP_KERNEL);
 	return n->tx && n->rx && n->frames && n->buffers ? 0 : -ENOMEM;
@@ -186,6 +187,7 @@ void gen_nic_close(struct gen *g)
 	pci_clear_master(n->pdev);
 }
 
+/* A frame as the forwarder gets it. */
 static void fill_one(struct gen *g, u8 *p)
 {
 	struct gen_payload *load = (struct gen_payload *)(p + GEN_PAYLOAD);
@@ -220,12 +222,29 @@ static void fill_one(struct gen *g, u8 *p)
 		udp->check = CSUM_MANGLED_0;
 }
 
+/* The same for another station; its UDP checksum is left out. */
+static void fill_flood(struct gen *g, u8 *p)
+{
+	struct ethhdr *eth = (struct ethhdr *)p;
+	struct iphdr *ip = (struct iphdr *)(p + ETH_HLEN);
+	struct udphdr *udp = (struct udphdr *)(ip + 1);
+
+	fill_one(g, p);
+	ether_addr_copy(eth->h_dest, g->frame.flood_mac);
+	ip->daddr = (__force __be32)g->frame.flood_ip;
+	ip->check = 0;
+	ip->check = ip_fast_csum(ip, ip->ihl);
+	udp->dest = (__force __be16)g->frame.flood_port;
+	udp->check = 0;
+}
+
 /* Writes every frame of the ring; called before a run. */
 void gen_nic_fill(struct gen *g)
 {
 	struct gen_nic *n = &g->nic;
 	int i;
 
+	fill_flood(g, n->frames + GEN_TX_SLOTS * GEN_BUFFER);
 	for (i = 0; i < GEN_TX_SLOTS; i++) {
 		fill_one(g, n->frames + i * GEN_BUFFER);
 		n->tx[i].addr = cpu_to_le64(n->frames_dma + i * GEN_BUFFER);
@@ -253,6 +272,27 @@ void gen_nic_number(struct gen *g, u32 seq, u32 n)
 void gen_nic_kick(struct gen *g)
 {
 	wr(&g->nic, REG_TDT, g->nic.tail);
+}
+
+/*
+ * Sends the flood's frame n times. The device is through with the descriptors
+ * when the write of the tail is: they get their own frames back.
+ */
+void gen_nic_flood(struct gen *g, u32 n)
+{
+	struct gen_nic *nic = &g->nic;
+	dma_addr_t flood = nic->frames_dma + GEN_TX_SLOTS * GEN_BUFFER;
+	u32 first = nic->tail, i;
+
+	for (i = 0; i < n; i++)
+		nic->tx[(first + i) % GEN_TX_SLOTS].addr = cpu_to_le64(flood);
+	nic->tail = (first + n) % GEN_TX_SLOTS;
+	gen_nic_kick(g);
+	for (i = 0; i < n; i++) {
+		u32 slot = (first + i) % GEN_TX_SLOTS;
+
+		nic->tx[slot].addr = cpu_to_le64(nic->frames_dma + slot * GEN_BUFFER);
+	}
 }
 
 static void collect_one(struct gen *g, const u8 *p, u32 len, u64 now)

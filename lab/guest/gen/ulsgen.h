@@ -18,6 +18,7 @@
 #define ULSGEN_MIN_LEN		60	/* bytes of a frame, without FCS */
 #define ULSGEN_MAX_LEN		1514
 #define ULSGEN_MAX_BURST	64
+#define ULSGEN_MAX_FLOOD	128
 #define ULSGEN_MAX_NS		40000000000ull	/* a run's duration */
 
 /* What the frames look like. They are written to the ring once. */
@@ -29,6 +30,10 @@ struct ulsgen_frame {
 	__u16 src_port;		/* be */
 	__u16 dst_port;		/* be */
 	char  port[16];		/* network device of the forwarder's receiving port */
+	/* Where the flood of a run goes. */
+	__u8  flood_mac[6];
+	__u16 flood_port;	/* be */
+	__u32 flood_ip;		/* be */
 };
 
 struct ulsgen_run {
@@ -41,6 +46,13 @@ struct ulsgen_run {
 	 */
 	__u32 spread_ns;	/* at most half a period */
 	__u32 seed;
+	/*
+	 * Frames to the flood's destination, sent after those of each shot. They are
+	 * neither numbered nor stamped, and no room is asked for: QEMU keeps them
+	 * until the port that they go to has some, so that it is never idle.
+	 */
+	__u32 flood;
+	__u32 pad;
 };
 
 /* Totals since the run began. Ticks are of the time stamp counter. */
@@ -77,6 +89,7 @@ struct ulsgen_stamp {
 	__u64 returned;
 };
 
+/* ULSGEN_SET_FRAME is for callers on CPU 0: EXDEV elsewhere. */
 #define ULSGEN_SET_FRAME	_IOW('g', 1, struct ulsgen_frame)
 #define ULSGEN_START		_IOW('g', 2, struct ulsgen_run)
 #define ULSGEN_STATS		_IOR('g', 3, struct ulsgen_stats)

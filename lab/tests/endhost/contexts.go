@@ -68,7 +68,7 @@ func testContexts(t *tap) {
 		return
 	}
 	// With a reservation: that is what keeps a busy port away from ksoftirqd.
-	w.mapOn("/spa/forward.spa", "forward", w.forwardFlow(), "--reserve", "800us/1ms")
+	w.mapOn("/spa/forward.spa", "forward", w.forwardFlow(), "--budget", "500us", "--reserve", "500us/2ms")
 	for _, c := range []struct{ context, load string }{
 		{"idle", ""}, {"user", "burn-user"}, {"kernel", "burn-kernel"},
 	} {

@@ -88,7 +88,7 @@ var endings = map[string]ending{
 var survivors = []string{"bad-stack", "general-regs", "popf-leak", "selectors", "wrfsgsbase"}
 
 // elsewhere are files other groups are about, or that fail before they run.
-var elsewhere = []string{"idle", "init-fails", "relocs", "wrpkru"}
+var elsewhere = []string{"busy", "hostile", "idle", "init-fails", "relocs", "wrpkru"}
 
 // onPort are the cases that are also done by a frame on a device, one of each
 // kind: there the traffic must go back to the kernel's stack. A map takes seconds,

@@ -33,6 +33,9 @@ var groups = map[string]func(*tap){
 	"cli":         testCLI,
 	"path":        testPath,
 	"contexts":    testContexts,
+	"drain":       testDrain,
+	"limit":       testLimit,
+	"waits":       testWaits,
 	"faults":      testFaults,
 	"faults-port": testFaultsPort,
 	"survivors":   testSurvivors,
@@ -44,7 +47,10 @@ var groups = map[string]func(*tap){
 	"refuse":      testRefuse,
 	"leak":        testLeak,
 	"unplug":      testUnplug,
+	"namespace":   testNamespace,
 	"plain":       testPlain,
+	"ticks":       testTicks,
+	"neighbour":   testNeighbour,
 }
 
 // helpers are what the program runs itself as, in another process.
@@ -53,6 +59,9 @@ var helpers = map[string]func([]string){
 	"burn-kernel": burnKernel,
 	"touch":       touch,
 	"bystander":   bystander,
+	"tenant":      tenantHelper,
+	"pour":        pour,
+	"work":        work,
 }
 
 func main() {

@@ -109,7 +109,16 @@ func testRefuse(t *tap) {
 		{"INIT that fails", "INIT", 1, func() result { return on("/spa/tests/init-fails.spa") }},
 		{"INIT that faults", "faulted", 1, func() result { return on(patched(t, dir, "/spa/tests/ud2.spa", setWhen(0))) }},
 		{"unknown parameter", "it has: ", 1, func() result { return on("/spa/forward.spa", "--param", "colour=red") }},
-		{"reservation beyond the limits", "the period is at most", 1, func() result { return on("/spa/forward.spa", "--reserve", "1ms/2s") }},
+		{"reservation beyond the limits", "the period must be", 1, func() result { return on("/spa/forward.spa", "--budget", "1ms", "--reserve", "1ms/2s") }},
+		{"reservation that holds no upcall", "holds no upcall", 1, func() result {
+			return on("/spa/forward.spa", "--budget", "500us", "--reserve", "499us/1ms")
+		}},
+		{"reservation below the least", "holds no upcall", 1, func() result {
+			return on("/spa/forward.spa", "--budget", "20us", "--reserve", "19us/1ms")
+		}},
+		{"reservation that fits on no CPU", "450us (ask for less with --reserve, or lower", 1, func() result {
+			return on("/spa/forward.spa", "--budget", "451us", "--reserve", "451us/1ms")
+		}},
 		{"more frames than a slice has room for", "slice", 1, func() result { return on("/spa/forward.spa", "--frames", "131072") }},
 	} {
 		r := c.r()
@@ -181,7 +190,7 @@ func testUnplug(t *tap) {
 	})
 	t.must(ok, "eth0 is back", "%v", err)
 	t.need(up(w.host, w.eth0, hostIP), "eth0 up")
-	t.need(w.interrupts(0), "interrupts of eth0")
+	t.need(w.interrupts("eth0", 0), "interrupts of eth0")
 	w.waitCarrier()
 	w.mapOn("/spa/forward.spa", "again", w.forwardFlow())
 	f = w.newFlood(outPort)

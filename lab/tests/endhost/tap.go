@@ -20,6 +20,9 @@ type tap struct {
 	failed  int
 	cleanup []func()
 	c       *uls.Client // see client()
+
+	tenants map[string]*uls.SPA      // see tenant()
+	lengths map[string]time.Duration // see arm()
 }
 
 // abandon is panicked with to leave a group after a check that the rest needs.

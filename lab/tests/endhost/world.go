@@ -94,7 +94,7 @@ func (w *world) build() (err error) {
 			return err
 		}
 	}
-	if err := w.interrupts(0); err != nil {
+	if err := w.interrupts("eth0", 0); err != nil {
 		return err
 	}
 	w.waitCarrier()
@@ -115,8 +115,10 @@ func up(h *netlink.Handle, l netlink.Link, addr string) error {
 	return h.LinkSetUp(l)
 }
 
-// interrupts sends those of eth0 to one CPU.
-func (w *world) interrupts(cpu int) error {
+// interrupts sends those of a port to one CPU.
+func (w *world) interrupts(port string, cpu int) error { return interruptsOf(port, cpu) }
+
+func interruptsOf(port string, cpu int) error {
 	table, err := os.ReadFile("/proc/interrupts")
 	if err != nil {
 		return err
@@ -124,7 +126,7 @@ func (w *world) interrupts(cpu int) error {
 	n := 0
 	for _, line := range strings.Split(string(table), "\n") {
 		number, rest, ok := strings.Cut(line, ":")
-		if !ok || !strings.Contains(rest, "eth0") {
+		if !ok || !strings.Contains(rest, port) {
 			continue
 		}
 		file := "/proc/irq/" + strings.TrimSpace(number) + "/smp_affinity"
@@ -134,14 +136,17 @@ func (w *world) interrupts(cpu int) error {
 		n++
 	}
 	if n == 0 {
-		return fmt.Errorf("eth0 has no interrupt:\n%s", table)
+		return fmt.Errorf("%s has no interrupt:\n%s", port, table)
 	}
 	return nil
 }
 
-// inPeer runs f on a thread of the peer's network namespace; sockets and programs
+// inPeer runs f in the peer's network namespace.
+func (w *world) inPeer(f func() error) error { return inNamespace(w.peer, f) }
+
+// inNamespace runs f on a thread of that network namespace; sockets and programs
 // f makes belong to it.
-func (w *world) inPeer(f func() error) error {
+func inNamespace(ns netns.NsHandle, f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	root, err := netns.Get()
@@ -149,7 +154,7 @@ func (w *world) inPeer(f func() error) error {
 		return err
 	}
 	defer root.Close()
-	if err := netns.Set(w.peer); err != nil {
+	if err := netns.Set(ns); err != nil {
 		return err
 	}
 	err = f()

@@ -42,6 +42,10 @@ DECLARE_BLAMED(int32);
 DECLARE_BLAMED(sse);
 DECLARE_BLAMED(x87);
 DECLARE_BLAMED(avx);
+DECLARE_BLAMED(xgetbv);
+DECLARE_BLAMED(xinuse);
+DECLARE_BLAMED(xsave);
+DECLARE_BLAMED(xrstor);
 DECLARE_CODE(sysenter);
 DECLARE_BLAMED(userread);
 DECLARE_BLAMED(kernelread);
@@ -77,7 +81,12 @@ static const struct crime crimes[] = {
 	{ BLAMED(int32), FAULT(13, ANYTHING) },
 	{ BLAMED(sse), FAULT(7, 0) },
 	{ BLAMED(x87), FAULT(7, 0) },
-	{ BLAMED(avx), FAULT(ANYTHING, 0) },	/* 6 on a CPU without it */
+	/* There is no XSAVE for them, and without it no AVX. */
+	{ BLAMED(avx), FAULT(6, 0) },
+	{ BLAMED(xgetbv), FAULT(6, 0) },
+	{ BLAMED(xinuse), FAULT(6, 0) },
+	{ BLAMED(xsave), FAULT(6, 0) },
+	{ BLAMED(xrstor), FAULT(6, 0) },
 	{ BLAMED(noncanonical), FAULT(13, 0) },
 	{ BLAMED(userread), FAULT(14, 4), ABSOLUTE, 0x400000 },
 	{ BLAMED(kernelread), FAULT(14, ANYTHING), ABSOLUTE,

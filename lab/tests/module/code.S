@@ -171,6 +171,37 @@ code_\name\()_fault:
 	one	sse, pxor %xmm0, %xmm0
 	one	x87, fld1
 	one	avx, vpxor %ymm0, %ymm0, %ymm0
+
+	/* The registers of whoever is interrupted, and which are in use. */
+	nop_begin xgetbv
+	xor	%ecx, %ecx
+	blame	xgetbv
+	xgetbv
+	nop_end	xgetbv
+
+	nop_begin xinuse
+	mov	$1, %ecx
+	blame	xinuse
+	xgetbv
+	nop_end	xinuse
+
+	nop_begin xsave
+	lea	code_xsave + TEXT_TO_DATA(%rip), %rbx
+	mov	$-1, %eax
+	mov	$-1, %edx
+	blame	xsave
+	xsave	(%rbx)
+	nop_end	xsave
+
+	/* All zeros: the registers become what they are at first. */
+	nop_begin xrstor
+	lea	code_xrstor + TEXT_TO_DATA(%rip), %rbx
+	mov	$-1, %eax
+	mov	$-1, %edx
+	blame	xrstor
+	xrstor	(%rbx)
+	nop_end	xrstor
+
 	one	sysenter, sysenter
 	one	userread, movl 0x400000, %eax
 	one	kernelread, movl 0xffffffff81000000, %eax

@@ -29,6 +29,7 @@ static const struct {
 	{ "abort", test_abort },
 	{ "harmless", test_harmless },
 	{ "contexts", test_contexts },
+	{ "account", test_account },
 	{ "race", test_race },
 	{ "close", test_close },
 	{ "audience", test_audience },

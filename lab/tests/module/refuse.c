@@ -377,7 +377,8 @@ static int as_nobody(void)
 	static const uint8_t admin[] = {
 		ULS_CMD_SPA_BEGIN, ULS_CMD_SPA_WRITE, ULS_CMD_SPA_COMMIT,
 		ULS_CMD_SPA_DISCARD, ULS_CMD_SPA_DEL, ULS_CMD_SPA_SET,
-		ULS_CMD_SPA_CONTROL, ULS_CMD_LOG_GET, ULS_CMD_BENCH
+		ULS_CMD_SPA_CONTROL, ULS_CMD_LOG_GET, ULS_CMD_BENCH,
+		ULS_CMD_LIMIT_SET, ULS_CMD_LIMIT_GET
 	};
 	static struct nl nl;
 	struct msg m;

@@ -33,6 +33,7 @@ void test_life(struct nl *nl);
 void test_abort(struct nl *nl);
 void test_harmless(struct nl *nl);
 void test_contexts(struct nl *nl);
+void test_account(struct nl *nl);
 void test_leak(struct nl *nl);
 void test_race(struct nl *nl);
 void test_close(struct nl *nl);

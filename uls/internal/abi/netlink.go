@@ -26,7 +26,11 @@ const (
 	BudgetMaxNs      = 10000000
 	TickMinUs        = 50
 	TickMaxUs        = 10000000
-	PeriodMaxNs      = 1000000000
+	PeriodMinNs      = 1000000
+	PeriodMaxNs      = 10000000
+	CPUShareMin      = 5
+	CPUShareMax      = 95
+	CPUShareDefault  = 50
 	BenchMax         = 65536
 	BenchBatchMax    = 4096
 )
@@ -130,6 +134,8 @@ const (
 	CmdSpaAbortedNtf  uint8 = 17 // An SPA was taken out of service; the attribute abort says why.
 	CmdSpaUnmappedNtf uint8 = 18 // An SPA was removed.
 	CmdSpaReplacedNtf uint8 = 19 // An SPA went live on the port of another one, replace-id.
+	CmdLimitSet       uint8 = 20 // Change what processes keep of each CPU. Refused with EBUSY if more is reserved than nine tenths of the rest.
+	CmdLimitGet       uint8 = 21 // What processes keep, what is reserved, what is left.
 )
 
 // Attributes of the set "memory". What SPAs, records of aborted ones and loads in progress hold; all 0 if there are none. Their page tables go with the slices in use.
@@ -200,7 +206,7 @@ const (
 	AttrSpaFlags       uint16 = 5  // u32: ULS_MANIFEST_* of uls_shm.h
 	AttrSpaStackSize   uint16 = 6  // u32: bytes; a multiple of 4096
 	AttrSpaHeapSize    uint16 = 7  // u64: bytes; a multiple of 4096
-	AttrSpaTickUs      uint16 = 8  // u32: period of the TICK upcalls, 0 for none; those are left out with which they would take more than a tenth of a CPU
+	AttrSpaTickUs      uint16 = 8  // u32: period of the TICK upcalls, 0 for none; those for which the account of the CPU has no time are put off, and those they would meet left out
 	AttrSpaEntry       uint16 = 9  // u64: entry point, from the base of the slice
 	AttrSpaImageSize   uint16 = 10 // u64: bytes from ULS_OFF_IMAGE to the end of the last segment; a multiple of 4096
 	AttrSpaSegment     uint16 = 11 // nest of segment, repeated
@@ -213,7 +219,7 @@ const (
 	AttrSpaIfindex     uint16 = 18 // u32: in spa-commit a check, the port is the socket's
 	AttrSpaQueue       uint16 = 19 // u32: in spa-commit a check, the port is the socket's
 	AttrSpaBudgetNs    uint16 = 20 // u64: time of one RX or TICK upcall, budget-default-ns if absent; the others have budget-max-ns
-	AttrSpaRuntimeNs   uint16 = 21 // u64: hard reservation of the port's NAPI, per period; 0 for none
+	AttrSpaRuntimeNs   uint16 = 21 // u64: hard reservation of the port, per period: all that is done for its SPA on one CPU is paid of it. 0 for none: the CPU's pool pays. In spa-commit, if absent with a port, a tenth of a CPU that holds one upcall, if there is room, or none
 	AttrSpaPeriodNs    uint16 = 22 // u64
 	AttrSpaReplaceID   uint16 = 23 // u32: the running SPA whose port is taken over
 	AttrSpaState       uint16 = 24 // u32 state
@@ -224,6 +230,7 @@ const (
 	AttrSpaUmemSize    uint16 = 29 // u64: bytes of the port's frames
 	AttrSpaChunkSize   uint16 = 30 // u32: bytes of one frame
 	AttrSpaControl     uint16 = 31 // binary, repeated: a struct uls_msg_*, handed over after INIT and before the first frame, in the order of the request
+	AttrSpaHomeCPU     uint16 = 32 // u32: the CPU on which the reservation is kept; absent if it is on none
 )
 
 // Attributes of the set "stats". Counters since spa-begin; they go on in an aborted record.
@@ -250,6 +257,25 @@ const (
 	AttrStatsReservedNs      uint16 = 20 // u64: CPU time they took
 	AttrStatsThrottled       uint16 = 21 // u64: times the NAPI had to wait for its next period
 	AttrStatsParked          uint16 = 22 // u64: times it was kept from ksoftirqd
+	AttrStatsPoolPolls       uint16 = 23 // u64: of the polls, those that the pool of a CPU paid for: without a reservation, or on a CPU that has no room for it
+)
+
+// Attributes of the set "cpu-account". What upcalls may take of a CPU. Parts per million of its time; the share of processes, what is reserved and the pool come to a million.
+const (
+	AttrCPUAccountPad          uint16 = 1 // pad
+	AttrCPUAccountCPU          uint16 = 2 // u32
+	AttrCPUAccountReservations uint16 = 3 // u32: how many are kept on this CPU
+	AttrCPUAccountReservedPpm  uint16 = 4 // u32
+	AttrCPUAccountLeftPpm      uint16 = 5 // u32: what can still be reserved; a tenth of what processes do not keep is always the pool's
+	AttrCPUAccountPoolPpm      uint16 = 6 // u32: for everything that no reservation pays for
+	AttrCPUAccountTakenNs      uint16 = 7 // u64: time that upcalls, and what is done for them, have taken since the module was loaded
+)
+
+// Attributes of the set "limit".
+const (
+	AttrLimitPad      uint16 = 1 // pad
+	AttrLimitCPUShare uint16 = 2 // u32: per cent of each CPU that processes keep
+	AttrLimitCPU      uint16 = 3 // nest of cpu-account, repeated: each CPU that is online
 )
 
 // Attributes of the set "log".
