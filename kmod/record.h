@@ -123,6 +123,7 @@ struct uls_spa {
 	u64 since;
 	struct hrtimer tick;
 	struct list_head waiting;	/* tick.c: for time of a CPU's pool */
+	u64 due_ns;		/* tick.c: no tick in the queue before that */
 	bool behind;		/* tick.c: frames were let go first */
 	bool stopped;		/* tick.c: no ticks any more */
 	struct mutex control;	/* the mailbox; outside the port's lock */

@@ -5,8 +5,10 @@
  * A tick for which its account has no time waits.  If its reservation pays it
  * waits for that, with its own timer.  If the pool pays it stands in the CPU's
  * queue, without a timer, whoever else stands there: one timer for all of them
- * goes off when the pool is filled again, and takes the first in line.  So any
- * number of SPAs, however short their periods, cost one interrupt a period.
+ * goes off when the pool is filled again, and takes the first in line, who then
+ * goes to the end of it.  So any number of SPAs, however short their periods,
+ * cost one interrupt a period, and those that do not use up the pool one for
+ * each tick, which is charged.
  *
  * Between two ticks there is always a look at the frames that have come: where
  * NET_RX is pending, a tick lets it go first, once.
@@ -27,6 +29,12 @@
 #include "port.h"
 #include "tick.h"
 #include "upcall.h"
+
+/*
+ * What the interrupt and the softirq around a timer take, which nobody can
+ * measure from inside: about a thousand instructions.
+ */
+#define TIMER_NS	1000
 
 struct tick_queue {
 	raw_spinlock_t lock;	/* with bottom halves off; the innermost */
@@ -100,6 +108,15 @@ static void enqueue(struct uls_spa *spa, u64 wait)
 	raw_spin_unlock(&q->lock);
 }
 
+/* It has had its turn; there may be another one once its period is over. */
+static void requeue(struct tick_queue *q, struct uls_spa *spa)
+{
+	raw_spin_lock(&q->lock);
+	if (!spa->stopped)
+		list_add_tail(&spa->waiting, &q->spas);
+	raw_spin_unlock(&q->lock);
+}
+
 static struct uls_spa *dequeue(struct tick_queue *q)
 {
 	struct uls_spa *spa;
@@ -138,7 +155,7 @@ static enum hrtimer_restart refill(struct hrtimer *timer)
 	struct tick_queue *q = container_of(timer, struct tick_queue, refill);
 	struct uls_reservation *r;
 	struct uls_spa *spa;
-	u64 start, wait;
+	u64 start = local_clock() - TIMER_NS, now, wait;
 	bool own;
 
 	if (q != this_cpu_ptr(&queues)) {
@@ -146,12 +163,18 @@ static enum hrtimer_restart refill(struct hrtimer *timer)
 		return HRTIMER_NORESTART;
 	}
 	do {
-		start = local_clock();
 		if (let_go_first(&q->behind))
 			return at_once(timer);
 		spa = dequeue(q);
 		if (!spa)
 			return HRTIMER_NORESTART;
+		now = local_clock();
+		if (now < spa->due_ns) {
+			hrtimer_start(&spa->tick,
+				      ns_to_ktime(spa->due_ns - now),
+				      HRTIMER_MODE_REL_PINNED_SOFT);
+			continue;
+		}
 		/* It may have got a reservation meanwhile, and may not wait. */
 		r = &spa->port->account;
 		wait = uls_account_wait(r, &own);
@@ -167,9 +190,12 @@ static enum hrtimer_restart refill(struct hrtimer *timer)
 			hrtimer_start(&spa->tick, ns_to_ktime(wait),
 				      HRTIMER_MODE_REL_PINNED_SOFT);
 		else if (call(spa))
-			hrtimer_start(&spa->tick, period(spa),
-				      HRTIMER_MODE_REL_PINNED_SOFT);
-		uls_account_charge(r, local_clock() - start);
+			requeue(q, spa);
+		spa->due_ns = now + ktime_to_ns(period(spa));
+		/* What accounting takes is the next one's. */
+		now = local_clock();
+		uls_account_charge(r, now - start);
+		start = now;
 	} while (!is_empty(q));
 	return HRTIMER_NORESTART;
 }
@@ -196,7 +222,7 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 		hrtimer_forward(timer, hrtimer_cb_get_time(timer), period(spa));
 		again = HRTIMER_RESTART;
 	}
-	uls_account_charge(r, local_clock() - start);
+	uls_account_charge(r, local_clock() - start + TIMER_NS);
 	return again;
 }
 
