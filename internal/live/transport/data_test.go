@@ -46,6 +46,13 @@ func (c *collector) len() int {
 	return len(c.got)
 }
 
+// first is the first payload that came.
+func (c *collector) first() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.data[0]
+}
+
 func (c *collector) headers() []frame.Header {
 	c.mu.Lock()
 	defer c.mu.Unlock()
