@@ -89,6 +89,13 @@ static bool let_go_first(const struct napi_reservation *own, u8 *behind)
 	return false;
 }
 
+/* A port that has just ticked lets others receive before it. */
+static void pay(struct uls_port *port, u64 now, u64 spent)
+{
+	uls_account_charge(&port->account, spent);
+	napi_reserve_used(&port->up.resv, now, spent);
+}
+
 /* As soon as softirqs are looked at again. */
 static enum hrtimer_restart at_once(struct hrtimer *timer)
 {
@@ -205,7 +212,7 @@ static enum hrtimer_restart refill(struct hrtimer *timer)
 		spa->due_ns = now + ktime_to_ns(period(spa));
 		/* What accounting takes is the next one's. */
 		now = local_clock();
-		uls_account_charge(r, now - start);
+		pay(spa->port, now, now - start);
 		start = now;
 	} while (!is_empty(q));
 	return HRTIMER_NORESTART;
@@ -218,7 +225,7 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 	struct uls_spa *spa = container_of(timer, struct uls_spa, tick);
 	struct uls_reservation *r = &spa->port->account;
 	enum hrtimer_restart again = HRTIMER_NORESTART;
-	u64 start = local_clock(), wait;
+	u64 start = local_clock(), now, wait;
 	bool own;
 
 	if (let_go_first(&spa->port->up.resv, &spa->behind))
@@ -233,7 +240,8 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 		hrtimer_forward(timer, hrtimer_cb_get_time(timer), period(spa));
 		again = HRTIMER_RESTART;
 	}
-	uls_account_charge(r, local_clock() - start + TIMER_NS);
+	now = local_clock();
+	pay(spa->port, now, now - start + TIMER_NS);
 	return again;
 }
 
