@@ -124,7 +124,7 @@ struct uls_spa {
 	struct hrtimer tick;
 	struct list_head waiting;	/* tick.c: for time of a CPU's pool */
 	u64 due_ns;		/* tick.c: no tick in the queue before that */
-	bool behind;		/* tick.c: frames were let go first */
+	u8 behind;		/* tick.c: so often frames were let go first */
 	bool stopped;		/* tick.c: no ticks any more */
 	struct mutex control;	/* the mailbox; outside the port's lock */
 	struct uls_stats __percpu *stats;

@@ -10,8 +10,8 @@
  * cost one interrupt a period, and those that do not use up the pool one for
  * each tick, which is charged.
  *
- * Between two ticks there is always a look at the frames that have come: where
- * NET_RX is pending, a tick lets it go first, once.
+ * Between two ticks there is always a look at the frames that have come, see
+ * let_go_first().
  *
  * Owns the SPA's timer from uls_tick_init() to uls_tick_stop(), and the queues.
  */
@@ -41,7 +41,7 @@ struct tick_queue {
 	struct list_head spas;	/* lock: they wait for the pool */
 	struct uls_spa *now;	/* lock: the one whose turn it is */
 	struct hrtimer refill;	/* on as long as somebody waits */
-	bool behind;		/* the timer's: frames were let go first */
+	u8 behind;		/* the timer's: so often frames were let go first */
 };
 
 static DEFINE_PER_CPU(struct tick_queue, queues);
@@ -69,13 +69,31 @@ static bool call(struct uls_spa *spa)
 }
 
 /*
- * Is there something to be received that a tick should let go first?  Only once,
- * or a flood would leave no ticks.
+ * Is there something to be received that a tick should let go first?  Its own
+ * port's frames once, another port's until they have, so that those never wait
+ * for more than the upcall that is under way; but not for ever, or a flood would
+ * leave no ticks.
  */
-static bool let_go_first(bool *behind)
+static bool let_go_first(const struct napi_reservation *own, u8 *behind)
 {
-	*behind = !*behind && local_softirq_pending() & BIT(NET_RX_SOFTIRQ);
-	return *behind;
+	u8 most;
+
+	if (local_softirq_pending() & BIT(NET_RX_SOFTIRQ)) {
+		most = napi_reserve_waiting(own) ? 8 : 1;
+		if (*behind < most) {
+			++*behind;
+			return true;
+		}
+	}
+	*behind = 0;
+	return false;
+}
+
+/* A port that has just ticked lets others receive before it. */
+static void pay(struct uls_port *port, u64 now, u64 spent)
+{
+	uls_account_charge(&port->account, spent);
+	napi_reserve_used(&port->up.resv, now, spent);
 }
 
 /* As soon as softirqs are looked at again. */
@@ -163,7 +181,7 @@ static enum hrtimer_restart refill(struct hrtimer *timer)
 		return HRTIMER_NORESTART;
 	}
 	do {
-		if (let_go_first(&q->behind))
+		if (let_go_first(NULL, &q->behind))
 			return at_once(timer);
 		spa = dequeue(q);
 		if (!spa)
@@ -194,7 +212,7 @@ static enum hrtimer_restart refill(struct hrtimer *timer)
 		spa->due_ns = now + ktime_to_ns(period(spa));
 		/* What accounting takes is the next one's. */
 		now = local_clock();
-		uls_account_charge(r, now - start);
+		pay(spa->port, now, now - start);
 		start = now;
 	} while (!is_empty(q));
 	return HRTIMER_NORESTART;
@@ -207,10 +225,10 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 	struct uls_spa *spa = container_of(timer, struct uls_spa, tick);
 	struct uls_reservation *r = &spa->port->account;
 	enum hrtimer_restart again = HRTIMER_NORESTART;
-	u64 start = local_clock(), wait;
+	u64 start = local_clock(), now, wait;
 	bool own;
 
-	if (let_go_first(&spa->behind))
+	if (let_go_first(&spa->port->up.resv, &spa->behind))
 		return at_once(timer);
 	wait = uls_account_wait(r, &own);
 	if (wait && own) {
@@ -222,7 +240,8 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 		hrtimer_forward(timer, hrtimer_cb_get_time(timer), period(spa));
 		again = HRTIMER_RESTART;
 	}
-	uls_account_charge(r, local_clock() - start + TIMER_NS);
+	now = local_clock();
+	pay(spa->port, now, now - start + TIMER_NS);
 	return again;
 }
 
