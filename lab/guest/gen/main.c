@@ -57,7 +57,8 @@ static int start(struct gen *g, const struct ulsgen_run __user *arg)
 	if (READ_ONCE(g->stats.running))
 		return -EBUSY;
 	if (r.period_ns < 2000 || r.period_ns > NSEC_PER_SEC || !r.burst ||
-	    r.burst > ULSGEN_MAX_BURST || r.flood > ULSGEN_MAX_FLOOD || !r.count || r.count > ULSGEN_MAX_FRAMES ||
+	    r.burst > ULSGEN_MAX_BURST || r.flood > ULSGEN_MAX_FLOOD ||
+	    !r.count || r.count > ULSGEN_MAX_FRAMES ||
 	    r.count % r.burst || r.spread_ns > r.period_ns / 2 || r.period_ns % g->pace.tick_ns ||
 	    r.period_ns * (r.count / r.burst) > ULSGEN_MAX_NS)
 		return -EINVAL;
