@@ -31,6 +31,8 @@ const (
 	neighbourGoal  = 15 * time.Microsecond
 	neighbourSlack = 25 * time.Microsecond
 	neighbourLeast = 0.99 // of the rate alone
+
+	neighbourSmall = 25 * time.Microsecond // the budget of which there are more cases
 )
 
 func bar(budget time.Duration) time.Duration {
